@@ -1,0 +1,157 @@
+"""The face toward Surprise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
+from surprise.utils import get_rng
+
+from surprise_autorec.fitting import Ratings, fit_model
+from surprise_autorec.model import AutoRecModel, RatingScale
+from surprise_autorec.parameters import AutoRecParameters
+
+
+class AutoRec(AutoRecParameters, AlgoBase):  # type: ignore[misc]
+    """AutoRec (Sedhain, Menon, Sanner, Xie, WWW 2015) as an algorithm of Surprise.
+
+    Use it wherever Surprise takes an algorithm: `surprise.model_selection.cross_validate`, ``GridSearchCV``, or by
+    hand with ``fit``, ``test`` and ``predict``. The defaults are the paper's item variant with what makes it better:
+    outputs relative to baselines, input scaled by its count, input dropout, averaged weights, a penalty that grows
+    with the data. ``AutoRec(**surprise_autorec.PAPER)`` is the paper's model.
+
+    Attributes
+    ----------
+    model_ : AutoRecModel
+        The fitted model.
+    n_iter_ : int
+        Epochs that were run.
+    loss_curve_ : list of float
+        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the penalty.
+    validation_scores_ : list of float
+        With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
+    trainset : surprise.Trainset
+        What `fit` was given.
+    bu, bi : ndarray of float, shapes (n_users,) and (n_items,)
+        Baseline biases in rating points, by inner id (zeros where not ``biased``).
+
+    Examples
+    --------
+    >>> from surprise.model_selection import cross_validate
+    >>> from surprise_autorec import AutoRec, datasets
+    >>> cross_validate(AutoRec(random_state=0), datasets.make_ratings(seed=0), cv=3)["test_rmse"].shape
+    (3,)
+    """
+
+    model_: AutoRecModel
+    n_iter_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float]
+
+    def fit(self, trainset: Trainset) -> AutoRec:
+        """Train on a trainset, from nothing, whatever was fitted before.
+
+        Parameters
+        ----------
+        trainset : surprise.Trainset
+
+        Returns
+        -------
+        AutoRec
+            This algorithm.
+
+        Raises
+        ------
+        ValueError
+            If a parameter breaks its rule, there are no ratings, or one is NaN or off the rating scale.
+        DivergenceError
+            If training diverges, as it does with too high a learning rate.
+
+        Warns
+        -----
+        UserWarning
+            If a user rated an item more than once: the mean is used.
+        """
+        seed = int(get_rng(self.random_state).randint(2**31 - 1))
+        fitted = fit_model(_ratings_of(trainset), self, seed)
+        AlgoBase.fit(self, trainset)
+        self.model_, self.n_iter_, self.loss_curve_, self.validation_scores_ = fitted
+        unit, baselines = self.model_.scale.unit, self.model_.baselines
+        self.bu, self.bi = baselines.row_biases * unit, baselines.column_biases * unit
+        return self
+
+    def estimate(self, u: int | str, i: int | str) -> float:
+        """Estimate the rating of an item by a user, given by inner ids. `predict` takes raw ids.
+
+        Raises
+        ------
+        surprise.PredictionImpossible
+            If the user or the item is unknown and the model has no baselines to answer from.
+        """
+        user = int(u) if self.trainset.knows_user(u) else -1
+        item = int(i) if self.trainset.knows_item(i) else -1
+        if user >= 0 and item >= 0:
+            return self.model_.estimate(user, item)
+        if not self.model_.biased:
+            raise PredictionImpossible(_UNKNOWN)
+        return float(self.model_.predict(np.array([user]), np.array([item]))[0])
+
+    def test(self, testset: Iterable[tuple[Any, Any, float | None]], verbose: bool = False) -> list[Prediction]:
+        """Predict every rating of a test set, all at once.
+
+        Parameters
+        ----------
+        testset : iterable of (uid, iid, r_ui)
+            Raw ids and true ratings, as Surprise's splitters make them.
+        verbose : bool, default=False
+            Whether to print each prediction.
+
+        Returns
+        -------
+        list of surprise.Prediction
+            What `predict` returns for each.
+        """
+        triples = list(testset)
+        user_of, item_of = self.model_.user_index.get, self.model_.item_index.get
+        users = np.array([user_of(uid, -1) for uid, _, _ in triples], np.int32)
+        items = np.array([item_of(iid, -1) for _, iid, _ in triples], np.int32)
+        estimates = self.model_.predict(users, items)
+        impossible = np.isnan(estimates)
+        if impossible.any():
+            estimates[impossible] = self.default_prediction()
+        estimates = np.clip(estimates, *self.trainset.rating_scale)
+        predictions = [
+            Prediction(uid, iid, r_ui, estimate, {"was_impossible": False})
+            for (uid, iid, r_ui), estimate in zip(triples, estimates.tolist(), strict=True)
+        ]
+        for position in np.flatnonzero(impossible):
+            predictions[position].details.update(was_impossible=True, reason=_UNKNOWN)
+        if verbose:
+            for prediction in predictions:
+                print(prediction)  # noqa: T201 (as Surprise does)
+        return predictions
+
+
+_UNKNOWN = "User and/or item is unknown."
+
+
+def _ratings_of(trainset: Trainset) -> Ratings:
+    """A trainset's ratings as arrays."""
+    users, items = trainset.all_users(), trainset.all_items()
+    counts = [len(trainset.ur[user]) for user in users]
+    cells = np.fromiter(
+        chain.from_iterable(trainset.ur[user] for user in users),
+        dtype=[("item", np.int32), ("rating", np.float64)],
+        count=sum(counts),
+    )
+    return Ratings(
+        users=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
+        items=cells["item"],
+        values=cells["rating"],
+        user_ids=[trainset.to_raw_uid(user) for user in users],
+        item_ids=[trainset.to_raw_iid(item) for item in items],
+        scale=RatingScale(*trainset.rating_scale),
+    )

@@ -1,0 +1,1 @@
+"""The sparse autoencoder: ratings in, trained factors out. Knows neither Surprise nor scikit-learn."""

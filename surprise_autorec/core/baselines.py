@@ -1,0 +1,73 @@
+"""Baseline estimates ``mu + b_u + b_i`` (Koren, "Factor in the Neighbors", ACM TKDD 2010, section 2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from surprise_autorec.core.ratings import RatingMatrix
+
+BiasArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Baselines:
+    """A mean and one bias for each row and column: ``mean + row_biases[z] + column_biases[c]``."""
+
+    mean: float
+    row_biases: BiasArray
+    column_biases: BiasArray
+
+    @property
+    def transposed(self) -> Baselines:
+        """The same baselines with rows and columns exchanged."""
+        return Baselines(self.mean, self.column_biases, self.row_biases)
+
+    def take_rows(self, rows: npt.NDArray[np.integer]) -> Baselines:
+        """The baselines of the given rows, in the given order."""
+        return Baselines(self.mean, self.row_biases[rows], self.column_biases)
+
+    def at(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> BiasArray:
+        """Baseline estimates of the given cells, shape (n_cells,). An index of -1 has no bias."""
+        biases: BiasArray = np.append(self.row_biases, 0.0)[rows] + np.append(self.column_biases, 0.0)[columns]
+        return self.mean + biases
+
+
+def zero_baselines(ratings: RatingMatrix) -> Baselines:
+    """The baselines of a model that has none."""
+    return Baselines(0.0, np.zeros(ratings.n_rows), np.zeros(ratings.n_columns))
+
+
+def als_baselines(
+    users_by_items: RatingMatrix, n_epochs: int = 10, reg_u: float = 15.0, reg_i: float = 10.0
+) -> Baselines:
+    """Baselines by alternating least squares; the defaults and the order of the sweeps are Surprise's."""
+    rows, columns = users_by_items.rows, users_by_items.columns
+    n_users, n_items = users_by_items.n_rows, users_by_items.n_columns
+    mean = float(users_by_items.values.mean(dtype=np.float64))
+    deviations = users_by_items.values - mean
+    user_weights = reg_u + users_by_items.row_counts
+    item_weights = reg_i + users_by_items.transposed.row_counts
+    user_biases, item_biases = np.zeros(n_users), np.zeros(n_items)
+    for _ in range(n_epochs):
+        item_biases = np.bincount(columns, deviations - user_biases[rows], n_items) / item_weights
+        user_biases = np.bincount(rows, deviations - item_biases[columns], n_users) / user_weights
+    return Baselines(mean, user_biases, item_biases)
+
+
+def sgd_baselines(
+    users_by_items: RatingMatrix, n_epochs: int = 20, reg: float = 0.02, learning_rate: float = 0.005
+) -> Baselines:
+    """Baselines by stochastic gradient descent, with Surprise's defaults; rating by rating, hence slow."""
+    mean = float(users_by_items.values.mean(dtype=np.float64))
+    user_biases, item_biases = [0.0] * users_by_items.n_rows, [0.0] * users_by_items.n_columns
+    deviations = (users_by_items.values - mean).tolist()
+    cells = list(zip(users_by_items.rows.tolist(), users_by_items.columns.tolist(), deviations, strict=True))
+    for _ in range(n_epochs):
+        for user, item, deviation in cells:
+            error = deviation - user_biases[user] - item_biases[item]
+            user_biases[user] += learning_rate * (error - reg * user_biases[user])
+            item_biases[item] += learning_rate * (error - reg * item_biases[item])
+    return Baselines(mean, np.array(user_biases), np.array(item_biases))

@@ -1,0 +1,114 @@
+"""The autoencoder (Sedhain, Menon, Sanner, Xie: "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells
+
+#: Ratings enter the network mapped from their scale to this interval, whatever the scale.
+LOWEST, HIGHEST = 1.0, 5.0
+
+
+class Activation(NamedTuple):
+    """An activation function and, where it is bounded, the interval of its values."""
+
+    function: Callable[[Tensor], Tensor]
+    interval: tuple[float, float] | None = None
+
+
+#: To add an activation, add it here.
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": Activation(lambda x: x),
+    "sigmoid": Activation(torch.sigmoid, (0.0, 1.0)),
+    "tanh": Activation(torch.tanh, (-1.0, 1.0)),
+    "relu": Activation(torch.relu),
+    "elu": Activation(nn.functional.elu),
+    "selu": Activation(torch.selu),
+}
+
+
+def decoder_output(pre_activation: Tensor, activation: str, biased: bool) -> Tensor:
+    """The decoder's output function f.
+
+    A bounded f is stretched so that every answer can be reached: onto the rating interval, or, where the output is
+    added to a baseline, onto all differences of two ratings. (The paper's f = sigmoid could not answer more than 1.)
+    """
+    function, interval = ACTIVATIONS[activation]
+    output = function(pre_activation)
+    if interval is None:
+        return output
+    low, high = (LOWEST - HIGHEST, HIGHEST - LOWEST) if biased else (LOWEST, HIGHEST)
+    return low + (output - interval[0]) * ((high - low) / (interval[1] - interval[0]))
+
+
+class AutoEncoder(nn.Module):
+    """Rows of ratings to hidden activations (encoder) to predictions at observed cells (decoder).
+
+    Parameters
+    ----------
+    n_columns : int
+        Length d of a row.
+    n_factors : tuple of int
+        Width k of each hidden layer, first to last; the paper's model has one.
+    encoder_activation, decoder_activation : str
+        The paper's g and f, names from `ACTIVATIONS`.
+    biased : bool
+        Whether the output is a difference from a baseline, or the rating itself.
+    generator : torch.Generator
+        Source of the initial weights (Xavier uniform).
+    """
+
+    def __init__(
+        self,
+        n_columns: int,
+        n_factors: tuple[int, ...],
+        encoder_activation: str,
+        decoder_activation: str,
+        biased: bool,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.encoder_activation = ACTIVATIONS[encoder_activation].function
+        self.decoder_activation = decoder_activation
+        self.biased = biased
+        first, last = n_factors[0], n_factors[-1]
+        # Both large matrices lie with one row per column of the ratings, as the sparse operations read them:
+        # the encoder's is the transpose of the paper's V, the decoder's is the paper's W.
+        self.encoder_weight = nn.Parameter(_xavier(n_columns, first, generator))
+        self.encoder_bias = nn.Parameter(torch.zeros(first))
+        self.deeper_weights = nn.ParameterList(
+            nn.Parameter(_xavier(wide, narrow, generator)) for wide, narrow in pairwise(n_factors)
+        )
+        self.deeper_biases = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in n_factors[1:])
+        self.decoder_weight = nn.Parameter(_xavier(n_columns, last, generator))
+        self.decoder_bias = nn.Parameter(torch.zeros(n_columns))
+
+    def weights(self) -> list[nn.Parameter]:
+        """The parameters that the penalty is taken over."""
+        return [self.encoder_weight, *self.deeper_weights, self.decoder_weight]
+
+    def biases(self) -> list[nn.Parameter]:
+        """The parameters that are not penalised."""
+        return [self.encoder_bias, *self.deeper_biases, self.decoder_bias]
+
+    def encode(self, inputs: Cells, values: Tensor) -> Tensor:
+        """Hidden activations ``g(V x + mu)``, the inner part of eq. 1, shape (n_rows, n_factors[-1])."""
+        hidden = self.encoder_activation(encode_cells(self.encoder_weight, values, inputs) + self.encoder_bias)
+        for weight, bias in zip(self.deeper_weights, self.deeper_biases, strict=True):
+            hidden = self.encoder_activation(hidden @ weight + bias)
+        return hidden
+
+    def decode(self, hidden: Tensor, outputs: Cells) -> Tensor:
+        """Predictions ``f(W h + b)``, the outer part of eq. 1, at the given cells, shape (n_cells,)."""
+        pre_activation = decode_cells(hidden, self.decoder_weight, self.decoder_bias, outputs)
+        return decoder_output(pre_activation, self.decoder_activation, self.biased)
+
+
+def _xavier(n_inputs: int, n_outputs: int, generator: torch.Generator) -> Tensor:
+    return nn.init.xavier_uniform_(torch.empty(n_inputs, n_outputs), generator=generator)

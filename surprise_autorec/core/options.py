@@ -1,0 +1,33 @@
+"""The settings of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Checked settings of `surprise_autorec.core.training.train`, None where the data decides.
+
+    Each is documented where users set it, at `surprise_autorec.parameters.AutoRecParameters`.
+    """
+
+    n_factors: tuple[int, ...]
+    n_epochs: int
+    biased: bool
+    encoder_activation: str
+    decoder_activation: str
+    learning_rate: float | None
+    reg: float | None
+    dropout: float
+    input_scaling: float
+    averaging: float
+    optimizer: str
+    batch_size: int | None
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    tol: float
+    device: torch.device

@@ -1,0 +1,128 @@
+"""Observed ratings as a sparse matrix with both orders at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+
+IntArray = npt.NDArray[np.int32]
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class RatingMatrix:
+    """The observed cells of a ratings matrix, in compressed sparse row order.
+
+    A cell that is not stored is unobserved; a stored zero is a rating of zero. Nothing of size rows x columns is
+    ever made.
+
+    Parameters
+    ----------
+    row_offsets : ndarray of int32, shape (n_rows + 1,)
+        The cells of row ``z`` are ``row_offsets[z]:row_offsets[z + 1]``.
+    columns : ndarray of int32, shape (n_ratings,)
+        The column of each cell, ascending inside a row.
+    values : ndarray of float32, shape (n_ratings,)
+        The rating of each cell.
+    n_columns : int
+        Number of columns.
+    """
+
+    row_offsets: IntArray
+    columns: IntArray
+    values: FloatArray
+    n_columns: int
+
+    @classmethod
+    def from_cells(
+        cls,
+        rows: npt.ArrayLike,
+        columns: npt.ArrayLike,
+        values: npt.ArrayLike,
+        shape: tuple[int, int],
+    ) -> RatingMatrix:
+        """Sort observed cells into a matrix.
+
+        Parameters
+        ----------
+        rows, columns : array-like of int, shape (n_ratings,)
+            Where each rating stands.
+        values : array-like of float, shape (n_ratings,)
+            The ratings. A cell that is given more than once gets the mean of its ratings.
+        shape : tuple of int
+            Numbers of rows and columns.
+
+        Raises
+        ------
+        ValueError
+            If the three differ in length.
+        """
+        rows, columns = np.asarray(rows, np.int32), np.asarray(columns, np.int32)
+        values = np.asarray(values, np.float32)
+        if not rows.shape == columns.shape == values.shape:
+            raise ValueError(
+                f"rows, columns and values must have one length, got {rows.shape}, {columns.shape}, {values.shape}"
+            )
+        ones = np.ones(len(values), np.float32)
+        total: Any = sp.csr_array((values, (rows, columns)), shape=shape)
+        if total.nnz < len(values):
+            total.data /= sp.csr_array((ones, (rows, columns)), shape=shape).data
+        total.sort_indices()
+        return cls(total.indptr, total.indices, total.data, shape[1])
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.row_offsets) - 1
+
+    @property
+    def n_ratings(self) -> int:
+        """Number of observed cells."""
+        return len(self.values)
+
+    @cached_property
+    def rows(self) -> IntArray:
+        """The row of each cell, shape (n_ratings,)."""
+        return np.repeat(np.arange(self.n_rows, dtype=np.int32), self.row_counts)
+
+    @cached_property
+    def row_counts(self) -> IntArray:
+        """Number of ratings in each row, shape (n_rows,)."""
+        return np.diff(self.row_offsets)
+
+    @cached_property
+    def transposed(self) -> RatingMatrix:
+        """The same ratings with rows and columns exchanged."""
+        csc: Any = sp.csr_array((self.values, self.columns, self.row_offsets), shape=(self.n_rows, self.n_columns)).tocsc()
+        return RatingMatrix(csc.indptr, csc.indices, csc.data, self.n_rows)
+
+    def take_rows(self, rows: npt.NDArray[np.integer]) -> RatingMatrix:
+        """The matrix of the given rows, in the given order."""
+        counts = self.row_counts[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        cells = np.arange(offsets[-1]) + np.repeat(self.row_offsets[rows] - offsets[:-1], counts)
+        return RatingMatrix(offsets, self.columns[cells], self.values[cells], self.n_columns)
+
+    def take_cells(self, chosen: npt.NDArray[np.bool_]) -> RatingMatrix:
+        """The matrix, of the same shape, of the cells where ``chosen`` (shape (n_ratings,)) is true."""
+        offsets = np.concatenate([[0], np.cumsum(chosen)])[self.row_offsets].astype(np.int32)
+        return RatingMatrix(offsets, self.columns[chosen], self.values[chosen], self.n_columns)
+
+    def split(self, fraction: float, generator: torch.Generator) -> tuple[RatingMatrix, RatingMatrix]:
+        """Hold out a random fraction of the ratings: at least one, and not the last one.
+
+        Returns
+        -------
+        kept, held_out : RatingMatrix
+            Both of this matrix's shape.
+        """
+        size = min(max(round(fraction * self.n_ratings), 1), self.n_ratings - 1)
+        held_out = np.zeros(self.n_ratings, dtype=np.bool_)
+        held_out[torch.randperm(self.n_ratings, generator=generator)[:size].numpy()] = True
+        return self.take_cells(~held_out), self.take_cells(held_out)

@@ -1,0 +1,194 @@
+"""The two operations on observed cells, with their gradients.
+
+Both directions of both operations come down to two kernels: weighted sums of table rows (``embedding_bag``) and inner
+products at given cells (``sampled_addmm``). A forward and backward pass is five of them, each of
+``2 * n_ratings * n_factors`` floating-point operations, and nothing of size rows x columns is ever made.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from surprise_autorec.core.ratings import RatingMatrix
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Where a sparse matrix has values, in row order and in column order.
+
+    Parameters
+    ----------
+    row_offsets : Tensor of int32, shape (n_rows + 1,)
+        The cells of row ``z`` are ``row_offsets[z]:row_offsets[z + 1]`` of the row order.
+    columns : Tensor of int32, shape (n_cells,)
+        The column of each cell, in row order.
+    column_offsets : Tensor of int32, shape (n_columns + 1,)
+        The cells of column ``c`` are ``column_offsets[c]:column_offsets[c + 1]`` of the column order.
+    rows : Tensor of int32, shape (n_cells,)
+        The row of each cell, in column order.
+    order : Tensor of int32, shape (n_cells,)
+        The position in row order of each cell of the column order.
+    """
+
+    row_offsets: Tensor
+    columns: Tensor
+    column_offsets: Tensor
+    rows: Tensor
+    order: Tensor
+
+    @classmethod
+    def of(cls, ratings: RatingMatrix, device: torch.device) -> Cells:
+        """The observed cells of a rating matrix."""
+        positions = np.arange(ratings.n_ratings, dtype=np.int32)
+        by_column = sp.csr_array(
+            (positions, ratings.columns, ratings.row_offsets), shape=(ratings.n_rows, ratings.n_columns)
+        ).tocsc()
+        arrays = (ratings.row_offsets, ratings.columns, by_column.indptr, by_column.indices, by_column.data)
+        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+
+    def keep(self, kept: Tensor) -> Cells:
+        """The cells where ``kept`` (bool, shape (n_cells,), in row order) is true."""
+        kept_by_column = kept[self.order]
+        new_positions = _counts_before(kept)
+        return Cells(
+            new_positions[self.row_offsets],
+            self.columns[kept],
+            _counts_before(kept_by_column)[self.column_offsets],
+            self.rows[kept_by_column],
+            new_positions[self.order[kept_by_column]],
+        )
+
+
+def _csr(row_offsets: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    return torch.sparse_csr_tensor(row_offsets, columns, values, shape, check_invariants=False)
+
+
+# torch warns once per process that its CSR tensors are in beta: nothing that a user of ours can act on. Let it do so
+# here, unheard, so that nobody has to silence warnings (a process-wide setting) while threads are running.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    _csr(torch.zeros(2, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), torch.zeros(0), (1, 1))
+
+
+def _counts_before(flags: Tensor) -> Tensor:
+    """Number of true flags before each position, and before the end: shape (n + 1,)."""
+    counts = torch.zeros(len(flags) + 1, dtype=torch.int32, device=flags.device)
+    torch.cumsum(flags, 0, dtype=torch.int32, out=counts[1:])
+    return counts
+
+
+def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sums of table rows: ``out[z] = sum(weights[n] * table[indices[n]] for n in offsets[z]:offsets[z + 1])``.
+
+    Parameters
+    ----------
+    table : Tensor, shape (n_table, k)
+    indices : Tensor of int32, shape (n,)
+    offsets : Tensor of int32, shape (n_out + 1,)
+    weights : Tensor, shape (n,)
+
+    Returns
+    -------
+    Tensor, shape (n_out, k)
+    """
+    return embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
+
+
+def products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tensor) -> Tensor:
+    """Inner products ``left[z] @ right[c]`` at the given cells, in row order.
+
+    Parameters
+    ----------
+    left : Tensor, shape (n_rows, k)
+    right : Tensor, shape (n_columns, k)
+    row_offsets : Tensor of int32, shape (n_rows + 1,)
+    columns : Tensor of int32, shape (n_cells,)
+
+    Returns
+    -------
+    Tensor, shape (n_cells,)
+    """
+    pattern = _csr(row_offsets, columns, left.new_zeros(len(columns)), (len(left), len(right)))
+    products: Tensor = torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0).values()
+    return products
+
+
+class _EncodeCells(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, values: Tensor, cells: Cells) -> Tensor:
+        ctx.cells = cells
+        ctx.save_for_backward(values)
+        return sum_rows(weight, cells.columns, cells.row_offsets, values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (values,) = ctx.saved_tensors
+        cells = ctx.cells
+        gradient = gradients[0].contiguous()
+        return sum_rows(gradient, cells.rows, cells.column_offsets, values[cells.order]), None, None
+
+
+class _DecodeCells(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> Tensor:
+        ctx.cells = cells
+        ctx.save_for_backward(hidden, weight)
+        return products_at(hidden, weight, cells.row_offsets, cells.columns) + bias[cells.columns]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight = ctx.saved_tensors
+        cells = ctx.cells
+        gradient = gradients[0].contiguous()
+        return (
+            sum_rows(weight, cells.columns, cells.row_offsets, gradient),
+            sum_rows(hidden, cells.rows, cells.column_offsets, gradient[cells.order]),
+            torch.zeros_like(weight[:, 0]).index_add_(0, cells.columns, gradient),
+            None,
+        )
+
+
+def encode_cells(weight: Tensor, values: Tensor, cells: Cells) -> Tensor:
+    """Sparse rows times a dense matrix: ``X @ weight`` with X the matrix that has ``values`` at ``cells``.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (n_columns, k)
+        Gets a gradient.
+    values : Tensor, shape (n_cells,)
+        In row order. Gets no gradient.
+    cells : Cells
+
+    Returns
+    -------
+    Tensor, shape (n_rows, k)
+    """
+    result: Tensor = _EncodeCells.apply(weight, values, cells)  # type: ignore[no-untyped-call]
+    return result
+
+
+def decode_cells(hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> Tensor:
+    """``hidden[z] @ weight[c] + bias[c]`` at the given cells (z, c) only. All three get gradients.
+
+    Parameters
+    ----------
+    hidden : Tensor, shape (n_rows, k)
+    weight : Tensor, shape (n_columns, k)
+    bias : Tensor, shape (n_columns,)
+    cells : Cells
+
+    Returns
+    -------
+    Tensor, shape (n_cells,)
+        In row order.
+    """
+    result: Tensor = _DecodeCells.apply(hidden, weight, bias, cells)  # type: ignore[no-untyped-call]
+    return result

@@ -1,0 +1,170 @@
+"""The training loop: epochs over the networks of a model, early stopping, divergence."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from surprise_autorec.core.baselines import Baselines
+from surprise_autorec.core.learner import Factors, Learner
+from surprise_autorec.core.options import TrainingOptions
+from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.sparse import Cells
+
+
+class Member(NamedTuple):
+    """One network of a model.
+
+    Attributes
+    ----------
+    rows : {"item", "user"}
+        Whose ratings are its rows.
+    weight : float
+        Its weight in the model's predictions.
+    input_centering : float or None
+        Share of the baseline taken off its inputs; None is the share of the columns that a typical row has rated.
+    """
+
+    rows: Literal["item", "user"]
+    weight: float
+    input_centering: float | None
+
+
+class Epoch(NamedTuple):
+    """What is known after an epoch: its number from 1, the loss, the validation RMSE (None without validation)."""
+
+    number: int
+    loss: float
+    validation_rmse: float | None
+
+
+class Training(NamedTuple):
+    """What `train` returns: the baselines, the factors of each member, and a report of each epoch."""
+
+    baselines: Baselines
+    factors: list[Factors]
+    history: list[Epoch]
+
+
+class DivergenceError(ArithmeticError):
+    """Training blew the error up instead of reducing it."""
+
+
+def train(
+    ratings: RatingMatrix,
+    members: Sequence[Member],
+    options: TrainingOptions,
+    estimate_baselines: Callable[[RatingMatrix], Baselines],
+    seed: int,
+    on_epoch_end: Callable[[Epoch], None],
+) -> Training:
+    """Train the networks of a model, epoch by epoch side by side.
+
+    Parameters
+    ----------
+    ratings : RatingMatrix
+        Users in rows, items in columns, values mapped to the interval of `surprise_autorec.core.network`.
+    members : sequence of Member
+        The networks. Their weights sum to 1.
+    options : TrainingOptions
+        Settings, the same for every member.
+    estimate_baselines : callable
+        From the ratings trained on (all, less those held out for early stopping) to their baselines.
+    seed : int
+        Seed of all random choices. Global generators are neither used nor changed.
+    on_epoch_end : callable
+        Called with the report of each epoch.
+
+    Raises
+    ------
+    DivergenceError
+        If an epoch's error is not a finite number, or the last one's is far above what it was before the first step.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    trained_on, held_out = ratings, None
+    if options.early_stopping:
+        trained_on, held_out = ratings.split(options.validation_fraction, generator)
+    baselines = estimate_baselines(trained_on)
+    learners = [
+        Learner(*_with_rows(member.rows, trained_on, baselines), member.input_centering, options, generator)
+        for member in members
+    ]
+    early_stopping = _EarlyStopping(held_out, baselines, options) if held_out else None
+
+    history: list[Epoch] = []
+    for number in range(1, options.n_epochs + 1):
+        loss = sum(member.weight * learner.run_epoch(number) for member, learner in zip(members, learners, strict=True))
+        if not math.isfinite(loss):
+            break
+        history.append(Epoch(number, loss, early_stopping.update(members, learners) if early_stopping else None))
+        on_epoch_end(history[-1])
+        if early_stopping and early_stopping.exhausted:
+            break
+    if any(learner.has_diverged for learner in learners):
+        raise _divergence(learners)
+    if early_stopping:
+        early_stopping.restore_best(learners)
+    # The weights may have been learnt on a part of the ratings; what is known of each row are all of them.
+    factors = [
+        learner.factors(_with_rows(member.rows, ratings, baselines)[0])
+        for member, learner in zip(members, learners, strict=True)
+    ]
+    return Training(baselines, factors, history)
+
+
+def _with_rows(
+    rows: Literal["item", "user"], ratings: RatingMatrix, baselines: Baselines
+) -> tuple[RatingMatrix, Baselines]:
+    return (ratings, baselines) if rows == "user" else (ratings.transposed, baselines.transposed)
+
+
+def _divergence(learners: Sequence[Learner]) -> DivergenceError:
+    learner = next(learner for learner in learners if learner.has_diverged)
+    return DivergenceError(
+        f"training diverged: the mean squared error went from {learner.first_error:.3g} to {learner.last_error:.3g} "
+        f"(on ratings mapped to 1..5); lower lr_all, got {learner.learning_rate}"
+    )
+
+
+class _EarlyStopping:
+    """Scores the averaged networks on held-out ratings, keeps the best weights, says when to stop."""
+
+    def __init__(self, held_out: RatingMatrix, baselines: Baselines, options: TrainingOptions) -> None:
+        self.options = options
+        self.by_user = Cells.of(held_out, options.device)
+        self.by_item = Cells.of(held_out.transposed, options.device)
+        targets = held_out.values - baselines.at(held_out.rows, held_out.columns)
+        self.targets = torch.from_numpy(targets).to(options.device)
+        self.best_rmse = math.inf
+        self.best_weights: list[dict[str, Any]] = []
+        self.epochs_without_progress = 0
+
+    def update(self, members: Sequence[Member], learners: Sequence[Learner]) -> float:
+        """Score the epoch that has just ended; returns the RMSE on the held-out ratings."""
+        outputs = torch.zeros_like(self.targets)
+        for member, learner in zip(members, learners, strict=True):
+            if member.rows == "user":
+                outputs += member.weight * learner.outputs_at(self.by_user)
+            else:
+                outputs[self.by_user.order] += member.weight * learner.outputs_at(self.by_item)
+        rmse = (self.targets - outputs).square().mean().sqrt().item()
+        progress = rmse < self.best_rmse - self.options.tol
+        self.epochs_without_progress = 0 if progress else self.epochs_without_progress + 1
+        if rmse < self.best_rmse:
+            self.best_rmse = rmse
+            self.best_weights = [copy.deepcopy(learner.averaged.state_dict()) for learner in learners]
+        return rmse
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether ``n_iter_no_change`` epochs have brought no progress."""
+        return self.epochs_without_progress >= self.options.n_iter_no_change
+
+    def restore_best(self, learners: Sequence[Learner]) -> None:
+        """Give every learner back its averaged weights of the best epoch."""
+        for learner, weights in zip(learners, self.best_weights, strict=True):
+            learner.averaged.load_state_dict(weights)

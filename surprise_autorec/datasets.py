@@ -1,0 +1,250 @@
+"""Rating data: the MovieLens sets from wherever they lie, your own files, and synthetic ratings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from surprise import Dataset, Reader
+from surprise.builtin_datasets import BUILTIN_DATASETS, download_builtin_dataset
+
+FloatArray = npt.NDArray[np.floating]
+
+#: The environment variable that names a folder of data sets, each in a folder of its own name.
+DATA_FOLDER = "SURPRISE_AUTOREC_DATA"
+
+
+class _Source(NamedTuple):
+    """A known data set: its scale, and the files that hold it, by the names GroupLens and others give them."""
+
+    scale: tuple[float, float]
+    files: tuple[str, ...]
+
+
+_SOURCES = {
+    "ml-100k": _Source((1, 5), ("u.data", "ml-100k.inter", "ml-100k/u.data")),
+    "ml-1m": _Source((1, 5), ("ratings.dat", "ml1m.npz", "ml-1m/ratings.dat")),
+    "ml-latest-small": _Source((0.5, 5), ("ratings.csv", "ml-latest-small/ratings.csv")),
+}
+
+_COLUMNS = {
+    "user": ("user", "userid", "user_id", "uid", "user_id:token"),
+    "item": ("item", "itemid", "item_id", "iid", "movieid", "movie_id", "movie", "item_id:token"),
+    "rating": ("rating", "r_ui", "score", "rating:float"),
+}
+
+
+class DatasetNotFoundError(FileNotFoundError):
+    """A data set is in none of the places where it was looked for."""
+
+
+def load(
+    name: str, path: str | os.PathLike[str] | None = None, rating_scale: tuple[float, float] | None = None
+) -> Dataset:
+    """Load ratings as a Surprise dataset.
+
+    A known data set is taken from ``path``; else from the folder that the environment variable
+    ``SURPRISE_AUTOREC_DATA`` names; else from Surprise's own cache; else (ML-100K) from the copy inside an installed
+    recbole package; else Surprise downloads it. Wherever it came from, the ratings, their order and their ids
+    (strings, as in ``surprise.Dataset.load_builtin``) are the same.
+
+    Parameters
+    ----------
+    name : str
+        "ml-100k", "ml-1m", "ml-latest-small", or the path of a file of your own.
+    path : str or path-like, optional
+        A file, or a folder that holds one of the data set's files. Formats, by suffix: GroupLens's ``.data`` (tabs) and
+        ``.dat`` (``::``); ``.csv`` and ``.parquet`` with columns for user, item and rating (names such as ``userId``
+        and ``movieId`` are understood); ``.inter``; ``.npz`` with arrays ``user``, ``item`` and ``rating``.
+        Text files give ids that are strings, the others ids of the type stored.
+    rating_scale : tuple of float, optional
+        Lowest and highest rating. Default: the known data set's, or else the lowest and highest of the file.
+
+    Returns
+    -------
+    surprise.Dataset
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If a data set or file is not found; the message names every place that was tried.
+    ValueError
+        If a file cannot be read as ratings.
+    """
+    source = _SOURCES.get(name)
+    if source is None:
+        file = Path(path if path is not None else name)
+        if not file.is_file():
+            raise DatasetNotFoundError(
+                f"no such file: {file} (name must be one of {sorted(_SOURCES)} or the path of a file)"
+            )
+        frame = _read(file)
+    else:
+        frame = _read(_find(name, source, path)).astype({"user": "str", "item": "str"})
+        rating_scale = rating_scale or source.scale
+    if rating_scale is None:
+        rating_scale = (float(frame["rating"].min()), float(frame["rating"].max()))
+    return Dataset.load_from_df(frame, Reader(rating_scale=rating_scale))
+
+
+def _find(name: str, source: _Source, path: str | os.PathLike[str] | None) -> Path:
+    if path is not None:
+        tried = [Path(path), *(Path(path) / file for file in source.files)]
+    else:
+        tried = list(_usual_places(name, source))
+    found = next((file for file in tried if file.is_file()), None)
+    if found is not None:
+        return found
+    advice = f"give its path, or set {DATA_FOLDER} to a folder that holds {name}/{source.files[0]}"
+    if path is None and name in BUILTIN_DATASETS:
+        try:
+            download_builtin_dataset(name)
+            return Path(BUILTIN_DATASETS[name].path)
+        except OSError as error:
+            tried.append(Path(BUILTIN_DATASETS[name].url))
+            advice += f" (the download failed: {error})"
+    places = "\n  ".join(str(place) for place in tried)
+    raise DatasetNotFoundError(f"{name} is in none of these places:\n  {places}\nTo mend it, {advice}")
+
+
+def _usual_places(name: str, source: _Source) -> Iterator[Path]:
+    folder = os.environ.get(DATA_FOLDER)
+    if folder:
+        yield from (Path(folder) / name / file for file in source.files)
+    if name in BUILTIN_DATASETS:
+        yield Path(BUILTIN_DATASETS[name].path)
+    recbole = find_spec("recbole")
+    if name == "ml-100k" and recbole is not None:
+        yield from (
+            Path(place, "dataset_example", name, f"{name}.inter") for place in recbole.submodule_search_locations or ()
+        )
+
+
+def _read_npz(file: Path) -> pd.DataFrame:
+    with np.load(file, allow_pickle=False) as arrays:
+        return pd.DataFrame({name: arrays[name] for name in arrays.files})
+
+
+def _read_text(file: Path, **options: Any) -> pd.DataFrame:
+    frame: pd.DataFrame = pd.read_csv(file, dtype=str, keep_default_na=False, **options)
+    return frame
+
+
+_GROUPLENS = ["user", "item", "rating", "timestamp"]
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".data": lambda file: _read_text(file, sep="\t", names=_GROUPLENS),
+    ".dat": lambda file: _read_text(file, sep="::", names=_GROUPLENS, engine="python", encoding="latin-1"),
+    ".inter": lambda file: _read_text(file, sep="\t"),
+    ".csv": _read_text,
+    ".parquet": pd.read_parquet,
+    ".npz": _read_npz,
+}
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """A file's ratings, in its order, as columns user, item and rating (float)."""
+    reader = _READERS.get(file.suffix)
+    if reader is None:
+        raise ValueError(f"{file} must end in one of {sorted(_READERS)}, got {file.suffix!r}")
+    frame = reader(file)
+    by_lower_name = {str(column).lower(): column for column in frame.columns}
+    chosen = {}
+    for role, names in _COLUMNS.items():
+        column = next((by_lower_name[name] for name in names if name in by_lower_name), None)
+        if column is None:
+            raise ValueError(
+                f"{file} must have a column for the {role}, named one of {list(names)}; it has {list(frame.columns)}"
+            )
+        chosen[role] = frame[column]
+    ratings = pd.to_numeric(chosen["rating"], errors="coerce").astype(np.float64)
+    if ratings.isna().any():
+        first = int(np.flatnonzero(ratings.isna())[0])
+        raise ValueError(f"{file}: rating {first + 1} must be a number, got {chosen['rating'].iloc[first]!r}")
+    return pd.DataFrame({"user": chosen["user"], "item": chosen["item"], "rating": ratings})
+
+
+def make_ratings(
+    n_users: int = 500,
+    n_items: int = 300,
+    n_ratings: int = 20_000,
+    *,
+    n_factors: int = 5,
+    noise: float = 0.5,
+    popularity_skew: float = 1.0,
+    rating_scale: tuple[float, float] = (1.0, 5.0),
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Make synthetic ratings of known structure, for tests and benchmarks.
+
+    A rating is the scale's middle plus biases of user and item plus an inner product of their factors plus Gaussian
+    noise, clipped to the scale (which few ratings need). No predictor can have an RMSE below about ``noise``.
+
+    Parameters
+    ----------
+    n_users, n_items : int, default=500, 300
+        Numbers of users and items.
+    n_ratings : int, default=20_000
+        Number of ratings, at most ``n_users * n_items``; no pair is rated twice.
+    n_factors : int, default=5
+        Rank of the structure.
+    noise : float, default=0.5
+        Standard deviation of the noise, in rating points.
+    popularity_skew : float, default=1.0
+        The n-th most popular item is rated in proportion to ``(n + 10) ** -popularity_skew``; 0 for equal shares.
+    rating_scale : tuple of float, default=(1.0, 5.0)
+        Lowest and highest rating.
+    random_state : int, default=0
+        Seed.
+
+    Returns
+    -------
+    DataFrame
+        Columns user (int32), item (int32) and rating (float32), in random order, ready for
+        ``surprise.Dataset.load_from_df``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer pairs than ratings.
+    """
+    if not 0 < n_ratings <= n_users * n_items:
+        raise ValueError(f"n_ratings must be in 1..n_users * n_items ({n_users * n_items}), got {n_ratings}")
+    generator = np.random.default_rng(random_state)
+    popularity: FloatArray = (generator.permutation(n_items) + 10.0) ** -popularity_skew
+    activity = generator.lognormal(sigma=1.0, size=n_users)
+    users, items = _draw_pairs(generator, activity, popularity, n_ratings)
+
+    low, high = rating_scale
+    unit = (high - low) / 8  # a standard deviation of the structure, to keep nearly all ratings inside the scale
+    structure = generator.normal(size=n_users, scale=0.5)[users] + generator.normal(size=n_items, scale=0.5)[items]
+    for _ in range(n_factors):
+        tastes, traits = generator.normal(size=n_users), generator.normal(size=n_items)
+        structure += tastes[users] * traits[items] / np.sqrt(2 * n_factors)
+    ratings = (low + high) / 2 + unit * structure + generator.normal(size=n_ratings, scale=noise)
+    return pd.DataFrame({"user": users, "item": items, "rating": np.clip(ratings, low, high).astype(np.float32)})
+
+
+def _draw_pairs(
+    generator: np.random.Generator, activity: FloatArray, popularity: FloatArray, size: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Distinct pairs in random order, drawn in proportion to the user's activity and the item's popularity."""
+    n_users, n_items = len(activity), len(popularity)
+    if size > n_users * n_items // 20:  # dense: the largest of all pairs' logarithmic weights plus Gumbel noise
+        keys = np.log(activity)[:, None] + np.log(popularity) + generator.gumbel(size=(n_users, n_items))
+        pairs = np.argpartition(keys.ravel(), -size)[-size:]
+    else:  # sparse: draw with replacement until enough are distinct
+        users_upto, items_upto = np.cumsum(activity), np.cumsum(popularity)
+        pairs = np.empty(0, np.int64)
+        while len(pairs) < size:
+            n_more = int(1.1 * (size - len(pairs))) + 100
+            users = np.searchsorted(users_upto, generator.random(n_more) * users_upto[-1])
+            items = np.searchsorted(items_upto, generator.random(n_more) * items_upto[-1])
+            pairs = np.unique(np.concatenate([pairs, users * n_items + items]))
+    pairs = generator.permutation(pairs)[:size]
+    return (pairs // n_items).astype(np.int32), (pairs % n_items).astype(np.int32)

@@ -1,0 +1,269 @@
+"""The hyper-parameters of AutoRec: declared, documented and checked here, for every face of the package."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from surprise_autorec.core.baselines import Baselines, als_baselines, sgd_baselines, zero_baselines
+from surprise_autorec.core.network import ACTIVATIONS
+from surprise_autorec.core.optimizers import OPTIMIZERS
+from surprise_autorec.core.options import TrainingOptions
+from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.training import Member
+
+#: The configuration that the paper's authors released, for ``AutoRec(**PAPER)``: eq. 1-2 and nothing else. Their
+#: penalty of 100 on each squared norm, beside half the squared error, is 400 in the form that ``reg_all`` has.
+PAPER: dict[str, Any] = {
+    "n_factors": 500,
+    "n_epochs": 300,
+    "biased": False,
+    "reg_all": 400.0,
+    "dropout": 0.0,
+    "input_scaling": 0.0,
+    "averaging": 0.0,
+    "optimizer": "rprop",
+}
+
+#: The automatic ``input_centering`` of user rows. (Of item rows it is the share of the columns that are rated.)
+USER_INPUT_CENTERING = 0.8
+
+#: The methods of ``bsl_options``, each with the other options it takes.
+_BASELINES: dict[str, tuple[Callable[..., Baselines], set[str]]] = {
+    "als": (als_baselines, {"n_epochs", "reg_u", "reg_i"}),
+    "sgd": (sgd_baselines, {"n_epochs", "reg", "learning_rate"}),
+}
+
+
+class AutoRecParameters:
+    """Base of the classes that train AutoRec: stores the parameters, and checks them when a fit begins."""
+
+    def __init__(
+        self,
+        n_factors: int | tuple[int, ...] = 500,
+        n_epochs: int = 30,
+        variant: Literal["item", "user", "hybrid"] = "item",
+        item_weight: float = 0.8,
+        biased: bool = True,
+        bsl_options: dict[str, Any] | None = None,
+        encoder_activation: str = "sigmoid",
+        decoder_activation: str = "identity",
+        lr_all: float | Literal["auto"] = "auto",
+        reg_all: float | Literal["auto"] = "auto",
+        dropout: float = 0.5,
+        input_centering: float | Literal["auto"] = "auto",
+        input_scaling: float = 0.5,
+        averaging: float = 0.8,
+        optimizer: str = "adam",
+        batch_size: int | Literal["auto"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        tol: float = 1e-4,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        """Store the parameters; `fit` checks them.
+
+        Parameters
+        ----------
+        n_factors : int or tuple of int, default=500
+            Width k of the hidden layer; a tuple gives a deep encoder its layers' widths, first to last.
+        n_epochs : int, default=30
+            Passes over the training ratings; with ``early_stopping``, at most so many.
+        variant : {"item", "user", "hybrid"}, default="item"
+            Whose ratings are autoencoded: an item's by all users (the paper's I-AutoRec), a user's of all items
+            (U-AutoRec), or one network of each kind, whose predictions are averaged.
+        item_weight : float in [0, 1], default=0.8
+            Weight of the item network in the average of ``variant="hybrid"``.
+        biased : bool, default=True
+            Whether the network predicts the difference from the baseline estimate ``mu + b_u + b_i``, or, as in the
+            paper, the rating.
+        bsl_options : dict, optional
+            How baselines are estimated, as in Surprise: ``method`` "als" (with ``n_epochs`` 10, ``reg_u`` 15,
+            ``reg_i`` 10) or "sgd" (``n_epochs`` 20, ``reg`` 0.02, ``learning_rate`` 0.005).
+        encoder_activation : str, default="sigmoid"
+            The paper's g: "identity", "sigmoid", "tanh", "relu", "elu" or "selu".
+        decoder_activation : str, default="identity"
+            The paper's f, of the same names. Where it is bounded, its interval is stretched onto the rating scale
+            (``biased=False``) or onto the differences of two ratings (``biased=True``).
+        lr_all : float or "auto", default="auto"
+            Learning rate. "auto" is 0.0025 for adam, 0.01 for sgd, 0.001 for rprop (its first step), 1 for lbfgs.
+        reg_all : float or "auto", default="auto"
+            The paper's lambda: the loss is the sum of squared errors plus ``reg_all / 2`` times the sum of squared
+            weights (eq. 2), with ratings mapped to 1..5. "auto" is three times the cube root of the number of ratings.
+        dropout : float in [0, 1), default=0.5
+            Share of a row's input ratings that a step hides from the encoder; the others are scaled up.
+        input_centering : float in [0, 1] or "auto", default="auto"
+            Share of the baseline estimate that is taken off the encoder's input ratings. 0 shows the encoder, as in the
+            paper, ratings as they are, which also say what was rated; 1 shows how they differ from the expected. "auto"
+            is 0.8 for user rows and, for item rows, the share of all users who rated a typical item. Without effect
+            where not ``biased``.
+        input_scaling : float, default=0.5
+            Each row's input is divided by this power of its number of ratings (over their typical number).
+        averaging : float in [0, 1), default=0.8
+            Polyak averaging: predictions use an exponential average of each epoch's last weights, in which an epoch
+            weighs this much less than the one after it. 0 uses the last weights alone.
+        optimizer : {"adam", "sgd", "rprop", "lbfgs"}, default="adam"
+            One of torch's optimisers. The paper used rprop and lbfgs.
+        batch_size : int or "auto", default="auto"
+            Rows in a mini-batch. "auto" is all of them for rprop and lbfgs; else as many as give 8 steps an epoch, or
+            fewer where there are so few ratings to a column that updating the weights would take most of the time.
+        early_stopping : bool, default=False
+            Whether to hold out some training ratings, stop when the error on them no longer falls, and keep the
+            weights of the best epoch.
+        validation_fraction : float in (0, 1), default=0.1
+            Share of the training ratings that early stopping holds out.
+        n_iter_no_change : int, default=5
+            Epochs without progress after which early stopping stops.
+        tol : float, default=1e-4
+            By how much the RMSE on the held-out ratings (mapped to 1..5) must fall to count as progress.
+        device : str, default="auto"
+            "cpu", "cuda", "cuda:1", ...; "auto" is a CUDA device where there is one. Fitted models are kept on the CPU.
+        random_state : int, RandomState or None, default=None
+            Seed of all random choices. As in Surprise, None draws it from NumPy's global generator.
+        verbose : bool, default=False
+            Whether to show a progress bar while fitting.
+        """
+        self.n_factors = n_factors
+        self.n_epochs = n_epochs
+        self.variant = variant
+        self.item_weight = item_weight
+        self.biased = biased
+        self.bsl_options = bsl_options
+        self.encoder_activation = encoder_activation
+        self.decoder_activation = decoder_activation
+        self.lr_all = lr_all
+        self.reg_all = reg_all
+        self.dropout = dropout
+        self.input_centering = input_centering
+        self.input_scaling = input_scaling
+        self.averaging = averaging
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _training_options(self) -> TrainingOptions:
+        """Check the parameters of training.
+
+        Raises
+        ------
+        ValueError
+            If a parameter breaks its rule; the message names the parameter, the rule and the value.
+        """
+        widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
+        _check("n_factors", self.n_factors, "a positive integer or a tuple of them", bool(widths))
+        return TrainingOptions(
+            n_factors=tuple(_integer("n_factors", width, "a positive integer or a tuple of them") for width in widths),
+            n_epochs=_integer("n_epochs", self.n_epochs),
+            biased=_flag("biased", self.biased),
+            encoder_activation=_choice("encoder_activation", self.encoder_activation, ACTIVATIONS),
+            decoder_activation=_choice("decoder_activation", self.decoder_activation, ACTIVATIONS),
+            learning_rate=None
+            if _is_auto(self.lr_all)
+            else _number("lr_all", self.lr_all, "'auto' or a number > 0", lambda x: x > 0),
+            reg=None
+            if _is_auto(self.reg_all)
+            else _number("reg_all", self.reg_all, "'auto' or a number >= 0", lambda x: x >= 0),
+            dropout=_number("dropout", self.dropout, "a number in [0, 1)", lambda x: 0 <= x < 1),
+            input_scaling=_number("input_scaling", self.input_scaling, "a number >= 0", lambda x: x >= 0),
+            averaging=_number("averaging", self.averaging, "a number in [0, 1)", lambda x: 0 <= x < 1),
+            optimizer=_choice("optimizer", self.optimizer, OPTIMIZERS),
+            batch_size=None
+            if _is_auto(self.batch_size)
+            else _integer("batch_size", self.batch_size, "'auto' or a positive integer"),
+            early_stopping=_flag("early_stopping", self.early_stopping),
+            validation_fraction=_number(
+                "validation_fraction", self.validation_fraction, "a number in (0, 1)", lambda x: 0 < x < 1
+            ),
+            n_iter_no_change=_integer("n_iter_no_change", self.n_iter_no_change),
+            tol=_number("tol", self.tol, "a number >= 0", lambda x: x >= 0),
+            device=_device(self.device),
+        )
+
+    def _members(self) -> list[Member]:
+        """The networks that ``variant`` asks for. Raises ValueError as `_training_options` does."""
+        item_weight = _number("item_weight", self.item_weight, "a number in [0, 1]", lambda x: 0 <= x <= 1)
+        for_items, for_users = None, USER_INPUT_CENTERING
+        if not _is_auto(self.input_centering):
+            for_items = for_users = _number(
+                "input_centering", self.input_centering, "'auto' or a number in [0, 1]", lambda x: 0 <= x <= 1
+            )
+        members = {
+            "item": [Member("item", 1.0, for_items)],
+            "user": [Member("user", 1.0, for_users)],
+            "hybrid": [Member("item", item_weight, for_items), Member("user", 1 - item_weight, for_users)],
+        }
+        return members[_choice("variant", self.variant, members)]
+
+    def _baseline_estimator(self) -> Callable[[RatingMatrix], Baselines]:
+        """What ``biased`` and ``bsl_options`` ask for. Raises ValueError as `_training_options` does."""
+        _check("bsl_options", self.bsl_options, "a dict or None", isinstance(self.bsl_options, (dict, type(None))))
+        options = dict(self.bsl_options or {})
+        method = options.pop("method", "als")
+        estimate, rules = _BASELINES[_choice("bsl_options['method']", method, _BASELINES)]
+        for name, value in options.items():
+            _check(
+                "bsl_options", self.bsl_options, f"made of 'method' and, for {method}, {sorted(rules)}", name in rules
+            )
+            if name == "n_epochs":
+                _integer("bsl_options['n_epochs']", value)
+            else:
+                _number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
+        return partial(estimate, **options) if self.biased else zero_baselines
+
+
+def _check(name: str, value: object, rule: str, holds: bool) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {rule}, got {value!r}")
+
+
+def _is_auto(value: object) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def _integer(name: str, value: Any, rule: str = "a positive integer") -> int:
+    _check(name, value, rule, isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0)
+    return int(value)
+
+
+def _number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    _check(name, value, rule, is_number and holds(value))
+    return float(value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    _check(name, value, "True or False", isinstance(value, (bool, np.bool_)))
+    return bool(value)
+
+
+def _choice(name: str, value: Any, allowed: Collection[str]) -> str:
+    _check(name, value, f"one of {sorted(allowed)}", isinstance(value, str) and value in allowed)
+    return str(value)
+
+
+def _device(value: Any) -> torch.device:
+    if _is_auto(value):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rule = "'auto', 'cpu' or a CUDA device that is there (torch's other devices lack sparse products)"
+    try:
+        device = torch.device(value)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device must be {rule}, got {value!r}") from None
+    is_there = device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()
+    _check("device", value, rule, device.type == "cpu" or is_there)
+    return device
