@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
-from surprise.utils import get_rng
 
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import AutoRecModel, RatingScale
@@ -40,10 +39,12 @@ class AutoRec(AutoRecParameters, AlgoBase):  # type: ignore[misc]
 
     Examples
     --------
+    >>> from surprise import Dataset, Reader
     >>> from surprise.model_selection import cross_validate
     >>> from surprise_autorec import AutoRec, datasets
-    >>> cross_validate(AutoRec(random_state=0), datasets.make_ratings(seed=0), cv=3)["test_rmse"].shape
-    (3,)
+    >>> data = Dataset.load_from_df(datasets.make_ratings(noise=0.2), Reader(rating_scale=(1, 5)))
+    >>> cross_validate(AutoRec(n_factors=50, random_state=0), data, cv=3)["test_rmse"].max() < 0.5
+    True
     """
 
     model_: AutoRecModel
@@ -75,8 +76,7 @@ class AutoRec(AutoRecParameters, AlgoBase):  # type: ignore[misc]
         UserWarning
             If a user rated an item more than once: the mean is used.
         """
-        seed = int(get_rng(self.random_state).randint(2**31 - 1))
-        fitted = fit_model(_ratings_of(trainset), self, seed)
+        fitted = fit_model(_ratings_of(trainset), self)
         AlgoBase.fit(self, trainset)
         self.model_, self.n_iter_, self.loss_curve_, self.validation_scores_ = fitted
         unit, baselines = self.model_.scale.unit, self.model_.baselines

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import numpy as np
 import surprise
 import torch
 import typer
@@ -87,11 +88,15 @@ def _compare(
     """
     if output is not None and find_spec("matplotlib") is None:
         _fail("--output draws a chart and needs matplotlib: pip install 'surprise-autorec[plot]'")
-    algorithms = _build(algorithm or _DEFAULT, param or [], seed)
+    keywords = _keywords(algorithm or _DEFAULT, param or [], seed)
+    np.random.seed(seed)  # noqa: NPY002 (where NormalPredictor draws from)
     try:
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
         dataset = datasets.load(data, path)
+        algorithms = {name: _ALGORITHMS[name][0](**arguments) for name, arguments in keywords.items()}
         frame = compare(algorithms, dataset, cv=KFold(folds, random_state=seed), verbose=True)
-    except (OSError, ValueError, ArithmeticError) as error:
+    except Exception as error:  # what an algorithm raises for a wrong keyword is up to it
         _fail(str(error))
     typer.echo(
         f"\n{data}: {len(dataset.raw_ratings):,} ratings, KFold({folds}, random_state={seed}), "
@@ -100,7 +105,6 @@ def _compare(
     if output is not None:
         from matplotlib.figure import Figure
 
-        output.mkdir(parents=True, exist_ok=True)
         frame.to_csv(output / "comparison.csv")
         (output / "comparison.md").write_text(format_comparison(frame) + "\n", encoding="utf-8")
         figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -109,42 +113,46 @@ def _compare(
         typer.echo(f"\nWritten to {output}: comparison.csv, comparison.md, comparison.png")
 
 
-def _build(names: list[str], settings: list[str], seed: int) -> dict[str, surprise.AlgoBase]:
-    """The named algorithms with their keywords; a usage error where a name or a setting is wrong."""
+def _keywords(names: list[str], settings: list[str], seed: int) -> dict[str, dict[str, Any]]:
+    """The keywords of each named algorithm; a usage error where a name or a setting is wrong."""
     keywords: dict[str, dict[str, Any]] = {}
     for name in names:
-        if name not in _ALGORITHMS:
-            raise typer.BadParameter(f"must be one of {', '.join(_ALGORITHMS)}, got {name!r}", param_hint="--algorithm")
+        if name not in _ALGORITHMS or name in keywords:
+            raise typer.BadParameter(
+                f"must be one of {', '.join(_ALGORITHMS)}, each once, got {name!r}", param_hint="--algorithm"
+            )
         constructor, arguments = _ALGORITHMS[name]
-        seeded = {"random_state": seed} if "random_state" in _keywords(constructor) else {}
+        seeded = {"random_state": seed} if "random_state" in _known_keywords(constructor) else {}
         keywords[name] = {**seeded, **arguments}
     for setting in settings:
         name, dot, assignment = setting.partition(".")
         key, equals, text = assignment.partition("=")
         if name not in keywords or not (dot and equals):
             raise typer.BadParameter(
-                f"must look like NAME.KEYWORD=VALUE with NAME one of {', '.join(keywords)}, got {setting!r}",
+                f"must be NAME.KEYWORD=VALUE with NAME one of {', '.join(keywords)}, got {setting!r}",
                 param_hint="--param",
             )
-        known = _keywords(_ALGORITHMS[name][0])
+        known = _known_keywords(_ALGORITHMS[name][0])
         if key not in known:
-            raise typer.BadParameter(f"{name} has {', '.join(known)}, got {key!r}", param_hint="--param")
+            raise typer.BadParameter(
+                f"a keyword of {name} must be one of {', '.join(known)}, got {key!r}", param_hint="--param"
+            )
         keywords[name][key] = _value(text)
-    return {name: _ALGORITHMS[name][0](**arguments) for name, arguments in keywords.items()}
+    return keywords
 
 
-def _keywords(constructor: type[surprise.AlgoBase]) -> list[str]:
+def _known_keywords(constructor: type[surprise.AlgoBase]) -> list[str]:
     """The keywords of an algorithm, with the two that Surprise's take unnamed."""
     parameters = inspect.signature(constructor).parameters
     named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
-    return named if len(named) == len(parameters) else [*named, "bsl_options", "sim_options"]
+    return list(dict.fromkeys([*named, "bsl_options", "sim_options"]))
 
 
 def _value(text: str) -> Any:
     """A Python literal, or else the text itself."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
         return text
 
 

@@ -136,6 +136,7 @@ def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax.errorbar(time, row["rmse"], yerr=row["rmse_std"], fmt="o", capsize=3)
         ax.annotate(str(name), (time, row["rmse"]), xytext=(7, 5), textcoords="offset points")
     ax.set(xscale="log", xlabel="fit and test, seconds a fold", ylabel="RMSE (mean and standard deviation over folds)")
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.margins(x=0.2)
     ax.grid(alpha=0.3)
     return ax

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +50,10 @@ def load(
 ) -> Dataset:
     """Load ratings as a Surprise dataset.
 
-    A known data set is taken from ``path``; else from the folder that the environment variable
-    ``SURPRISE_AUTOREC_DATA`` names; else from Surprise's own cache; else (ML-100K) from the copy inside an installed
-    recbole package; else Surprise downloads it. Wherever it came from, the ratings, their order and their ids
-    (strings, as in ``surprise.Dataset.load_builtin``) are the same.
+    A known data set is taken from ``path`` if that is given; else from the folder that the environment variable
+    ``SURPRISE_AUTOREC_DATA`` names, Surprise's own cache, or (ML-100K) the copy inside an installed recbole package,
+    the first that has it; else Surprise downloads it, if it knows it (ML-100K and ML-1M). Wherever it came from, the
+    ratings, their order and their ids (strings, as in ``surprise.Dataset.load_builtin``) are the same.
 
     Parameters
     ----------
@@ -82,53 +83,66 @@ def load(
         file = Path(path if path is not None else name)
         if not file.is_file():
             raise DatasetNotFoundError(
-                f"no such file: {file} (name must be one of {sorted(_SOURCES)} or the path of a file)"
+                f"name must be one of {sorted(_SOURCES)} or the path of a file, got {str(file)!r}"
             )
         frame = _read(file)
+        scale = (float(frame["rating"].min()), float(frame["rating"].max()))
     else:
         frame = _read(_find(name, source, path)).astype({"user": "str", "item": "str"})
-        rating_scale = rating_scale or source.scale
-    if rating_scale is None:
-        rating_scale = (float(frame["rating"].min()), float(frame["rating"].max()))
-    return Dataset.load_from_df(frame, Reader(rating_scale=rating_scale))
+        scale = source.scale
+    return Dataset.load_from_df(frame, Reader(rating_scale=rating_scale or scale))
 
 
 def _find(name: str, source: _Source, path: str | os.PathLike[str] | None) -> Path:
-    if path is not None:
-        tried = [Path(path), *(Path(path) / file for file in source.files)]
-    else:
-        tried = list(_usual_places(name, source))
-    found = next((file for file in tried if file.is_file()), None)
-    if found is not None:
-        return found
-    advice = f"give its path, or set {DATA_FOLDER} to a folder that holds {name}/{source.files[0]}"
+    """The file of a known data set, downloaded if need be."""
+    tried = []
+    for place, file in _places(name, source, path):
+        if file is not None and file.is_file():
+            return file
+        tried.append(place)
     if path is None and name in BUILTIN_DATASETS:
+        builtin = BUILTIN_DATASETS[name]
         try:
             download_builtin_dataset(name)
-            return Path(BUILTIN_DATASETS[name].path)
+            return Path(builtin.path)
         except OSError as error:
-            tried.append(Path(BUILTIN_DATASETS[name].url))
-            advice += f" (the download failed: {error})"
-    places = "\n  ".join(str(place) for place in tried)
-    raise DatasetNotFoundError(f"{name} is in none of these places:\n  {places}\nTo mend it, {advice}")
+            tried.append(f"{builtin.url} (Surprise's download: {error})")
+    places = "\n  ".join(tried)
+    raise DatasetNotFoundError(
+        f"{name} is in none of these places:\n  {places}\n"
+        f"To mend it, give the path of {source.files[0]}, or set {DATA_FOLDER} to a folder that has "
+        f"{name}/{source.files[0]}"
+    )
 
 
-def _usual_places(name: str, source: _Source) -> Iterator[Path]:
+def _places(name: str, source: _Source, path: str | os.PathLike[str] | None) -> Iterator[tuple[str, Path | None]]:
+    """Where to look, in order: each place in words, and the file that it may have."""
+    if path is not None:
+        for file in (Path(path), *(Path(path, file) for file in source.files)):
+            yield str(file), file
+        return
     folder = os.environ.get(DATA_FOLDER)
-    if folder:
-        yield from (Path(folder) / name / file for file in source.files)
+    if not folder:
+        yield f"the folder that {DATA_FOLDER} names (it is not set)", None
+    else:
+        for file in (Path(folder, name, file) for file in source.files):
+            yield str(file), file
     if name in BUILTIN_DATASETS:
-        yield Path(BUILTIN_DATASETS[name].path)
-    recbole = find_spec("recbole")
-    if name == "ml-100k" and recbole is not None:
-        yield from (
-            Path(place, "dataset_example", name, f"{name}.inter") for place in recbole.submodule_search_locations or ()
-        )
+        cached = Path(BUILTIN_DATASETS[name].path)
+        yield f"{cached} (Surprise's cache)", cached
+    if name == "ml-100k":
+        recbole = find_spec("recbole")
+        if recbole is None or not recbole.submodule_search_locations:
+            yield "the recbole package (it is not installed)", None
+        else:
+            file = Path(recbole.submodule_search_locations[0], "dataset_example", name, f"{name}.inter")
+            yield f"{file} (the recbole package)", file
 
 
 def _read_npz(file: Path) -> pd.DataFrame:
+    known = {name for names in _COLUMNS.values() for name in names}
     with np.load(file, allow_pickle=False) as arrays:
-        return pd.DataFrame({name: arrays[name] for name in arrays.files})
+        return pd.DataFrame({name: arrays[name] for name in arrays.files if name.lower() in known})
 
 
 def _read_text(file: Path, **options: Any) -> pd.DataFrame:
@@ -149,24 +163,35 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 
 def _read(file: Path) -> pd.DataFrame:
     """A file's ratings, in its order, as columns user, item and rating (float)."""
-    reader = _READERS.get(file.suffix)
+    reader = _READERS.get(file.suffix.lower())
     if reader is None:
         raise ValueError(f"{file} must end in one of {sorted(_READERS)}, got {file.suffix!r}")
-    frame = reader(file)
+    try:
+        frame = reader(file)
+    except (ValueError, BadZipFile) as error:
+        raise ValueError(f"{file} must be a {file.suffix} file of ratings: {error}") from error
     by_lower_name = {str(column).lower(): column for column in frame.columns}
     chosen = {}
     for role, names in _COLUMNS.items():
         column = next((by_lower_name[name] for name in names if name in by_lower_name), None)
         if column is None:
             raise ValueError(
-                f"{file} must have a column for the {role}, named one of {list(names)}; it has {list(frame.columns)}"
+                f"{file} must have a column for the {role}, named one of {list(names)}, got {list(frame.columns)}"
             )
         chosen[role] = frame[column]
+    if frame.empty:
+        raise ValueError(f"{file} must have at least one rating, got none")
     ratings = pd.to_numeric(chosen["rating"], errors="coerce").astype(np.float64)
-    if ratings.isna().any():
-        first = int(np.flatnonzero(ratings.isna())[0])
-        raise ValueError(f"{file}: rating {first + 1} must be a number, got {chosen['rating'].iloc[first]!r}")
-    return pd.DataFrame({"user": chosen["user"], "item": chosen["item"], "rating": ratings})
+    _check_rows(file, "rating", "a finite number", chosen["rating"], ratings.abs() < np.inf)
+    for role in ("user", "item"):
+        _check_rows(file, role, "an id", chosen[role], chosen[role].notna() & (chosen[role] != ""))
+    return pd.DataFrame({**chosen, "rating": ratings})
+
+
+def _check_rows(file: Path, role: str, rule: str, values: pd.Series[Any], holds: pd.Series[bool]) -> None:
+    wrong = np.flatnonzero(~holds.to_numpy())
+    if len(wrong):
+        raise ValueError(f"{file}: the {role} of rating {wrong[0] + 1} must be {rule}, got {values.iloc[wrong[0]]!r}")
 
 
 def make_ratings(
@@ -183,7 +208,7 @@ def make_ratings(
     """Make synthetic ratings of known structure, for tests and benchmarks.
 
     A rating is the scale's middle plus biases of user and item plus an inner product of their factors plus Gaussian
-    noise, clipped to the scale (which few ratings need). No predictor can have an RMSE below about ``noise``.
+    noise, clipped to the scale. Few ratings need that, so that no predictor can have an RMSE much below ``noise``.
 
     Parameters
     ----------
@@ -205,29 +230,33 @@ def make_ratings(
     Returns
     -------
     DataFrame
-        Columns user (int32), item (int32) and rating (float32), in random order, ready for
+        Columns user (int32), item (int32) and rating (float64), in random order, ready for
         ``surprise.Dataset.load_from_df``.
 
     Raises
     ------
     ValueError
-        If there are fewer pairs than ratings.
+        If there are fewer pairs than ratings, or the noise or the scale is negative.
     """
     if not 0 < n_ratings <= n_users * n_items:
         raise ValueError(f"n_ratings must be in 1..n_users * n_items ({n_users * n_items}), got {n_ratings}")
+    if not noise >= 0:
+        raise ValueError(f"noise must be a number >= 0, got {noise}")
+    low, high = rating_scale
+    if not low < high:
+        raise ValueError(f"rating_scale must be a lower and a higher number, got {rating_scale}")
     generator = np.random.default_rng(random_state)
     popularity: FloatArray = (generator.permutation(n_items) + 10.0) ** -popularity_skew
     activity = generator.lognormal(sigma=1.0, size=n_users)
     users, items = _draw_pairs(generator, activity, popularity, n_ratings)
 
-    low, high = rating_scale
     unit = (high - low) / 8  # a standard deviation of the structure, to keep nearly all ratings inside the scale
     structure = generator.normal(size=n_users, scale=0.5)[users] + generator.normal(size=n_items, scale=0.5)[items]
     for _ in range(n_factors):
         tastes, traits = generator.normal(size=n_users), generator.normal(size=n_items)
         structure += tastes[users] * traits[items] / np.sqrt(2 * n_factors)
     ratings = (low + high) / 2 + unit * structure + generator.normal(size=n_ratings, scale=noise)
-    return pd.DataFrame({"user": users, "item": items, "rating": np.clip(ratings, low, high).astype(np.float32)})
+    return pd.DataFrame({"user": users, "item": items, "rating": np.clip(ratings, low, high)})
 
 
 def _draw_pairs(

@@ -39,7 +39,8 @@ class Ratings(NamedTuple):
         if not len(self.values):
             raise ValueError("there must be at least one rating to train on, got none")
         low, high = self.scale
-        wrong = np.flatnonzero(~((self.values >= low) & (self.values <= high)))
+        rounding = 1e-6 * (high - low)  # of ratings that were single precision on their way
+        wrong = np.flatnonzero(~((self.values >= low - rounding) & (self.values <= high + rounding)))
         if len(wrong):
             first = wrong[0]
             raise ValueError(
@@ -70,7 +71,7 @@ class Fit(NamedTuple):
     validation_scores: list[float]
 
 
-def fit_model(ratings: Ratings, parameters: AutoRecParameters, seed: int) -> Fit:
+def fit_model(ratings: Ratings, parameters: AutoRecParameters) -> Fit:
     """Check parameters and ratings, train, and put the model together.
 
     Raises
@@ -83,6 +84,7 @@ def fit_model(ratings: Ratings, parameters: AutoRecParameters, seed: int) -> Fit
     options = parameters._training_options()
     members = parameters._members()
     baselines = parameters._baseline_estimator()
+    seed = parameters._draw_seed()
     ratings.check()
     matrix = RatingMatrix.from_cells(
         ratings.users,

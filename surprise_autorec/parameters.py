@@ -22,7 +22,7 @@ from surprise_autorec.core.training import Member
 #: penalty of 100 on each squared norm, beside half the squared error, is 400 in the form that ``reg_all`` has.
 PAPER: dict[str, Any] = {
     "n_factors": 500,
-    "n_epochs": 300,
+    "n_epochs": 200,
     "biased": False,
     "reg_all": 400.0,
     "dropout": 0.0,
@@ -165,9 +165,11 @@ class AutoRecParameters:
             If a parameter breaks its rule; the message names the parameter, the rule and the value.
         """
         widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
-        _check("n_factors", self.n_factors, "a positive integer or a tuple of them", bool(widths))
+        are_widths = bool(widths) and all(_is_positive_integer(width) for width in widths)
+        _check("n_factors", self.n_factors, "a positive integer or a tuple of them", are_widths)
+        _flag("verbose", self.verbose)
         return TrainingOptions(
-            n_factors=tuple(_integer("n_factors", width, "a positive integer or a tuple of them") for width in widths),
+            n_factors=tuple(int(width) for width in widths),
             n_epochs=_integer("n_epochs", self.n_epochs),
             biased=_flag("biased", self.biased),
             encoder_activation=_choice("encoder_activation", self.encoder_activation, ACTIVATIONS),
@@ -225,6 +227,16 @@ class AutoRecParameters:
                 _number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
         return partial(estimate, **options) if self.biased else zero_baselines
 
+    def _draw_seed(self) -> int:
+        """Draw the seed of a fit from ``random_state``. Raises ValueError as `_training_options` does."""
+        state = self.random_state
+        is_source = state is None or isinstance(state, (Integral, np.random.RandomState))
+        _check("random_state", state, "None, an int or a numpy RandomState", is_source)
+        if state is None:
+            return int(np.random.randint(2**31 - 1))  # noqa: NPY002 (the convention of Surprise and scikit-learn)
+        generator = state if isinstance(state, np.random.RandomState) else np.random.RandomState(state)
+        return int(generator.randint(2**31 - 1))
+
 
 def _check(name: str, value: object, rule: str, holds: bool) -> None:
     if not holds:
@@ -235,8 +247,12 @@ def _is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
+def _is_positive_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+
+
 def _integer(name: str, value: Any, rule: str = "a positive integer") -> int:
-    _check(name, value, rule, isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0)
+    _check(name, value, rule, _is_positive_integer(value))
     return int(value)
 
 
@@ -247,7 +263,7 @@ def _number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) ->
 
 
 def _flag(name: str, value: Any) -> bool:
-    _check(name, value, "True or False", isinstance(value, (bool, np.bool_)))
+    _check(name, value, "True or False", isinstance(value, (Integral, np.bool_)) and value in (0, 1))
     return bool(value)
 
 

@@ -24,8 +24,6 @@ def trainset(data: Dataset) -> Trainset:
 
 
 @pytest.fixture(autouse=True)
-def _two_threads():
-    """Tests may change the number of threads; the next test finds it as it was."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+def _one_thread():
+    """The tests' models are too small to share, and waiting for one another is slow on a busy machine."""
+    torch.set_num_threads(1)

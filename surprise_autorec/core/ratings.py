@@ -99,7 +99,9 @@ class RatingMatrix:
     @cached_property
     def transposed(self) -> RatingMatrix:
         """The same ratings with rows and columns exchanged."""
-        csc: Any = sp.csr_array((self.values, self.columns, self.row_offsets), shape=(self.n_rows, self.n_columns)).tocsc()
+        csc: Any = sp.csr_array(
+            (self.values, self.columns, self.row_offsets), shape=(self.n_rows, self.n_columns)
+        ).tocsc()
         return RatingMatrix(csc.indptr, csc.indices, csc.data, self.n_rows)
 
     def take_rows(self, rows: npt.NDArray[np.integer]) -> RatingMatrix:

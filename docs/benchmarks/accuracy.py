@@ -1,0 +1,86 @@
+"""Accuracy and time on MovieLens: AutoRec beside the algorithms of Surprise, every one with its defaults.
+
+Usage: python docs/benchmarks/accuracy.py [ml-100k | u1 | ml-1m | ml-latest-small ...]
+
+Each protocol writes its table beside this file. The data come from where ``surprise_autorec.datasets`` finds them; u1
+needs the files u1.base and u1.test in the folder ml-100k of ``SURPRISE_AUTOREC_DATA``.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from surprise import SVD, BaselineOnly, Dataset, KNNBaseline, Reader, SVDpp, Trainset
+from surprise.model_selection import KFold, PredefinedKFold
+
+from surprise_autorec import PAPER, AutoRec, compare, datasets
+from surprise_autorec.comparison import format_comparison
+
+
+class RandomTenth:
+    """One split a seed: a random tenth of the ratings for testing, by ``numpy.random.default_rng(seed)``."""
+
+    def __init__(self, seeds: list[int]) -> None:
+        self.seeds = seeds
+
+    def get_n_folds(self) -> int:
+        return len(self.seeds)
+
+    def split(self, data: Dataset) -> Iterator[tuple[Trainset, list]]:
+        ratings = data.raw_ratings
+        for seed in self.seeds:
+            order = np.random.default_rng(seed).permutation(len(ratings))
+            test, train = np.split(order, [len(ratings) // 10])
+            yield (
+                data.construct_trainset([ratings[n] for n in train]),
+                data.construct_testset([ratings[n] for n in test]),
+            )
+
+
+def u1() -> Dataset:
+    folder = Path(os.environ[datasets.DATA_FOLDER], "ml-100k")
+    files = (str(folder / "u1.base"), str(folder / "u1.test"))
+    return Dataset.load_from_folds([files], Reader("ml-100k"))
+
+
+AUTOREC = {
+    "AutoRec": AutoRec(random_state=0),
+    "AutoRec, user": AutoRec(variant="user", random_state=0),
+    "AutoRec, hybrid": AutoRec(variant="hybrid", random_state=0),
+}
+FAST = {
+    "BaselineOnly": BaselineOnly(verbose=False),
+    "KNNBaseline": KNNBaseline(verbose=False),
+    "SVD": SVD(random_state=0),
+}
+SLOW = {"SVD++": SVDpp(random_state=0, cache_ratings=True)}
+PROTOCOLS = {
+    "ml-100k": ("MovieLens-100K, KFold(5, random_state=0)", lambda: datasets.load("ml-100k"), KFold(5, random_state=0)),
+    "u1": ("MovieLens-100K, u1.base and u1.test", u1, PredefinedKFold()),
+    "ml-latest-small": (
+        "MovieLens-latest-small, KFold(5, random_state=0)",
+        lambda: datasets.load("ml-latest-small"),
+        KFold(5, random_state=0),
+    ),
+    "ml-1m": ("MovieLens-1M, 90/10, seed 0", lambda: datasets.load("ml-1m"), RandomTenth([0])),
+}
+
+
+def main(names: list[str]) -> None:
+    for name in names or PROTOCOLS:
+        title, load, cv = PROTOCOLS[name]
+        algorithms = {**AUTOREC, **FAST, **SLOW}
+        if name == "ml-1m":
+            algorithms["AutoRec(**PAPER)"] = AutoRec(**PAPER, random_state=0)
+            del algorithms["KNNBaseline"]  # needs 10 minutes
+        frame = compare(algorithms, load(), cv=cv, verbose=True)
+        table = f"{title}, {torch.get_num_threads()} threads\n\n{format_comparison(frame)}\n"
+        Path(__file__).with_name(f"accuracy-{name}.md").write_text(table, encoding="utf-8")
+        print(f"\n{table}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,185 @@
+"""The command line."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from surprise_autorec import __version__, cli, datasets
+
+CHEAP = ["-a", "BaselineOnly", "-a", "NormalPredictor"]
+
+
+@pytest.fixture(scope="module")
+def ratings(tmp_path_factory):
+    """A csv file of 1,000 ratings."""
+    file = tmp_path_factory.mktemp("ratings") / "mine.csv"
+    datasets.make_ratings(n_users=50, n_items=40, n_ratings=1000).to_csv(file, index=False)
+    return file
+
+
+def run(*arguments):
+    """Run the command line in this process; an exception that it does not handle fails the test."""
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    if not isinstance(result.exception, (SystemExit, type(None))):
+        raise result.exception
+    return result
+
+
+def compare(ratings, *arguments):
+    return run("compare", "--data", ratings, "--folds", 2, *arguments)
+
+
+def assert_one_error(result, *words):
+    """The error is one line on stderr after the progress bar; there is no traceback."""
+    assert result.exit_code == 1
+    message = result.stderr.splitlines()[-1]
+    assert message.startswith("error: ")
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in message
+
+
+def test_compare_prints_a_table_of_what_was_compared(ratings):
+    result = compare(ratings, *CHEAP)
+    assert result.exit_code == 0
+    assert "1,000 ratings, KFold(2, random_state=0)" in result.stdout
+    rows = [line.split()[1] for line in result.stdout.splitlines() if "±" in line]
+    assert rows == ["BaselineOnly", "NormalPredictor"]
+
+
+def test_output_is_written_as_csv_markdown_and_picture(ratings, tmp_path):
+    folder = tmp_path / "deep" / "out"
+    result = compare(ratings, *CHEAP, "--output", folder)
+    assert result.exit_code == 0
+    assert str(folder) in result.stdout
+    frame = pd.read_csv(folder / "comparison.csv", index_col="algorithm")
+    assert list(frame.index) == ["BaselineOnly", "NormalPredictor"]
+    assert frame.notna().all(axis=None)
+    assert f"{frame['rmse'].iloc[0]:.4f}" in (folder / "comparison.md").read_text(encoding="utf-8")
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_output_over_a_file_is_an_error_before_any_work(ratings, tmp_path):
+    (tmp_path / "out").touch()
+    result = compare(ratings, *CHEAP, "--output", tmp_path / "out")
+    assert result.exit_code in (1, 2)
+    assert "out" in result.stderr
+    assert "fit/s" not in result.stderr
+
+
+def test_params_and_seed_reach_the_algorithms(ratings, monkeypatch):
+    built = {}
+
+    def spy(algorithms, data, **options):
+        built.update(algorithms)
+        return real_compare(algorithms, data, **options)
+
+    real_compare = cli.compare
+    monkeypatch.setattr(cli, "compare", spy)
+    settings = ["AutoRec.n_factors=(9, 4)", "AutoRec.n_epochs=1", "AutoRec.encoder_activation=relu", "KNNBasic.k=7"]
+    sims = "KNNBasic.sim_options={'name': 'cosine'}"
+    flags = [text for setting in [*settings, sims] for text in ("-p", setting)]
+    assert compare(ratings, "-a", "AutoRec", "-a", "KNNBasic", "--seed", 3, *flags).exit_code == 0
+    autorec, knn = built["AutoRec"], built["KNNBasic"]
+    assert autorec.n_factors == (9, 4)
+    assert autorec.encoder_activation == "relu"
+    assert autorec.random_state == 3
+    assert knn.k == 7
+    assert knn.sim_options["name"] == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("AutoRec.n_factors=-1", ["n_factors", "-1"]),
+        ("AutoRec.dropout=much", ["dropout", "much"]),
+        ("AutoRec.bsl_options={[]: 1}", ["bsl_options"]),
+        ("SVD.n_factors=many", []),
+        ("KNNBasic.sim_options={'name': 'best'}", ["best"]),
+    ],
+)
+def test_wrong_value_of_a_param_is_one_error(ratings, setting, words):
+    assert_one_error(compare(ratings, "-a", setting.split(".")[0], "-p", setting), *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["-a", "Oracle"], "Oracle"),
+        (["-a", "SVD", "-p", "SVD.speed=1"], "speed"),
+        (["-a", "SVD", "-p", "AutoRec.n_factors=5"], "AutoRec.n_factors=5"),
+        (["-a", "SVD", "-p", "SVD.n_factors"], "NAME.KEYWORD=VALUE"),
+        (["-a", "SVD", "-p", "n_factors=5"], "NAME.KEYWORD=VALUE"),
+        (["--folds", "1"], "folds"),
+        (["--seed", "-1"], "seed"),
+    ],
+)
+def test_wrong_usage_is_said_with_exit_code_2(ratings, arguments, word):
+    result = compare(ratings, *arguments)
+    assert result.exit_code == 2
+    assert word in result.stderr
+
+
+def test_missing_file_is_one_error(tmp_path):
+    assert_one_error(compare(tmp_path / "missing.csv", *CHEAP), "or the path of a file, got", "missing.csv")
+
+
+def test_missing_data_set_is_an_error_that_says_how_to_mend_it(tmp_path):
+    result = run("compare", "--data", "ml-1m", "--path", tmp_path, *CHEAP)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ml-1m is in none of these places")
+    assert datasets.DATA_FOLDER in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_file_without_ratings_is_one_error(tmp_path):
+    (tmp_path / "mine.csv").write_text("user,item,stars\n1,2,3\n")
+    assert_one_error(compare(tmp_path / "mine.csv", *CHEAP), "column for the rating")
+
+
+def test_output_without_matplotlib_says_what_to_install(ratings, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "find_spec", lambda _name: None)
+    assert_one_error(compare(ratings, *CHEAP, "--output", tmp_path / "out"), "surprise-autorec[plot]")
+    assert not (tmp_path / "out").exists()
+
+
+def test_seed_decides_the_errors(ratings, tmp_path):
+    def rmse(folder, seed):
+        compare(ratings, "-a", "SVD", "-a", "NormalPredictor", "--seed", seed, "--output", tmp_path / folder)
+        return pd.read_csv(tmp_path / folder / "comparison.csv", index_col="algorithm")["rmse"].to_dict()
+
+    first = rmse("a", 1)
+    assert rmse("b", 1) == first
+    assert rmse("c", 2)["SVD"] != first["SVD"]
+
+
+def test_version_is_shown():
+    assert run("--version").stdout.strip() == __version__
+
+
+def test_help_is_shown_where_nothing_is_asked():
+    result = run()
+    assert result.exit_code in (0, 2)  # as Click has it: 2 since 8.2
+    assert "Usage" in result.output
+    assert "compare" in result.output
+
+
+def test_module_can_be_run():
+    done = subprocess.run(
+        [sys.executable, "-m", "surprise_autorec", "--help"], capture_output=True, encoding="utf-8", check=True
+    )
+    assert "python -m surprise_autorec" in done.stdout
+    assert "compare" in done.stdout
+
+
+@pytest.mark.parametrize("name", cli._ALGORITHMS)
+def test_every_named_algorithm_fits_in_silence(name, ratings, capsys):
+    quick = [f"{name}.n_epochs=1", f"{name}.n_factors=8"] if name.startswith("AutoRec") else []
+    algorithm = cli._ALGORITHMS[name][0](**cli._keywords([name], quick, seed=0)[name])
+    trainset = datasets.load(str(ratings)).build_full_trainset()
+    predictions = algorithm.fit(trainset).test(trainset.build_testset()[:5])
+    assert len(predictions) == 5
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,117 @@
+"""AutoRec stands wherever Surprise takes an algorithm."""
+
+import gc
+import warnings
+
+import numpy as np
+import pytest
+from conftest import FAST
+from surprise import AlgoBase, Dataset, Reader, dump
+from surprise.model_selection import (
+    GridSearchCV,
+    KFold,
+    LeaveOneOut,
+    PredefinedKFold,
+    RandomizedSearchCV,
+    RepeatedKFold,
+    ShuffleSplit,
+    cross_validate,
+)
+
+from surprise_autorec import AutoRec
+
+
+def test_is_an_algorithm_of_surprise(trainset):
+    algorithm = AutoRec(**FAST)
+    assert isinstance(algorithm, AlgoBase)
+    assert algorithm.fit(trainset) is algorithm
+    assert algorithm.trainset is trainset
+    assert type(algorithm.estimate(0, 0)) is float
+    bu, bi = algorithm.compute_baselines()
+    assert (bu.shape, bi.shape) == ((trainset.n_users,), (trainset.n_items,))
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [
+        KFold(3, random_state=0),
+        LeaveOneOut(n_splits=2, random_state=0),
+        ShuffleSplit(n_splits=2, random_state=0),
+        RepeatedKFold(n_splits=2, n_repeats=2, random_state=0),
+    ],
+    ids=lambda cv: type(cv).__name__,
+)
+def test_cross_validate(data, cv):
+    result = cross_validate(AutoRec(**FAST), data, measures=["rmse", "mae"], cv=cv, return_train_measures=True)
+    assert np.isfinite(result["test_rmse"]).all()
+    assert np.isfinite(result["train_mae"]).all()
+    assert len(result["fit_time"]) == cv.get_n_folds()
+
+
+def test_cross_validate_of_predefined_folds(tmp_path):
+    files = [(tmp_path / f"{n}.base", tmp_path / f"{n}.test") for n in (1, 2)]
+    for n, (base, test) in enumerate(files):
+        base.write_text("\n".join(f"u{u} i{i} {1 + (u + i + n) % 5}" for u in range(12) for i in range(9)))
+        test.write_text("\n".join(f"u{u} i{u % 9} {1 + (2 * u) % 5}" for u in range(14)))
+    data = Dataset.load_from_folds([tuple(map(str, pair)) for pair in files], Reader(line_format="user item rating"))
+    result = cross_validate(AutoRec(**FAST), data, cv=PredefinedKFold())
+    gc.collect()  # Surprise leaves the files open
+    assert len(result["test_rmse"]) == 2
+
+
+def test_one_and_two_processes_give_the_same_bits(data):
+    one, two = (
+        cross_validate(AutoRec(**FAST, variant="hybrid"), data, cv=KFold(3, random_state=0), n_jobs=n) for n in (1, 2)
+    )
+    assert one["test_rmse"].tolist() == two["test_rmse"].tolist()
+
+
+def test_grid_search(data):
+    grid = {
+        "n_factors": [4, (8, 4)],
+        "variant": ["item", "user"],
+        "n_epochs": [2],
+        "random_state": [0],
+        "bsl_options": {"method": ["als", "sgd"], "n_epochs": [3]},
+    }
+    search = GridSearchCV(AutoRec, grid, cv=KFold(2, random_state=0), refit=True)
+    search.fit(data)
+    assert len(search.cv_results["params"]) == 8
+    assert set(search.best_params["rmse"]) == {"n_factors", "variant", "n_epochs", "random_state", "bsl_options"}
+    assert len(set(search.cv_results["mean_test_rmse"])) == 8
+    assert 1 <= search.predict(1, 1).est <= 5
+
+
+def test_randomized_search(data):
+    distributions = {"dropout": [0.0, 0.25, 0.5], "n_factors": [4, 8], "n_epochs": [2], "random_state": [0]}
+    search = RandomizedSearchCV(AutoRec, distributions, n_iter=3, cv=2, random_state=0)
+    search.fit(data)
+    assert len(search.cv_results["params"]) == 3
+    assert np.isfinite(search.best_score["rmse"])
+
+
+def test_dump_and_load(trainset, tmp_path):
+    algorithm = AutoRec(**FAST).fit(trainset)
+    predictions = algorithm.test(trainset.build_testset())
+    file = str(tmp_path / "dumped")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # Surprise leaves the file open
+        dump.dump(file, predictions=predictions, algo=algorithm)
+        loaded_predictions, loaded = dump.load(file)
+        gc.collect()
+    assert loaded_predictions == predictions
+    assert loaded.test(trainset.build_testset()) == predictions
+
+
+def test_anti_testset_is_ranked(trainset):
+    algorithm = AutoRec(**FAST).fit(trainset)
+    anti_testset = trainset.build_anti_testset()
+    predictions = algorithm.test(anti_testset)
+    assert len(predictions) == trainset.n_users * trainset.n_items - trainset.n_ratings
+    assert len({prediction.est for prediction in predictions}) > 1000
+
+
+def test_wrong_keyword_is_refused():
+    """AlgoBase would drop it without a word."""
+    with pytest.raises(TypeError, match="n_factor"):
+        AutoRec(n_factor=10)

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+import torch
+
+from surprise_autorec.core.network import ACTIVATIONS, AutoEncoder, decoder_output
+from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.sparse import Cells
+
+#: The paper's g and f, written out.
+FUNCTIONS = {
+    "identity": lambda x: x,
+    "sigmoid": lambda x: 1 / (1 + torch.exp(-x)),
+    "tanh": lambda x: (torch.exp(x) - torch.exp(-x)) / (torch.exp(x) + torch.exp(-x)),
+    "relu": lambda x: torch.where(x > 0, x, 0.0),
+    "elu": lambda x: torch.where(x > 0, x, torch.exp(x) - 1),
+    "selu": lambda x: 1.0507009873554805 * torch.where(x > 0, x, 1.6732632423543772 * (torch.exp(x) - 1)),
+}
+N_ROWS, N_COLUMNS = 8, 6
+
+
+def make_network(n_factors=(7,), encoder="sigmoid", decoder="identity", biased=False, seed=0):
+    return AutoEncoder(N_COLUMNS, n_factors, encoder, decoder, biased, torch.Generator().manual_seed(seed))
+
+
+def make_ratings():
+    rng = np.random.default_rng(0)
+    rows, columns = np.nonzero(rng.random((N_ROWS, N_COLUMNS)) < 0.6)
+    return RatingMatrix.from_cells(rows, columns, rng.integers(1, 6, len(rows)), (N_ROWS, N_COLUMNS))
+
+
+def with_random_biases(network):
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for bias in network.biases():
+            bias.normal_(generator=generator)
+    return network
+
+
+def run(network, ratings):
+    """The network's outputs at the cells of its inputs."""
+    cells = Cells.of(ratings, torch.device("cpu"))
+    return network.decode(network.encode(cells, torch.from_numpy(ratings.values)), cells)
+
+
+def dense_inputs(ratings):
+    x = torch.zeros(N_ROWS, N_COLUMNS)
+    x[ratings.rows, ratings.columns] = torch.from_numpy(ratings.values)
+    return x
+
+
+def stretched(outputs, decoder, biased):
+    """Outputs of a bounded f, mapped onto the ratings 1..5, or onto their differences."""
+    unit = {"sigmoid": outputs, "tanh": (outputs + 1) / 2}
+    if decoder not in unit:
+        return outputs
+    return unit[decoder] * 8 - 4 if biased else unit[decoder] * 4 + 1
+
+
+def test_every_activation_is_tested_here():
+    assert FUNCTIONS.keys() == ACTIVATIONS.keys()
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("decoder", ACTIVATIONS)
+@pytest.mark.parametrize("encoder", ACTIVATIONS)
+def test_forward_is_equation_1(encoder, decoder, biased):
+    network, ratings = with_random_biases(make_network((7,), encoder, decoder, biased)), make_ratings()
+    V, mu = network.encoder_weight.T, network.encoder_bias
+    W, b = network.decoder_weight, network.decoder_bias
+    g, f = FUNCTIONS[encoder], FUNCTIONS[decoder]
+    wanted = torch.stack([stretched(f(W @ g(V @ x + mu) + b), decoder, biased) for x in dense_inputs(ratings)])
+    torch.testing.assert_close(run(network, ratings), wanted[ratings.rows, ratings.columns], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("encoder", ACTIVATIONS)
+def test_forward_of_a_deep_network_applies_each_layer_in_turn(encoder):
+    network, ratings = with_random_biases(make_network((7, 5, 3), encoder)), make_ratings()
+    g, hidden = FUNCTIONS[encoder], dense_inputs(ratings)
+    for weight, bias, width in zip(network.weights()[:-1], network.biases()[:-1], (7, 5, 3), strict=True):
+        hidden = g(hidden @ weight + bias)
+        assert hidden.shape == (N_ROWS, width)
+    wanted = hidden @ network.decoder_weight.T + network.decoder_bias
+    torch.testing.assert_close(run(network, ratings), wanted[ratings.rows, ratings.columns], rtol=1e-4, atol=1e-4)
+
+
+def test_an_empty_row_is_encoded_from_the_bias_alone():
+    network = with_random_biases(make_network((7,)))
+    cells = Cells.of(RatingMatrix.from_cells([0], [1], [5.0], (2, N_COLUMNS)), torch.device("cpu"))
+    torch.testing.assert_close(network.encode(cells, torch.tensor([5.0]))[1], torch.sigmoid(network.encoder_bias))
+
+
+@pytest.mark.parametrize(("biased", "interval"), [(False, (1, 5)), (True, (-4, 4))])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+def test_bounded_outputs_are_stretched_onto_all_answers(activation, biased, interval):
+    outputs = decoder_output(torch.tensor([-100.0, 0.0, 100.0]), activation, biased)
+    torch.testing.assert_close(outputs, torch.tensor([interval[0], sum(interval) / 2, interval[1]]))
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("activation", ["identity", "relu", "elu", "selu"])
+def test_unbounded_outputs_are_left_alone(activation, biased):
+    x = torch.linspace(-3, 30, 34)
+    torch.testing.assert_close(decoder_output(x, activation, biased), FUNCTIONS[activation](x))
+
+
+@pytest.mark.parametrize("n_factors", [(7,), (7, 5), (7, 5, 3)])
+def test_weights_and_biases_are_all_parameters_once_each(n_factors):
+    network = make_network(n_factors)
+    split = [id(parameter) for parameter in network.weights() + network.biases()]
+    assert sorted(split) == sorted(id(parameter) for parameter in network.parameters())
+    assert len(set(split)) == 2 * (len(n_factors) + 1)
+    assert [weight.ndim for weight in network.weights()] == [2] * (len(n_factors) + 1)
+    assert [bias.ndim for bias in network.biases()] == [1] * (len(n_factors) + 1)
+
+
+def test_initial_weights_are_xavier_uniform_and_biases_zero():
+    network = AutoEncoder(300, (50, 20), "sigmoid", "identity", False, torch.Generator().manual_seed(0))
+    for weight in network.weights():
+        bound = (6 / sum(weight.shape)) ** 0.5
+        assert 0.95 * bound < weight.abs().max() <= bound
+        assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
+    assert all((bias == 0).all() for bias in network.biases())
+
+
+def test_initial_weights_are_those_of_the_generators_seed():
+    one, same, other = (make_network((7, 5), seed=seed) for seed in (3, 3, 4))
+    assert all(map(torch.equal, one.parameters(), same.parameters()))
+    assert not any(map(torch.equal, one.weights(), other.weights()))

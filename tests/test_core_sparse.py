@@ -1,0 +1,131 @@
+import subprocess
+import sys
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, products_at
+
+CPU = torch.device("cpu")
+N_ROWS, N_COLUMNS, K = 6, 5, 3
+
+
+@pytest.fixture(params=["some", "none", "all"])
+def ratings(request):
+    """Row 2 and column 4 are empty where some cells are observed."""
+    rng = np.random.default_rng(0)
+    observed = rng.random((N_ROWS, N_COLUMNS)) < {"some": 0.6, "none": 0.0, "all": 1.0}[request.param]
+    if request.param == "some":
+        observed[2], observed[:, 4] = False, False
+    rows, columns = np.nonzero(observed)
+    return RatingMatrix.from_cells(rows, columns, rng.normal(size=len(rows)), (N_ROWS, N_COLUMNS))
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def values_and_dense(ratings):
+    values = torch.from_numpy(ratings.values).double()
+    dense = torch.zeros(N_ROWS, N_COLUMNS, dtype=torch.float64)
+    dense[ratings.rows, ratings.columns] = values
+    return values, dense
+
+
+def gradients(output, parameters):
+    """Gradients of a weighted sum of the outputs, each output having a weight of its own."""
+    return torch.autograd.grad((output * random(*output.shape, seed=9).detach()).sum(), parameters)
+
+
+def test_encode_cells_is_the_dense_product(ratings):
+    values, dense = values_and_dense(ratings)
+    weight = random(N_COLUMNS, K)
+    output = encode_cells(weight, values, Cells.of(ratings, CPU))
+    torch.testing.assert_close(output, dense @ weight)
+    torch.testing.assert_close(gradients(output, [weight]), gradients(dense @ weight, [weight]))
+
+
+def test_decode_cells_is_the_dense_product_at_the_cells(ratings):
+    hidden, weight, bias = parameters = random(N_ROWS, K), random(N_COLUMNS, K, seed=1), random(N_COLUMNS, seed=2)
+    output = decode_cells(hidden, weight, bias, Cells.of(ratings, CPU))
+    wanted = (hidden @ weight.T + bias)[ratings.rows, ratings.columns]
+    torch.testing.assert_close(output, wanted)
+    torch.testing.assert_close(gradients(output, parameters), gradients(wanted, parameters))
+
+
+def test_encode_cells_passes_gradcheck(ratings):
+    values, _ = values_and_dense(ratings)
+    cells = Cells.of(ratings, CPU)
+    assert torch.autograd.gradcheck(lambda weight: encode_cells(weight, values, cells), random(N_COLUMNS, K))
+
+
+def test_decode_cells_passes_gradcheck(ratings):
+    cells = Cells.of(ratings, CPU)
+    parameters = random(N_ROWS, K), random(N_COLUMNS, K, seed=1), random(N_COLUMNS, seed=2)
+    assert torch.autograd.gradcheck(lambda *three: decode_cells(*three, cells), parameters)
+
+
+def test_gradients_flow_through_decoder_and_encoder_together(ratings):
+    values, dense = values_and_dense(ratings)
+    encoder, decoder, bias = parameters = random(N_COLUMNS, K), random(N_COLUMNS, K, seed=1), random(N_COLUMNS, seed=2)
+    cells = Cells.of(ratings, CPU)
+    output = decode_cells(torch.sigmoid(encode_cells(encoder, values, cells)), decoder, bias, cells)
+    wanted = (torch.sigmoid(dense @ encoder) @ decoder.T + bias)[ratings.rows, ratings.columns]
+    torch.testing.assert_close(gradients(output, parameters), gradients(wanted, parameters))
+
+
+def test_products_at_are_the_inner_products_at_the_cells(ratings):
+    left, right = random(N_ROWS, K).detach(), random(N_COLUMNS, K, seed=1).detach()
+    cells = Cells.of(ratings, CPU)
+    products = products_at(left, right, cells.row_offsets, cells.columns)
+    torch.testing.assert_close(products, (left @ right.T)[ratings.rows, ratings.columns])
+
+
+def test_cells_hold_both_orders(ratings):
+    cells = Cells.of(ratings, CPU)
+    assert all(getattr(cells, field.name).dtype == torch.int32 for field in fields(Cells))
+    np.testing.assert_array_equal(cells.row_offsets, ratings.row_offsets)
+    np.testing.assert_array_equal(cells.columns, ratings.columns)
+    np.testing.assert_array_equal(cells.column_offsets, ratings.transposed.row_offsets)
+    np.testing.assert_array_equal(cells.rows, ratings.transposed.columns)
+    np.testing.assert_array_equal(ratings.values[cells.order], ratings.transposed.values)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_keep_gives_the_cells_of_the_filtered_matrix(ratings, share):
+    kept = np.random.default_rng(1).random(ratings.n_ratings) < share
+    filtered = Cells.of(ratings, CPU).keep(torch.from_numpy(kept))
+    wanted = Cells.of(ratings.take_cells(kept), CPU)
+    for field in fields(Cells):
+        torch.testing.assert_close(
+            getattr(filtered, field.name), getattr(wanted, field.name), rtol=0, atol=0, msg=field.name
+        )
+
+
+def test_importing_and_using_it_neither_warns_nor_changes_the_warning_filters():
+    # The parent package, with all that it imports, is none of this test's business: a stub stands in for it.
+    script = """
+import sys, types, warnings
+import numpy, scipy.sparse, torch
+parent = types.ModuleType("surprise_autorec")
+parent.__path__ = [sys.argv[1]]
+sys.modules["surprise_autorec"] = parent
+warnings.simplefilter("error")  # again: the imports above have put filters of their own before it
+before = list(warnings.filters)
+from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells
+assert warnings.filters == before
+cells = Cells.of(RatingMatrix.from_cells([0, 1], [1, 0], [2.0, 3.0], (2, 2)), torch.device("cpu"))
+weight, bias = torch.ones(2, 3, requires_grad=True), torch.zeros(2, requires_grad=True)
+hidden = encode_cells(weight, torch.ones(2), cells.keep(torch.tensor([True, True])))
+decode_cells(hidden, weight, bias, cells).sum().backward()
+assert warnings.filters == before
+"""
+    package = sys.modules["surprise_autorec"].__path__[0]
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, package], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")

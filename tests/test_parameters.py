@@ -1,0 +1,157 @@
+"""Every parameter is checked, by name and rule and value, and every parameter does something."""
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+import torch
+from conftest import FAST
+
+from surprise_autorec import PAPER, AutoRec
+
+NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "wrong"),
+    [
+        ("n_factors", "a positive integer or a tuple of them", [0, -1, 1.5, "5", (), (5, 0), None, True]),
+        ("n_epochs", "a positive integer", [0, -1, 1.5, "5", None, True]),
+        ("variant", "one of ['hybrid', 'item', 'user']", ["both", 1, None]),
+        ("item_weight", "a number in [0, 1]", [-0.1, 1.1, *NUMBERS_ARE_NOT[:-1]]),
+        ("biased", "True or False", [2, 1.0, "yes", None]),
+        ("encoder_activation", "one of ['elu', 'identity', 'relu', 'selu', 'sigmoid', 'tanh']", ["gelu", None]),
+        ("decoder_activation", "one of ['elu', 'identity', 'relu', 'selu', 'sigmoid', 'tanh']", ["softmax", 3]),
+        ("lr_all", "'auto' or a number > 0", [0, -1e-3, *NUMBERS_ARE_NOT]),
+        ("reg_all", "'auto' or a number >= 0", [-1, *NUMBERS_ARE_NOT]),
+        ("dropout", "a number in [0, 1)", [-0.1, 1, *NUMBERS_ARE_NOT]),
+        ("input_centering", "'auto' or a number in [0, 1]", [-0.1, 1.1, *NUMBERS_ARE_NOT[:-1]]),
+        ("input_scaling", "a number >= 0", [-0.5, *NUMBERS_ARE_NOT]),
+        ("averaging", "a number in [0, 1)", [-0.1, 1.0, *NUMBERS_ARE_NOT]),
+        ("optimizer", "one of ['adam', 'lbfgs', 'rprop', 'sgd']", ["Adam", torch.optim.Adam]),
+        ("batch_size", "'auto' or a positive integer", [0, -1, 2.5, "full", None]),
+        ("early_stopping", "True or False", [-1, None]),
+        ("validation_fraction", "a number in (0, 1)", [0, 1, -0.1, *NUMBERS_ARE_NOT]),
+        ("n_iter_no_change", "a positive integer", [0, 1.5, None]),
+        ("tol", "a number >= 0", [-1e-4, *NUMBERS_ARE_NOT]),
+        ("device", "'auto', 'cpu' or a CUDA device that is there", ["tpu", "meta", "cuda:99", 3.5, None]),
+        ("bsl_options", "a dict or None", ["als", []]),
+        ("bsl_options", "made of 'method' and, for als, ['n_epochs', 'reg_i', 'reg_u']", [{"reg": 1}]),
+        (
+            "bsl_options",
+            "made of 'method' and, for sgd, ['learning_rate', 'n_epochs', 'reg']",
+            [{"method": "sgd", "reg_u": 1}],
+        ),
+        ("random_state", "None, an int or a numpy RandomState", ["seed", 1.5]),
+        ("verbose", "True or False", ["yes", None]),
+    ],
+)
+def test_wrong_value_names_parameter_rule_and_value(trainset, name, rule, wrong):
+    for value in wrong:
+        with pytest.raises(ValueError, match=rf"^{name} must be {re.escape(rule)}.*, got {re.escape(repr(value))}$"):
+            AutoRec(**{**FAST, name: value}).fit(trainset)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "ridge"}, r"bsl_options\['method'\] must be one of \['als', 'sgd'\], got 'ridge'"),
+        ({"n_epochs": 0}, r"bsl_options\['n_epochs'\] must be a positive integer, got 0"),
+        ({"reg_i": -1}, r"bsl_options\['reg_i'\] must be a number >= 0, got -1"),
+    ],
+)
+def test_wrong_baseline_option_is_named(trainset, options, message):
+    with pytest.raises(ValueError, match=message):
+        AutoRec(**FAST, bsl_options=options).fit(trainset)
+
+
+def test_constructor_only_stores():
+    wrong_but_stored = AutoRec(n_factors="many", dropout=7)
+    assert (wrong_but_stored.n_factors, wrong_but_stored.dropout) == ("many", 7)
+
+
+def test_numpy_numbers_are_numbers(trainset):
+    a = AutoRec(n_factors=np.int64(16), n_epochs=np.int32(5), dropout=np.float32(0.5), random_state=np.int64(0)).fit(
+        trainset
+    )
+    b = AutoRec(**FAST).fit(trainset)
+    assert a.estimate(0, 0) == b.estimate(0, 0)
+
+
+CHANGES = {
+    "n_factors": 17,
+    "n_epochs": 6,
+    "variant": "user",
+    "biased": False,
+    "bsl_options": {"reg_u": 1},
+    "encoder_activation": "tanh",
+    "decoder_activation": "tanh",
+    "lr_all": 0.01,
+    "reg_all": 10.0,
+    "dropout": 0.3,
+    "input_centering": 0.5,
+    "input_scaling": 0.0,
+    "averaging": 0.0,
+    "optimizer": "sgd",
+    "batch_size": 5,
+    "early_stopping": True,
+    "random_state": 1,
+}
+WITH_EARLY_STOPPING = {"validation_fraction": 0.3, "n_iter_no_change": 1, "tol": 1.0}
+WITHOUT_INFLUENCE_ON_PREDICTIONS = {"device", "verbose"}
+
+
+@pytest.fixture
+def estimates(trainset):
+    def fit_and_estimate(**parameters):
+        algorithm = AutoRec(**{**FAST, **parameters}).fit(trainset)
+        return np.array([algorithm.estimate(u, i) for u in range(10) for i in range(10)])
+
+    return fit_and_estimate
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_parameter_changes_predictions(estimates, name):
+    assert not np.allclose(estimates(), estimates(**{name: CHANGES[name]}), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", WITH_EARLY_STOPPING)
+def test_parameter_of_early_stopping_changes_its_course(trainset, name):
+    base = {**FAST, "n_epochs": 60, "lr_all": 0.02, "reg_all": 0.0, "dropout": 0.0, "early_stopping": True}
+    first, second = (AutoRec(**{**base, **change}).fit(trainset) for change in ({}, {name: WITH_EARLY_STOPPING[name]}))
+    assert first.validation_scores_ != second.validation_scores_
+
+
+def test_item_weight_weighs_the_networks_of_the_hybrid(estimates):
+    hybrid = {weight: estimates(variant="hybrid", item_weight=weight) for weight in (0.0, 0.25, 1.0)}
+    np.testing.assert_allclose(hybrid[0.25], 0.75 * hybrid[0.0] + 0.25 * hybrid[1.0], rtol=1e-6)
+    assert not np.allclose(hybrid[0.0], hybrid[1.0], rtol=1e-3)
+
+
+def test_every_parameter_is_tested_here():
+    tested = {*CHANGES, *WITH_EARLY_STOPPING, "item_weight", *WITHOUT_INFLUENCE_ON_PREDICTIONS}
+    assert tested == set(inspect.signature(AutoRec).parameters)
+
+
+def test_every_parameter_is_documented():
+    documentation = AutoRec.__init__.__doc__
+    for name in inspect.signature(AutoRec).parameters:
+        assert f"\n        {name} : " in documentation
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rprop", "lbfgs"])
+@pytest.mark.parametrize("variant", ["item", "user"])
+def test_every_optimizer_reduces_the_loss(trainset, optimizer, variant):
+    algorithm = AutoRec(n_factors=16, n_epochs=15, variant=variant, optimizer=optimizer, random_state=0).fit(trainset)
+    assert algorithm.loss_curve_[-1] < 0.9 * algorithm.loss_curve_[0]
+
+
+def test_paper_is_the_plain_model(trainset):
+    """Eq. 1 by hand: nothing but f(W g(V r + mu) + b), whose outer part the fitted model keeps."""
+    algorithm = AutoRec(**{**PAPER, "n_epochs": 3}, random_state=0).fit(trainset)
+    hidden, weight, bias = algorithm.model_.networks[0].factors
+    assert hidden.shape == (trainset.n_items, 500)
+    assert weight.shape == (trainset.n_users, 500)
+    np.testing.assert_allclose(algorithm.estimate(4, 2), hidden[2] @ weight[4] + bias[4], rtol=1e-5)
+    assert algorithm.bu.any() == algorithm.bi.any() == False  # noqa: E712
