@@ -65,7 +65,8 @@ class Learner:
         self.kind = OPTIMIZERS[options.optimizer]
         self.generator = generator
         self.ratings, self.baselines = ratings, baselines
-        self.n_rows, self.n_ratings = ratings.n_rows, ratings.n_ratings
+        rated_rows = np.flatnonzero(ratings.row_counts)
+        self.n_rows, self.n_ratings = len(rated_rows), ratings.n_ratings
         self.reference_count = float(np.median(ratings.row_counts[ratings.rows]))
         self.network = AutoEncoder(
             ratings.n_columns,
@@ -93,12 +94,14 @@ class Learner:
         self.mask_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         # Batches are cut once: epochs differ in their order and in the dropout masks.
         steps = math.ceil(self.n_rows / (options.batch_size or self._automatic_batch_size(ratings)))
-        order = torch.randperm(self.n_rows, generator=generator).numpy()
+        shuffled_rows = rated_rows[torch.randperm(self.n_rows, generator=generator).numpy()]
         self.batches = [
-            self._batch(ratings.take_rows(rows), baselines.take_rows(rows)) for rows in np.array_split(order, steps)
+            self._batch(ratings.take_rows(rows), baselines.take_rows(rows))
+            for rows in np.array_split(shuffled_rows, steps)
         ]
-        self.first_error = math.nan
-        self.last_error = math.nan
+        # Beyond this mean squared error training has done harm: twice that of no output, or of a constant rating.
+        self.worst_error = 2 * max(sum(_sum(batch.targets.square()) for batch in self.batches) / self.n_ratings, 1.0)
+        self.error = 0.0
 
     def _automatic_batch_size(self, ratings: RatingMatrix) -> int:
         if self.kind.full_batch:
@@ -129,15 +132,11 @@ class Learner:
     def run_epoch(self, number: int) -> float:
         """Train on every batch once; return the loss, eq. 2 per rating, as met on the way (with dropout)."""
         order = torch.randperm(len(self.batches), generator=self.generator).tolist()
-        errors = [self._step(self.batches[n]) for n in order]
+        self.error = sum(self._step(self.batches[n]) for n in order) / self.n_ratings
         self._average(number)
-        if number == 1:
-            self.first_error = errors[0].item() / len(self.batches[order[0]].targets)
-        self.last_error = torch.stack(errors).sum().item() / self.n_ratings
-        penalty = self.reg * self._half_squared_norm().item() / self.n_ratings
-        return self.last_error + penalty
+        return self.error + self.reg / 2 * self._squared_norm() / self.n_ratings
 
-    def _step(self, batch: _Batch) -> Tensor:
+    def _step(self, batch: _Batch) -> float:
         """One step of the optimiser; returns the sum of squared errors before it."""
         inputs, values = batch.cells, batch.inputs
         if self.options.dropout > 0:
@@ -149,19 +148,20 @@ class Learner:
         def objective() -> Tensor:
             self.optimizer.zero_grad()
             outputs = self.network.decode(self.network.encode(inputs, values), batch.cells)
-            error = (batch.targets - outputs).square().sum()
-            errors.append(error.detach())
-            loss = error / n_rows
+            squared_errors = (batch.targets - outputs).square()
+            errors.append(squared_errors.detach())
+            loss = squared_errors.sum() / n_rows
             if not self.kind.decays_weights:
-                loss = loss + self.penalty * self._half_squared_norm()
+                loss = loss + self.penalty / 2 * sum(weight.square().sum() for weight in self.network.weights())
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
         self.optimizer.step(objective)  # type: ignore[arg-type]
-        return errors[0]
+        return _sum(errors[0])
 
-    def _half_squared_norm(self) -> Tensor:
-        return torch.stack([weight.square().sum() for weight in self.network.weights()]).sum() / 2
+    @torch.no_grad()
+    def _squared_norm(self) -> float:
+        return sum(_sum(weight.square().sum(1)) for weight in self.network.weights())
 
     @torch.no_grad()
     def _average(self, epoch: int) -> None:
@@ -170,23 +170,30 @@ class Learner:
         for mean, new in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(new, 1 - decay)
 
-    @property
-    def has_diverged(self) -> bool:
-        """Whether the last epoch's error is not a number, or far above the error before the first step."""
-        return not self.last_error <= 2 * self.first_error
-
     @torch.no_grad()
     def outputs_at(self, wanted: Cells) -> Tensor:
         """The averaged network's outputs at the wanted cells, given the ratings it is trained on."""
-        return self.averaged.decode(self.averaged.encode(*self._all_inputs), wanted)
+        return self.averaged.decode(self.averaged.encode(self._all_rows.cells, self._all_rows.inputs), wanted)
 
     @cached_property
-    def _all_inputs(self) -> tuple[Cells, Tensor]:
-        return Cells.of(self.ratings, self.options.device), self._inputs(self.ratings, self.baselines)
+    def _all_rows(self) -> _Batch:
+        return self._batch(self.ratings, self.baselines)
 
     @torch.no_grad()
     def factors(self, ratings: RatingMatrix) -> Factors:
         """The averaged network run on all rows: what is left for prediction is one inner product a rating."""
-        cells, inputs = Cells.of(ratings, self.options.device), self._inputs(ratings, self.baselines)
-        tensors = (self.averaged.encode(cells, inputs), self.averaged.decoder_weight, self.averaged.decoder_bias)
+        cells, inputs, targets = self._batch(ratings, self.baselines)
+        hidden = self.averaged.encode(cells, inputs)
+        self.error = _sum((targets - self.averaged.decode(hidden, cells)).square()) / ratings.n_ratings
+        tensors = (hidden, self.averaged.decoder_weight, self.averaged.decoder_bias)
         return Factors(*(tensor.detach().cpu().numpy() for tensor in tensors))
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether the error of the last epoch, or that of the factors once they are there, is out of bounds."""
+        return not self.error <= self.worst_error
+
+
+def _sum(values: Tensor) -> float:
+    """Sum in an order that does not depend on the number of threads, as torch's does."""
+    return float(values.cpu().numpy().sum(dtype=np.float64))

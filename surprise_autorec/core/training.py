@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 
 from surprise_autorec.core.baselines import Baselines
@@ -82,7 +83,7 @@ def train(
     Raises
     ------
     DivergenceError
-        If an epoch's error is not a finite number, or the last one's is far above what it was before the first step.
+        If an epoch's error is not a finite number, or the trained networks' is far above that of no output at all.
     """
     generator = torch.Generator().manual_seed(seed)
     trained_on, held_out = ratings, None
@@ -98,14 +99,13 @@ def train(
     history: list[Epoch] = []
     for number in range(1, options.n_epochs + 1):
         loss = sum(member.weight * learner.run_epoch(number) for member, learner in zip(members, learners, strict=True))
-        if not math.isfinite(loss):
-            break
-        history.append(Epoch(number, loss, early_stopping.update(members, learners) if early_stopping else None))
+        rmse = early_stopping.update(members, learners) if early_stopping else None
+        if not math.isfinite(loss + (rmse or 0.0)):
+            raise _divergence(learners)
+        history.append(Epoch(number, loss, rmse))
         on_epoch_end(history[-1])
         if early_stopping and early_stopping.exhausted:
             break
-    if any(learner.has_diverged for learner in learners):
-        raise _divergence(learners)
     if early_stopping:
         early_stopping.restore_best(learners)
     # The weights may have been learnt on a part of the ratings; what is known of each row are all of them.
@@ -113,6 +113,8 @@ def train(
         learner.factors(_with_rows(member.rows, ratings, baselines)[0])
         for member, learner in zip(members, learners, strict=True)
     ]
+    if any(learner.has_diverged for learner in learners):
+        raise _divergence(learners)
     return Training(baselines, factors, history)
 
 
@@ -123,10 +125,10 @@ def _with_rows(
 
 
 def _divergence(learners: Sequence[Learner]) -> DivergenceError:
-    learner = next(learner for learner in learners if learner.has_diverged)
+    learner = next((learner for learner in learners if learner.has_diverged), learners[0])
     return DivergenceError(
-        f"training diverged: the mean squared error went from {learner.first_error:.3g} to {learner.last_error:.3g} "
-        f"(on ratings mapped to 1..5); lower lr_all, got {learner.learning_rate}"
+        f"training diverged: its mean squared error (of ratings mapped to 1..5) came to {learner.error:.3g}; lower "
+        f"lr_all, got {learner.learning_rate}"
     )
 
 
@@ -151,7 +153,8 @@ class _EarlyStopping:
                 outputs += member.weight * learner.outputs_at(self.by_user)
             else:
                 outputs[self.by_user.order] += member.weight * learner.outputs_at(self.by_item)
-        rmse = (self.targets - outputs).square().mean().sqrt().item()
+        errors = (self.targets - outputs).cpu().numpy()
+        rmse = math.sqrt(np.square(errors).mean())
         progress = rmse < self.best_rmse - self.options.tol
         self.epochs_without_progress = 0 if progress else self.epochs_without_progress + 1
         if rmse < self.best_rmse:

@@ -1,0 +1,86 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import surprise_autorec
+
+PACKAGE = Path(surprise_autorec.__file__).parent
+CORE_FILES = sorted((PACKAGE / "core").rglob("*.py"))
+ALL_FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported_names(source, package="surprise_autorec"):
+    """Full dotted names of all that some source code of the given package imports, wherever in it the imports stand."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            names.update(f"{module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def imports_of(path):
+    return imported_names(path.read_text(encoding="utf-8"), ".".join(path.relative_to(PACKAGE.parent).parent.parts))
+
+
+def is_under(name, *modules):
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def run_python(script, *arguments):
+    result = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+def test_imported_names_finds_every_form_of_import():
+    source = "import a.b, c as d\nfrom . import e\nfrom ..f import g\ndef h():\n    from i import j as k"
+    assert imported_names(source, "p.q") == {"a.b", "c", "p.q.e", "p.f.g", "i.j"}
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: path.stem)
+def test_the_core_imports_numpy_scipy_torch_and_itself_only(path):
+    allowed = [*sys.stdlib_module_names, "numpy", "scipy", "torch", "surprise_autorec.core"]
+    assert [name for name in imports_of(path) if not is_under(name, *allowed)] == []
+
+
+def test_the_core_loads_neither_surprise_nor_scikit_learn_nor_pandas():
+    # A stub stands in for the parent package, which does load them.
+    script = """
+import importlib, sys, types
+parent = types.ModuleType("surprise_autorec")
+parent.__path__ = [sys.argv[1]]
+sys.modules["surprise_autorec"] = parent
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+print(*sys.modules)
+"""
+    names = [f"surprise_autorec.core.{path.stem}" for path in CORE_FILES if path.stem != "__init__"]
+    loaded = run_python(script, str(PACKAGE), *names)
+    assert set(names) <= set(loaded)
+    assert not {"surprise", "sklearn", "pandas"} & set(loaded)
+
+
+def test_only_the_outermost_modules_import_the_face():
+    # Through the package itself, which re-exports it, or from the module that defines it.
+    face = ["surprise_autorec.algorithm", "surprise_autorec.AutoRec"]
+    importers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in ALL_FILES
+        if any(is_under(name, *face) for name in imports_of(path))
+    }
+    assert importers <= {"__init__.py", "comparison.py", "cli.py", "__main__.py"}
+    assert "__init__.py" in importers
+
+
+def test_importing_the_package_does_not_load_what_few_need():
+    loaded = run_python("import sys, surprise_autorec; print(*sys.modules)")
+    assert {"surprise_autorec", "torch"} <= set(loaded)
+    # (torch loads plain tqdm itself; ours is tqdm.auto.)
+    assert not {"matplotlib", "tqdm.auto", "typer"} & set(loaded)
