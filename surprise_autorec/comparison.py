@@ -50,7 +50,11 @@ def compare(
     measured = []
     from tqdm.auto import tqdm  # here, to keep the import of the package fast
 
-    with tqdm(total=splitter.get_n_folds() * len(named), unit="fit", disable=not verbose) as bar:
+    try:
+        n_fits = splitter.get_n_folds() * len(named)
+    except AttributeError:  # Surprise's PredefinedKFold does not know before it has split
+        n_fits = None
+    with tqdm(total=n_fits, unit="fit", disable=not verbose) as bar:
         for trainset, testset in splitter.split(data):
             for name, algorithm in named.items():
                 bar.set_description(name)

@@ -18,7 +18,7 @@ from surprise.model_selection import (
     cross_validate,
 )
 
-from surprise_autorec import AutoRec
+from surprise_autorec import AutoRec, compare
 
 
 def test_is_an_algorithm_of_surprise(trainset):
@@ -55,8 +55,10 @@ def test_cross_validate_of_predefined_folds(tmp_path):
         test.write_text("\n".join(f"u{u} i{u % 9} {1 + (2 * u) % 5}" for u in range(14)))
     data = Dataset.load_from_folds([tuple(map(str, pair)) for pair in files], Reader(line_format="user item rating"))
     result = cross_validate(AutoRec(**FAST), data, cv=PredefinedKFold())
+    frame = compare([AutoRec(**FAST)], data, cv=PredefinedKFold())
     gc.collect()  # Surprise leaves the files open
     assert len(result["test_rmse"]) == 2
+    assert frame.loc["AutoRec", "rmse"] == result["test_rmse"].mean()
 
 
 def test_one_and_two_processes_give_the_same_bits(data):

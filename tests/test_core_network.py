@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from surprise_autorec.core.network import ACTIVATIONS, AutoEncoder, decoder_output
+from surprise_autorec.core.network import ACTIVATIONS, AutoEncoder, activate, decoder_output
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
 
@@ -101,6 +101,20 @@ def test_bounded_outputs_are_stretched_onto_all_answers(activation, biased, inte
 def test_unbounded_outputs_are_left_alone(activation, biased):
     x = torch.linspace(-3, 30, 34)
     torch.testing.assert_close(decoder_output(x, activation, biased), FUNCTIONS[activation](x))
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 4, 6, 8])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_and_their_gradients_have_the_same_bits_for_any_number_of_threads(activation, n_threads):
+    # torch uses one thread for each 32,768 elements begun, at most as many as set: 2, 3, 5 and 7 of them here.
+    for size in (40_001, 70_016, 150_001, 200_400):
+        results = []
+        for threads in (1, n_threads):
+            torch.set_num_threads(threads)
+            inputs = torch.randn(size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+            outputs = activate(ACTIVATIONS[activation].function, inputs)
+            results.append((outputs, *torch.autograd.grad(outputs.square().sum(), inputs)))
+        assert all(map(torch.equal, *results)), size
 
 
 @pytest.mark.parametrize("n_factors", [(7,), (7, 5), (7, 5, 3)])

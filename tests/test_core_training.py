@@ -412,6 +412,14 @@ def test_a_first_batch_of_small_error_is_no_divergence():
         train(ratings, [Member("user", 1.0, 1.0)], options, lambda _: baselines, seed, lambda _: None)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_training_that_has_hardly_begun_is_no_divergence(seed):
+    # The first random weights answer far worse than no output would; these steps are too small to mend that.
+    options = {"biased": True, "encoder_activation": "identity", "learning_rate": 1e-4}
+    history = run_train(seed=seed, n_factors=(64,), **options).history
+    assert history[0].loss > history[-1].loss
+
+
 # Reproducibility
 
 #: Every random choice there is.

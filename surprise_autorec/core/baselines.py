@@ -47,7 +47,7 @@ def als_baselines(
     rows, columns = users_by_items.rows, users_by_items.columns
     n_users, n_items = users_by_items.n_rows, users_by_items.n_columns
     mean = float(users_by_items.values.mean(dtype=np.float64))
-    deviations = users_by_items.values - mean
+    deviations = users_by_items.values.astype(np.float64) - mean
     user_weights = reg_u + users_by_items.row_counts
     item_weights = reg_i + users_by_items.transposed.row_counts
     user_biases, item_biases = np.zeros(n_users), np.zeros(n_items)
@@ -63,7 +63,7 @@ def sgd_baselines(
     """Baselines by stochastic gradient descent, with Surprise's defaults; rating by rating, hence slow."""
     mean = float(users_by_items.values.mean(dtype=np.float64))
     user_biases, item_biases = [0.0] * users_by_items.n_rows, [0.0] * users_by_items.n_columns
-    deviations = (users_by_items.values - mean).tolist()
+    deviations = (users_by_items.values.astype(np.float64) - mean).tolist()
     cells = list(zip(users_by_items.rows.tolist(), users_by_items.columns.tolist(), deviations, strict=True))
     for _ in range(n_epochs):
         for user, item, deviation in cells:

@@ -99,9 +99,10 @@ class Learner:
             self._batch(ratings.take_rows(rows), baselines.take_rows(rows))
             for rows in np.array_split(shuffled_rows, steps)
         ]
-        # Beyond this mean squared error training has done harm: twice that of no output, or of a constant rating.
-        self.worst_error = 2 * max(sum(_sum(batch.targets.square()) for batch in self.batches) / self.n_ratings, 1.0)
-        self.error = 0.0
+        # Beyond twice this mean squared error, that of no output or of a constant rating (or, if it is more, that of
+        # the first step), training has done harm.
+        self.initial_error = max(sum(_sum(batch.targets.square()) for batch in self.batches) / self.n_ratings, 1.0)
+        self.error = math.nan
 
     def _automatic_batch_size(self, ratings: RatingMatrix) -> int:
         if self.kind.full_batch:
@@ -132,7 +133,10 @@ class Learner:
     def run_epoch(self, number: int) -> float:
         """Train on every batch once; return the loss, eq. 2 per rating, as met on the way (with dropout)."""
         order = torch.randperm(len(self.batches), generator=self.generator).tolist()
-        self.error = sum(self._step(self.batches[n]) for n in order) / self.n_ratings
+        errors = [self._step(self.batches[n]) for n in order]
+        if number == 1:
+            self.initial_error = max(self.initial_error, errors[0] / len(self.batches[order[0]].targets))
+        self.error = sum(errors) / self.n_ratings
         self._average(number)
         return self.error + self.reg / 2 * self._squared_norm() / self.n_ratings
 
@@ -191,7 +195,7 @@ class Learner:
     @property
     def has_diverged(self) -> bool:
         """Whether the error of the last epoch, or that of the factors once they are there, is out of bounds."""
-        return not self.error <= self.worst_error
+        return not self.error <= 2 * self.initial_error
 
 
 def _sum(values: Tensor) -> float:

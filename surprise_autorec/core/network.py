@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
@@ -38,20 +39,23 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-#: Elements that torch's CPU kernels take in one go, at most: two AVX-512 registers of single precision.
-_LANES = 32
+#: torch's CPU kernels give a thread this many elements at least, and take so many (two AVX-512 registers) at once.
+_GRAIN, _LANES = 32_768, 32
 
 
 def activate(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    """Apply an activation function elementwise, to the same bits for any (power of two) number of threads.
+    """Apply an activation function elementwise, to the same bits for any number of threads.
 
-    torch cuts a tensor into one chunk a thread, and what is left over at the end of a chunk is computed by other code,
-    with other rounding, than what fills vector registers. With the right number of elements nothing is left over.
+    torch cuts a tensor into one chunk a thread, and what is left over at the end of a chunk, too little to fill vector
+    registers, is computed by other code, with other rounding. So elements are added until nothing is left over.
     """
     if function is identity:
         return inputs
-    padding = -inputs.numel() % (_LANES * torch.get_num_threads())
-    padded = nn.functional.pad(inputs.reshape(-1), (0, padding))
+    size, chunks = inputs.numel(), 0
+    while (needed := min(torch.get_num_threads(), math.ceil(size / _GRAIN))) > chunks:
+        chunks = needed
+        size = inputs.numel() + -inputs.numel() % (_LANES * chunks)
+    padded = nn.functional.pad(inputs.reshape(-1), (0, size - inputs.numel()))
     return function(padded)[: inputs.numel()].view_as(inputs)
 
 

@@ -127,8 +127,8 @@ def _with_rows(
 def _divergence(learners: Sequence[Learner]) -> DivergenceError:
     learner = next((learner for learner in learners if learner.has_diverged), learners[0])
     return DivergenceError(
-        f"training diverged: its mean squared error (of ratings mapped to 1..5) came to {learner.error:.3g}; lower "
-        f"lr_all, got {learner.learning_rate}"
+        f"training diverged: the mean squared error (of ratings mapped to 1..5) went from {learner.initial_error:.3g} "
+        f"to {learner.error:.3g}, or the weights overflowed; lower lr_all, got {learner.learning_rate}"
     )
 
 
