@@ -145,7 +145,8 @@ def _known_keywords(constructor: type[surprise.AlgoBase]) -> list[str]:
     """The keywords of an algorithm, with the two that Surprise's take unnamed."""
     parameters = inspect.signature(constructor).parameters
     named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
-    return list(dict.fromkeys([*named, "bsl_options", "sim_options"]))
+    unnamed = ["bsl_options", "sim_options"] if len(named) < len(parameters) else []
+    return list(dict.fromkeys([*named, *unnamed]))
 
 
 def _value(text: str) -> Any:
