@@ -31,7 +31,8 @@ PAPER: dict[str, Any] = {
     "optimizer": "rprop",
 }
 
-#: The automatic ``input_centering`` of user rows. (Of item rows it is the share of the columns that are rated.)
+#: The automatic ``input_centering`` of ``variant="user"``. In the other variants it is the share of the columns that a
+#: typical row has rated: alone, a user network is better with 0.8; beside an item network, that makes them too alike.
 USER_INPUT_CENTERING = 0.8
 
 #: The methods of ``bsl_options``, each with the other options it takes.
@@ -104,7 +105,7 @@ class AutoRecParameters:
         input_centering : float in [0, 1] or "auto", default="auto"
             Share of the baseline estimate that is taken off the encoder's input ratings. 0 shows the encoder, as in the
             paper, ratings as they are, which also say what was rated; 1 shows how they differ from the expected. "auto"
-            is 0.8 for user rows and, for item rows, the share of all users who rated a typical item. Without effect
+            is 0.8 for ``variant="user"`` and else the share of the columns that a typical row has rated. Without effect
             where not ``biased``.
         input_scaling : float, default=0.5
             Each row's input is divided by this power of its number of ratings (over their typical number).
@@ -199,15 +200,15 @@ class AutoRecParameters:
     def _members(self) -> list[Member]:
         """The networks that ``variant`` asks for. Raises ValueError as `_training_options` does."""
         item_weight = _number("item_weight", self.item_weight, "a number in [0, 1]", lambda x: 0 <= x <= 1)
-        for_items, for_users = None, USER_INPUT_CENTERING
+        centering, user_centering = None, USER_INPUT_CENTERING
         if not _is_auto(self.input_centering):
-            for_items = for_users = _number(
+            centering = user_centering = _number(
                 "input_centering", self.input_centering, "'auto' or a number in [0, 1]", lambda x: 0 <= x <= 1
             )
         members = {
-            "item": [Member("item", 1.0, for_items)],
-            "user": [Member("user", 1.0, for_users)],
-            "hybrid": [Member("item", item_weight, for_items), Member("user", 1 - item_weight, for_users)],
+            "item": [Member("item", 1.0, centering)],
+            "user": [Member("user", 1.0, user_centering)],
+            "hybrid": [Member("item", item_weight, centering), Member("user", 1 - item_weight, centering)],
         }
         return members[_choice("variant", self.variant, members)]
 
