@@ -186,7 +186,7 @@ def test_early_stopping_reports_and_stops(trainset, variant):
     ).fit(trainset)
     scores = algorithm.validation_scores_
     assert algorithm.n_iter_ == len(scores) == len(algorithm.loss_curve_) < 200
-    assert min(scores) < min(scores[-3:])
+    assert min(scores[-5:]) > min(scores[:-5]) - 1e-4  # n_iter_no_change epochs without progress by tol
     assert AutoRec(**FAST).fit(trainset).validation_scores_ == []
 
 
