@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from surprise_autorec.core.training import Member
 
 IndexArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float64]
+Value = TypeVar("Value", float, FloatArray)
 
 
 class RatingScale(NamedTuple):
@@ -32,11 +33,11 @@ class RatingScale(NamedTuple):
         """How many rating points one point of the core's interval is."""
         return (self.high - self.low) / (HIGHEST - LOWEST) or 1.0
 
-    def to_core(self, ratings: FloatArray) -> FloatArray:
+    def to_core(self, ratings: Value) -> Value:
         """Ratings as the core sees them."""
         return (ratings - self.low) / self.unit + LOWEST
 
-    def from_core(self, values: FloatArray) -> FloatArray:
+    def from_core(self, values: Value) -> Value:
         """The core's values as ratings."""
         return (values - LOWEST) * self.unit + self.low
 
@@ -127,10 +128,11 @@ class AutoRecModel:
         for (rows_are, weight, _), (hidden, weights, bias) in self.networks:
             row, column = (user, item) if rows_are == "user" else (item, user)
             pre_activation = float(hidden[row] @ weights[column]) + float(bias[column])
-            if self.decoder_activation != "identity":
+            if self.decoder_activation == "identity":  # without the overhead of a tensor
+                output += weight * pre_activation
+            else:
                 tensor = torch.tensor(pre_activation)
-                pre_activation = float(decoder_output(tensor, self.decoder_activation, self.biased))
-            output += weight * pre_activation
+                output += weight * float(decoder_output(tensor, self.decoder_activation, self.biased))
         baselines = self.baselines
-        value = baselines.mean + baselines.row_biases[user] + baselines.column_biases[item] + output
-        return float((value - LOWEST) * self.scale.unit + self.scale.low)
+        baseline = baselines.mean + float(baselines.row_biases[user]) + float(baselines.column_biases[item])
+        return self.scale.from_core(baseline + output)

@@ -12,9 +12,11 @@ def to_matrix(trainset):
     return RatingMatrix.from_cells(users, items, values, (trainset.n_users, trainset.n_items))
 
 
-def surprise_baselines(trainset, **bsl_options):
+def assert_are_surprises(baselines, trainset, **bsl_options):
     algorithm = BaselineOnly(bsl_options, verbose=False).fit(trainset)
-    return trainset.global_mean, algorithm.bu, algorithm.bi
+    assert baselines.mean == pytest.approx(trainset.global_mean, abs=1e-6)
+    np.testing.assert_allclose(baselines.row_biases, algorithm.bu, atol=1e-6)
+    np.testing.assert_allclose(baselines.column_biases, algorithm.bi, atol=1e-6)
 
 
 @pytest.fixture
@@ -34,11 +36,7 @@ def sorted_trainset(data):
     "options", [{}, {"n_epochs": 1}, {"reg_u": 3.0}, {"reg_i": 2.5}, {"n_epochs": 7, "reg_u": 0, "reg_i": 40}]
 )
 def test_als_baselines_are_those_of_surprise(trainset, options):
-    mean, user_biases, item_biases = surprise_baselines(trainset, method="als", **options)
-    baselines = als_baselines(to_matrix(trainset), **options)
-    assert baselines.mean == pytest.approx(mean, abs=1e-6)
-    np.testing.assert_allclose(baselines.row_biases, user_biases, atol=1e-6)
-    np.testing.assert_allclose(baselines.column_biases, item_biases, atol=1e-6)
+    assert_are_surprises(als_baselines(to_matrix(trainset), **options), trainset, method="als", **options)
 
 
 @pytest.mark.parametrize(
@@ -46,11 +44,7 @@ def test_als_baselines_are_those_of_surprise(trainset, options):
     [{}, {"n_epochs": 1}, {"reg": 0.5}, {"learning_rate": 0.05}, {"n_epochs": 7, "reg": 0, "learning_rate": 0.01}],
 )
 def test_sgd_baselines_are_those_of_surprise_when_it_visits_ratings_in_our_order(sorted_trainset, options):
-    mean, user_biases, item_biases = surprise_baselines(sorted_trainset, method="sgd", **options)
-    baselines = sgd_baselines(to_matrix(sorted_trainset), **options)
-    assert baselines.mean == pytest.approx(mean, abs=1e-6)
-    np.testing.assert_allclose(baselines.row_biases, user_biases, atol=1e-6)
-    np.testing.assert_allclose(baselines.column_biases, item_biases, atol=1e-6)
+    assert_are_surprises(sgd_baselines(to_matrix(sorted_trainset), **options), sorted_trainset, method="sgd", **options)
 
 
 @pytest.mark.parametrize("estimate", [als_baselines, sgd_baselines])

@@ -69,10 +69,10 @@ class RatingMatrix:
             raise ValueError(
                 f"rows, columns and values must have one length, got {rows.shape}, {columns.shape}, {values.shape}"
             )
-        ones = np.ones(len(values), np.float32)
         total: Any = sp.csr_array((values, (rows, columns)), shape=shape)
         if total.nnz < len(values):
-            total.data /= sp.csr_array((ones, (rows, columns)), shape=shape).data
+            counts = sp.csr_array((np.ones_like(values), (rows, columns)), shape=shape)
+            total.data /= counts.data
         total.sort_indices()
         return cls(total.indptr, total.indices, total.data, shape[1])
 
