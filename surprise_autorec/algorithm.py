@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import chain
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -115,25 +118,40 @@ class AutoRec(AutoRecParameters, AlgoBase):  # type: ignore[misc]
         list of surprise.Prediction
             What `predict` returns for each.
         """
-        triples = list(testset)
-        user_of, item_of = self.model_.user_index.get, self.model_.item_index.get
-        users = np.array([user_of(uid, -1) for uid, _, _ in triples], np.int32)
-        items = np.array([item_of(iid, -1) for _, iid, _ in triples], np.int32)
-        estimates = self.model_.predict(users, items)
+        uids, iids, ratings = zip(*testset, strict=True) if (testset := list(testset)) else ((), (), ())
+        model = self.model_
+        users = np.fromiter(map(model.user_index.get, uids, repeat(-1)), np.int32, len(uids))
+        items = np.fromiter(map(model.item_index.get, iids, repeat(-1)), np.int32, len(iids))
+        estimates = model.predict(users, items)
         impossible = np.isnan(estimates)
         if impossible.any():
             estimates[impossible] = self.default_prediction()
         estimates = np.clip(estimates, *self.trainset.rating_scale)
-        predictions = [
-            Prediction(uid, iid, r_ui, estimate, {"was_impossible": False})
-            for (uid, iid, r_ui), estimate in zip(triples, estimates.tolist(), strict=True)
-        ]
+        with _garbage_collection_put_off():
+            details = [{"was_impossible": False} for _ in uids]
+            fields = zip(uids, iids, ratings, estimates.tolist(), details, strict=True)
+            predictions = list(map(partial(tuple.__new__, Prediction), fields))
         for position in np.flatnonzero(impossible):
             predictions[position].details.update(was_impossible=True, reason=_UNKNOWN)
         if verbose:
             for prediction in predictions:
                 print(prediction)  # noqa: T201 (as Surprise does)
         return predictions
+
+
+@contextmanager
+def _garbage_collection_put_off() -> Iterator[None]:
+    """Make many objects that are no garbage without Python looking through all others for garbage meanwhile.
+
+    It does so each time that a certain number was made, and a Trainset is millions of objects to look at.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 _UNKNOWN = "User and/or item is unknown."

@@ -86,18 +86,8 @@ def fit_model(ratings: Ratings, parameters: AutoRecParameters) -> Fit:
     baselines = parameters._baseline_estimator()
     seed = parameters._draw_seed()
     ratings.check()
-    matrix = RatingMatrix.from_cells(
-        ratings.users,
-        ratings.items,
-        ratings.scale.to_core(ratings.values),
-        (len(ratings.user_ids), len(ratings.item_ids)),
-    )
-    if matrix.n_ratings < len(ratings.values):
-        _warn_of_repeats(ratings)
-    if options.early_stopping and matrix.n_ratings < 2:
-        raise ValueError(f"early_stopping=True must have at least 2 ratings to hold one out, got {matrix.n_ratings}")
     with epoch_progress(options.n_epochs, ratings.scale.unit, parameters.verbose) as show:
-        training = train(matrix, members, options, baselines, seed, on_epoch_end=show)
+        training = train(_matrix(ratings, options.early_stopping), members, options, baselines, seed, on_epoch_end=show)
     unit = ratings.scale.unit
     model = AutoRecModel(
         user_ids=ratings.user_ids,
@@ -118,6 +108,21 @@ def fit_model(ratings: Ratings, parameters: AutoRecParameters) -> Fit:
     )
 
 
+def _matrix(ratings: Ratings, early_stopping: bool) -> RatingMatrix:
+    """Ratings as the core takes them, users in rows."""
+    matrix = RatingMatrix.from_cells(
+        ratings.users,
+        ratings.items,
+        ratings.scale.to_core(ratings.values),
+        (len(ratings.user_ids), len(ratings.item_ids)),
+    )
+    if matrix.n_ratings < len(ratings.values):
+        _warn_of_repeats(ratings)
+    if early_stopping and matrix.n_ratings < 2:
+        raise ValueError(f"early_stopping=True must have at least 2 ratings to hold one out, got {matrix.n_ratings}")
+    return matrix
+
+
 def _warn_of_repeats(ratings: Ratings) -> None:
     pairs = ratings.users.astype(np.int64) * len(ratings.item_ids) + ratings.items
     _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
@@ -126,5 +131,5 @@ def _warn_of_repeats(ratings: Ratings) -> None:
         f"user {ratings.user_ids[ratings.users[example]]!r} rated item {ratings.item_ids[ratings.items[example]]!r} "
         f"more than once, as happened with {(counts > 1).sum()} pairs: the mean of a pair's ratings is used",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

@@ -111,7 +111,7 @@ class AutoRecModel:
     def _outputs(self, users: IndexArray, items: IndexArray) -> FloatArray:
         """The networks' averaged outputs for pairs of known users and items."""
         outputs = np.zeros(len(users))
-        for (rows_are, weight, _), factors in self.networks:
+        for (rows_are, weight), factors in self.networks:
             rows, columns = (users, items) if rows_are == "user" else (items, users)
             by_row = np.argsort(rows, kind="stable")
             offsets = np.searchsorted(rows[by_row], np.arange(len(factors.hidden) + 1)).astype(np.int32)
@@ -125,7 +125,7 @@ class AutoRecModel:
     def estimate(self, user: int, item: int) -> float:
         """`predict` for a single pair, without the overhead of arrays. Both must be known."""
         output = 0.0
-        for (rows_are, weight, _), (hidden, weights, bias) in self.networks:
+        for (rows_are, weight), (hidden, weights, bias) in self.networks:
             row, column = (user, item) if rows_are == "user" else (item, user)
             pre_activation = float(hidden[row] @ weights[column]) + float(bias[column])
             if self.decoder_activation == "identity":  # without the overhead of a tensor

@@ -45,6 +45,37 @@ def test_learns_structure_that_baselines_cannot(variant, biased):
     assert accuracy.rmse(algorithm.test(test), verbose=False) < 0.35  # of ratings 2 and 4: guessing has 1.0
 
 
+@pytest.fixture(scope="module")
+def split():
+    """10,000 ratings by 300 users of 200 items, and 2,000 to predict."""
+    frame = datasets.make_ratings(n_users=300, n_items=200, n_ratings=12_000, noise=0.3, random_state=1)
+    return train_test_split(dataset_of(frame), test_size=1 / 6, random_state=0)
+
+
+def rmse(split, **parameters):
+    train, test = split
+    return accuracy.rmse(AutoRec(random_state=0, **parameters).fit(train).test(test), verbose=False)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_sided_lowers_the_error(split, variant):
+    assert rmse(split, variant=variant) < rmse(split, variant=variant, two_sided=False) - 0.002
+
+
+def test_n_estimators_lower_the_error(split):
+    assert rmse(split, n_estimators=4) < rmse(split) - 0.002
+
+
+@pytest.mark.parametrize("two_sided", [True, False])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_without_baselines_the_error_starts_at_that_of_the_mean_and_falls_well_below(split, variant, two_sided):
+    parameters = {"biased": False, "variant": variant, "two_sided": two_sided}
+    train, test = split
+    of_mean = np.sqrt(np.mean([(rating - train.global_mean) ** 2 for _, _, rating in test]))
+    assert rmse(split, lr_all=1e-9, n_epochs=1, **parameters) == pytest.approx(of_mean, rel=1e-5)
+    assert rmse(split, **parameters) < 0.9 * of_mean
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("decoder_activation", ["identity", "sigmoid", "tanh"])
 @pytest.mark.parametrize("biased", [True, False])

@@ -18,8 +18,11 @@ FUNCTIONS = {
 N_ROWS, N_COLUMNS = 8, 6
 
 
-def make_network(n_factors=(7,), encoder="sigmoid", decoder="identity", biased=False, seed=0):
-    return AutoEncoder(N_COLUMNS, n_factors, encoder, decoder, biased, torch.Generator().manual_seed(seed))
+def make_network(
+    n_factors=(7,), encoder="sigmoid", decoder="identity", biased=False, two_sided=False, mean=0.0, seed=0
+):
+    generator = torch.Generator().manual_seed(seed)
+    return AutoEncoder(N_ROWS, N_COLUMNS, n_factors, encoder, decoder, biased, two_sided, mean, generator)
 
 
 def make_ratings():
@@ -28,11 +31,14 @@ def make_ratings():
     return RatingMatrix.from_cells(rows, columns, rng.integers(1, 6, len(rows)), (N_ROWS, N_COLUMNS))
 
 
-def with_random_biases(network):
+def with_random_parameters(network):
+    """All parameters but the encoder's weights, which are random anyway, start at a constant."""
     generator = torch.Generator().manual_seed(1)
+    random_already = {id(weight) for weight in network.encoder_parameters()[0]}
     with torch.no_grad():
-        for bias in network.biases():
-            bias.normal_(generator=generator)
+        for parameter in network.parameters():
+            if id(parameter) not in random_already:
+                parameter.normal_(generator=generator)
     return network
 
 
@@ -64,7 +70,7 @@ def test_every_activation_is_tested_here():
 @pytest.mark.parametrize("decoder", ACTIVATIONS)
 @pytest.mark.parametrize("encoder", ACTIVATIONS)
 def test_forward_is_equation_1(encoder, decoder, biased):
-    network, ratings = with_random_biases(make_network((7,), encoder, decoder, biased)), make_ratings()
+    network, ratings = with_random_parameters(make_network((7,), encoder, decoder, biased)), make_ratings()
     V, mu = network.encoder_weight.T, network.encoder_bias
     W, b = network.decoder_weight, network.decoder_bias
     g, f = FUNCTIONS[encoder], FUNCTIONS[decoder]
@@ -74,19 +80,35 @@ def test_forward_is_equation_1(encoder, decoder, biased):
 
 @pytest.mark.parametrize("encoder", ACTIVATIONS)
 def test_forward_of_a_deep_network_applies_each_layer_in_turn(encoder):
-    network, ratings = with_random_biases(make_network((7, 5, 3), encoder)), make_ratings()
+    network, ratings = with_random_parameters(make_network((7, 5, 3), encoder)), make_ratings()
     g, hidden = FUNCTIONS[encoder], dense_inputs(ratings)
-    for weight, bias, width in zip(network.weights()[:-1], network.biases()[:-1], (7, 5, 3), strict=True):
+    for weight, bias, width in zip(*network.encoder_parameters(), (7, 5, 3), strict=True):
         hidden = g(hidden @ weight + bias)
         assert hidden.shape == (N_ROWS, width)
     wanted = hidden @ network.decoder_weight.T + network.decoder_bias
     torch.testing.assert_close(run(network, ratings), wanted[ratings.rows, ratings.columns], rtol=1e-4, atol=1e-4)
 
 
-def test_an_empty_row_is_encoded_from_the_bias_alone():
-    network = with_random_biases(make_network((7,)))
+@pytest.mark.parametrize("n_factors", [(7,), (7, 5, 3)])
+def test_an_empty_row_is_encoded_from_the_biases_alone(n_factors):
+    network = with_random_parameters(make_network(n_factors))
+    hidden = torch.sigmoid(network.encoder_bias)
+    for weight, bias in zip(network.deeper_weights, network.deeper_biases, strict=True):
+        hidden = torch.sigmoid(hidden @ weight + bias)
     cells = Cells.of(RatingMatrix.from_cells([0], [1], [5.0], (2, N_COLUMNS)), torch.device("cpu"))
-    torch.testing.assert_close(network.encode(cells, torch.tensor([5.0]))[1], torch.sigmoid(network.encoder_bias))
+    torch.testing.assert_close(network.encode(cells, torch.tensor([5.0]))[1], hidden)
+    torch.testing.assert_close(network.encode_nothing(), hidden.unsqueeze(0))
+
+
+@pytest.mark.parametrize(("decoder", "biased"), [("identity", True), ("sigmoid", False), ("tanh", True)])
+def test_column_vectors_add_to_the_decoder_and_what_is_left_out_is_taken_off_before_f(decoder, biased):
+    network, ratings = with_random_parameters(make_network((7,), decoder=decoder, biased=biased)), make_ratings()
+    generator = torch.Generator().manual_seed(2)
+    hidden, vectors = torch.randn(N_ROWS, 7, generator=generator), torch.randn(N_COLUMNS, 7, generator=generator)
+    left_out = torch.randn(ratings.n_ratings, generator=generator)
+    outputs = network.decode(hidden, Cells.of(ratings, torch.device("cpu")), vectors, left_out)
+    products = (hidden @ (network.decoder_weight + vectors).T + network.decoder_bias)[ratings.rows, ratings.columns]
+    torch.testing.assert_close(outputs, stretched(FUNCTIONS[decoder](products - left_out), decoder, biased))
 
 
 @pytest.mark.parametrize(("biased", "interval"), [(False, (1, 5)), (True, (-4, 4))])
@@ -117,26 +139,52 @@ def test_activations_and_their_gradients_have_the_same_bits_for_any_number_of_th
         assert all(map(torch.equal, *results)), size
 
 
+@pytest.mark.parametrize("two_sided", [False, True])
 @pytest.mark.parametrize("n_factors", [(7,), (7, 5), (7, 5, 3)])
-def test_weights_and_biases_are_all_parameters_once_each(n_factors):
-    network = make_network(n_factors)
-    split = [id(parameter) for parameter in network.weights() + network.biases()]
-    assert sorted(split) == sorted(id(parameter) for parameter in network.parameters())
-    assert len(set(split)) == 2 * (len(n_factors) + 1)
-    assert [weight.ndim for weight in network.weights()] == [2] * (len(n_factors) + 1)
-    assert [bias.ndim for bias in network.biases()] == [1] * (len(n_factors) + 1)
+def test_the_penalised_weights_are_all_matrices_once_each(n_factors, two_sided):
+    network = make_network(n_factors, two_sided=two_sided)
+    matrices = [id(parameter) for parameter in network.parameters() if parameter.ndim == 2]
+    assert sorted(id(weight) for weight in network.weights()) == sorted(matrices)
+    assert len(matrices) == len(n_factors) + 1 + two_sided
+    weights, biases = network.encoder_parameters()
+    assert [weight.shape[1] for weight in weights] == [len(bias) for bias in biases] == list(n_factors)
 
 
-def test_initial_weights_are_xavier_uniform_and_biases_zero():
-    network = AutoEncoder(300, (50, 20), "sigmoid", "identity", False, torch.Generator().manual_seed(0))
-    for weight in network.weights():
+def test_only_a_two_sided_network_has_a_column_encoder():
+    assert make_network((7, 5), two_sided=True).column_encoder_weight.shape == (N_ROWS, 5)
+    assert make_network((7, 5), two_sided=False).column_encoder_weight is None
+
+
+def test_the_encoder_starts_xavier_uniform_and_all_else_at_zero():
+    generator = torch.Generator().manual_seed(0)
+    network = AutoEncoder(200, 300, (50, 20), "sigmoid", "identity", True, True, 0.0, generator)
+    encoder_weights, _ = network.encoder_parameters()
+    for weight in encoder_weights:
         bound = (6 / sum(weight.shape)) ** 0.5
         assert 0.95 * bound < weight.abs().max() <= bound
         assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
-    assert all((bias == 0).all() for bias in network.biases())
+    others = [p for p in network.parameters() if not any(p is weight for weight in encoder_weights)]
+    assert [p.shape for p in others if not (p == 0).all()] == []
+    assert len(others) == 5  # two encoder biases, decoder weight and bias, column encoder
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize(
+    ("decoder", "biased", "start"),
+    [
+        ("identity", False, 3.7),
+        ("relu", False, 3.7),
+        ("identity", True, 3.7),
+        ("sigmoid", False, 3.0),
+        ("tanh", True, 0),
+    ],
+)
+def test_the_output_starts_at_the_mean_or_for_a_bounded_f_halfway(decoder, biased, start, two_sided):
+    network, ratings = make_network((7,), "sigmoid", decoder, biased, two_sided, mean=3.7), make_ratings()
+    torch.testing.assert_close(run(network, ratings), torch.full((ratings.n_ratings,), float(start)))
 
 
 def test_initial_weights_are_those_of_the_generators_seed():
     one, same, other = (make_network((7, 5), seed=seed) for seed in (3, 3, 4))
     assert all(map(torch.equal, one.parameters(), same.parameters()))
-    assert not any(map(torch.equal, one.weights(), other.weights()))
+    assert not any(map(torch.equal, one.encoder_parameters()[0], other.encoder_parameters()[0]))

@@ -93,8 +93,9 @@ def test_cells_outside_the_shape_raise_an_error(row, column):
         RatingMatrix.from_cells([row], [column], [1.0], (2, 2))
 
 
-def test_rows_and_row_counts_tell_where_the_ratings_are(ratings):
+def test_rows_and_counts_tell_where_the_ratings_are(ratings):
     np.testing.assert_array_equal(ratings.row_counts, (~np.isnan(expected())).sum(axis=1))
+    np.testing.assert_array_equal(ratings.column_counts, (~np.isnan(expected())).sum(axis=0))
     np.testing.assert_array_equal(expected()[ratings.rows, ratings.columns], ratings.values)
     np.testing.assert_array_equal(ratings.rows, np.sort(ROWS))
 

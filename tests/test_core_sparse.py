@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, products_at
+from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, products_at, sum_rows
 
 CPU = torch.device("cpu")
 N_ROWS, N_COLUMNS, K = 6, 5, 3
@@ -84,10 +84,20 @@ def test_products_at_are_the_inner_products_at_the_cells(ratings):
     torch.testing.assert_close(products, (left @ right.T)[ratings.rows, ratings.columns])
 
 
+def test_sum_rows_is_the_sparse_product_in_either_order(ratings):
+    values, dense = values_and_dense(ratings)
+    cells = Cells.of(ratings, CPU)
+    by_column, by_row = random(N_COLUMNS, K).detach(), random(N_ROWS, K, seed=1).detach()
+    torch.testing.assert_close(sum_rows(by_column, cells.columns, cells.row_offsets, values), dense @ by_column)
+    ordered = values.index_select(0, cells.order)
+    torch.testing.assert_close(sum_rows(by_row, cells.rows, cells.column_offsets, ordered), dense.T @ by_row)
+
+
 def test_cells_hold_both_orders(ratings):
     cells = Cells.of(ratings, CPU)
     assert all(getattr(cells, field.name).dtype == torch.int32 for field in fields(Cells))
     np.testing.assert_array_equal(cells.row_offsets, ratings.row_offsets)
+    np.testing.assert_array_equal(cells.row_counts, ratings.row_counts)
     np.testing.assert_array_equal(cells.columns, ratings.columns)
     np.testing.assert_array_equal(cells.column_offsets, ratings.transposed.row_offsets)
     np.testing.assert_array_equal(cells.rows, ratings.transposed.columns)
@@ -97,7 +107,8 @@ def test_cells_hold_both_orders(ratings):
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_keep_gives_the_cells_of_the_filtered_matrix(ratings, share):
     kept = np.random.default_rng(1).random(ratings.n_ratings) < share
-    filtered = Cells.of(ratings, CPU).keep(torch.from_numpy(kept))
+    filtered, positions = Cells.of(ratings, CPU).keep(torch.from_numpy(kept))
+    np.testing.assert_array_equal(positions, np.flatnonzero(kept))
     wanted = Cells.of(ratings.take_cells(kept), CPU)
     for field in fields(Cells):
         torch.testing.assert_close(
@@ -120,7 +131,8 @@ from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells
 assert warnings.filters == before
 cells = Cells.of(RatingMatrix.from_cells([0, 1], [1, 0], [2.0, 3.0], (2, 2)), torch.device("cpu"))
 weight, bias = torch.ones(2, 3, requires_grad=True), torch.zeros(2, requires_grad=True)
-hidden = encode_cells(weight, torch.ones(2), cells.keep(torch.tensor([True, True])))
+kept, positions = cells.keep(torch.tensor([True, True]))
+hidden = encode_cells(weight, torch.ones(2)[positions], kept)
 decode_cells(hidden, weight, bias, cells).sum().backward()
 assert warnings.filters == before
 """

@@ -2,13 +2,18 @@
 
 import inspect
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from conftest import FAST
+from surprise import accuracy
+from surprise.model_selection import train_test_split
 
-from surprise_autorec import PAPER, AutoRec
+from surprise_autorec import BEST, PAPER, AutoRec
+from surprise_autorec.core.training import Member
+from surprise_autorec.model import TrainedNetwork
 
 NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
 
@@ -20,11 +25,14 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
         ("n_epochs", "a positive integer", [0, -1, 1.5, "5", None, True]),
         ("variant", "one of ['hybrid', 'item', 'user']", ["both", 1, None]),
         ("item_weight", "a number in [0, 1]", [-0.1, 1.1, *NUMBERS_ARE_NOT[:-1]]),
+        ("two_sided", "True or False", [2, 0.0, "auto", None]),
+        ("n_estimators", "a positive integer", [0, -1, 1.5, "5", None, True]),
         ("biased", "True or False", [2, 1.0, "yes", None]),
         ("encoder_activation", "one of ['elu', 'identity', 'relu', 'selu', 'sigmoid', 'tanh']", ["gelu", None]),
         ("decoder_activation", "one of ['elu', 'identity', 'relu', 'selu', 'sigmoid', 'tanh']", ["softmax", 3]),
         ("lr_all", "'auto' or a number > 0", [0, -1e-3, *NUMBERS_ARE_NOT]),
         ("reg_all", "'auto' or a number >= 0", [-1, *NUMBERS_ARE_NOT]),
+        ("reg_bias", "'auto' or a number >= 0", [-1, *NUMBERS_ARE_NOT]),
         ("dropout", "a number in [0, 1)", [-0.1, 1, *NUMBERS_ARE_NOT]),
         ("input_centering", "'auto' or a number in [0, 1]", [-0.1, 1.1, *NUMBERS_ARE_NOT[:-1]]),
         ("input_scaling", "a number >= 0", [-0.5, *NUMBERS_ARE_NOT]),
@@ -83,12 +91,15 @@ CHANGES = {
     "n_factors": 17,
     "n_epochs": 6,
     "variant": "user",
+    "two_sided": False,
+    "n_estimators": 2,
     "biased": False,
     "bsl_options": {"reg_u": 1},
     "encoder_activation": "tanh",
     "decoder_activation": "tanh",
     "lr_all": 0.01,
     "reg_all": 10.0,
+    "reg_bias": 0.0,
     "dropout": 0.3,
     "input_centering": 0.5,
     "input_scaling": 0.0,
@@ -129,6 +140,35 @@ def test_item_weight_weighs_the_networks_of_the_hybrid(estimates):
     assert not np.allclose(hybrid[0.0], hybrid[1.0], rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("variant", "members"),
+    [
+        ("item", [("item", 1 / 3)] * 3),
+        ("user", [("user", 1 / 3)] * 3),
+        ("hybrid", [("item", 0.8 / 3)] * 3 + [("user", 0.2 / 3)] * 3),
+    ],
+)
+def test_n_estimators_is_the_number_of_networks_of_each_kind_whose_predictions_are_averaged(trainset, variant, members):
+    algorithm = AutoRec(**FAST, variant=variant, item_weight=0.8, n_estimators=3).fit(trainset)
+    model = algorithm.model_
+    assert [network.member.rows for network in model.networks] == [rows for rows, _ in members]
+    assert [network.member.weight for network in model.networks] == pytest.approx([weight for _, weight in members])
+    users, items = (indices.ravel().astype(np.int32) for indices in np.mgrid[:10, :10])
+    single = [
+        replace(model, networks=[TrainedNetwork(Member(member.rows, 1.0), factors)]).predict(users, items)
+        for member, factors in model.networks
+    ]
+    assert len({estimates.tobytes() for estimates in single}) == len(members)  # each has a seed of its own
+    wanted = sum(weight * estimates for (_, weight), estimates in zip(members, single, strict=True))
+    np.testing.assert_allclose(model.predict(users, items), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("biased", "value"), [(True, 10.0), (False, 0.0)])
+def test_automatic_reg_bias_is_ten_where_it_pulls_towards_baselines(estimates, biased, value):
+    np.testing.assert_array_equal(estimates(biased=biased), estimates(biased=biased, reg_bias=value))
+    assert not np.allclose(estimates(biased=biased), estimates(biased=biased, reg_bias=value + 100.0), rtol=1e-6)
+
+
 def test_every_parameter_is_tested_here():
     tested = {*CHANGES, *WITH_EARLY_STOPPING, "item_weight", *WITHOUT_INFLUENCE_ON_PREDICTIONS}
     assert tested == set(inspect.signature(AutoRec).parameters)
@@ -142,8 +182,10 @@ def test_every_parameter_is_documented():
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "rprop", "lbfgs"])
 @pytest.mark.parametrize("variant", ["item", "user"])
-def test_every_optimizer_reduces_the_loss(trainset, optimizer, variant):
-    algorithm = AutoRec(n_factors=16, n_epochs=15, variant=variant, optimizer=optimizer, random_state=0).fit(trainset)
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_every_optimizer_reduces_the_loss(trainset, optimizer, variant, two_sided):
+    parameters = {"n_factors": 16, "n_epochs": 15, "variant": variant, "two_sided": two_sided, "random_state": 0}
+    algorithm = AutoRec(**parameters, optimizer=optimizer).fit(trainset)
     assert algorithm.loss_curve_[-1] < 0.9 * algorithm.loss_curve_[0]
 
 
@@ -155,3 +197,20 @@ def test_paper_is_the_plain_model(trainset):
     assert weight.shape == (trainset.n_users, 500)
     np.testing.assert_allclose(algorithm.estimate(4, 2), hidden[2] @ weight[4] + bias[4], rtol=1e-5)
     assert algorithm.bu.any() == algorithm.bi.any() == False  # noqa: E712
+
+
+def test_best_is_the_average_of_four_networks_of_each_kind(data):
+    train, test = train_test_split(data, test_size=0.2, random_state=0)
+    best, one = (AutoRec(**preset, random_state=0).fit(train) for preset in (BEST, {}))
+    rows = [network.member.rows for network in best.model_.networks]
+    assert (rows.count("item"), rows.count("user"), len(rows)) == (4, 4, 8)
+    assert best.n_iter_ > one.n_iter_
+    rmse_best, rmse_one = (accuracy.rmse(algorithm.test(test), verbose=False) for algorithm in (best, one))
+    assert rmse_best < rmse_one
+
+
+def test_paper_learns(data):
+    train, test = train_test_split(data, test_size=0.2, random_state=0)
+    algorithm = AutoRec(**PAPER, random_state=0).fit(train)
+    spread = np.std([rating for _, _, rating in test])
+    assert accuracy.rmse(algorithm.test(test), verbose=False) < 0.9 * spread

@@ -1,6 +1,6 @@
 """Accuracy and time on MovieLens: AutoRec beside the algorithms of Surprise, every one with its defaults.
 
-Usage: python docs/benchmarks/accuracy.py [ml-100k | u1 | ml-1m | ml-latest-small ...]
+Usage: python docs/benchmarks/accuracy.py [ml-100k | u1 | ml-1m | ml-1m-seeds | ml-latest-small ...]
 
 Each protocol writes its table beside this file. The data come from where ``surprise_autorec.datasets`` finds them; u1
 needs the files u1.base and u1.test in the folder ml-100k of ``SURPRISE_AUTOREC_DATA``.
@@ -16,7 +16,7 @@ import torch
 from surprise import SVD, BaselineOnly, Dataset, KNNBaseline, Reader, SVDpp, Trainset
 from surprise.model_selection import KFold, PredefinedKFold
 
-from surprise_autorec import PAPER, AutoRec, compare, datasets
+from surprise_autorec import BEST, PAPER, AutoRec, compare, datasets
 from surprise_autorec.comparison import format_comparison
 
 
@@ -48,6 +48,7 @@ def u1() -> Dataset:
 
 AUTOREC = {
     "AutoRec": AutoRec(random_state=0),
+    "AutoRec(**BEST)": AutoRec(**BEST, random_state=0),
     "AutoRec, user": AutoRec(variant="user", random_state=0),
     "AutoRec, hybrid": AutoRec(variant="hybrid", random_state=0),
 }
@@ -65,6 +66,7 @@ PROTOCOLS = {
         lambda: datasets.load("ml-latest-small"),
         KFold(5, random_state=0),
     ),
+    "ml-1m-seeds": ("MovieLens-1M, 90/10, seeds 0 to 4", lambda: datasets.load("ml-1m"), RandomTenth([*range(5)])),
     "ml-1m": ("MovieLens-1M, 90/10, seed 0", lambda: datasets.load("ml-1m"), RandomTenth([0])),
 }
 
@@ -73,6 +75,8 @@ def main(names: list[str]) -> None:
     for name in names or PROTOCOLS:
         title, load, cv = PROTOCOLS[name]
         algorithms = {**AUTOREC, **OTHERS}
+        if name == "ml-1m-seeds":
+            algorithms = {name: AUTOREC[name] for name in ("AutoRec", "AutoRec(**BEST)")}
         if name == "ml-1m":
             algorithms["AutoRec(**PAPER)"] = AutoRec(**PAPER, random_state=0)
             del algorithms["KNNBaseline"]  # to keep the run short

@@ -49,7 +49,7 @@ def als_baselines(
     mean = float(users_by_items.values.mean(dtype=np.float64))
     deviations = users_by_items.values.astype(np.float64) - mean
     user_weights = reg_u + users_by_items.row_counts
-    item_weights = reg_i + users_by_items.transposed.row_counts
+    item_weights = reg_i + users_by_items.column_counts
     user_biases, item_biases = np.zeros(n_users), np.zeros(n_items)
     for _ in range(n_epochs):
         item_biases = np.bincount(columns, deviations - user_biases[rows], n_items) / item_weights

@@ -1,19 +1,20 @@
-"""One network in training: its batches, its optimiser, its averaged weights."""
+"""One network in training: its batches, its optimisers, its averaged weights."""
 
 from __future__ import annotations
 
 import copy
 import math
-from functools import cached_property
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from surprise_autorec.core.baselines import Baselines
+from surprise_autorec.core.batches import Batch, BatchCutter
+from surprise_autorec.core.columns import ColumnEncoder, column_vectors
 from surprise_autorec.core.network import AutoEncoder
-from surprise_autorec.core.optimizers import OPTIMIZERS, parameter_groups
+from surprise_autorec.core.optimizers import COLUMN_ENCODER_RATE, OPTIMIZERS, parameter_groups
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import FloatArray, RatingMatrix
 from surprise_autorec.core.sparse import Cells
@@ -23,8 +24,11 @@ STEPS_PER_EPOCH = 8
 #: ... or into fewer, two at least, until a step holds this many ratings for each column. With less, the optimiser's
 #: pass over the weights, which costs the same for any batch, outweighs the work on the ratings.
 RATINGS_PER_COLUMN_AND_STEP = 5
-#: The automatic penalty is this times the cube root of the number of ratings.
-REG_FACTOR = 3
+#: The automatic penalty is this times the variance of what the baselines leave over (the noisier the ratings, the more)
+#: times the cube root of their number.
+REG_FACTOR = 4.5
+#: The mean of the hidden activations is an exponential one over steps: a step weighs this much less than the next.
+MEAN_DECAY = 0.9
 
 
 class Factors(NamedTuple):
@@ -42,130 +46,135 @@ class Factors(NamedTuple):
     bias: FloatArray
 
 
-class _Batch(NamedTuple):
-    """Some rows: where they have ratings, the encoder's inputs there and the outputs wanted there."""
-
-    cells: Cells
-    inputs: Tensor
-    targets: Tensor
-
-
 class Learner:
-    """One network in training on the rows of a matrix. Whether those are items or users it does not know."""
+    """One network in training on the rows of a matrix. Whether those are items or users it does not know.
+
+    Hidden activations are taken less their mean over ratings. The decoder's bias makes up for it, so that the model is
+    the same, but training needs a third of the steps: the problem is badly conditioned where all activations are about
+    0.5.
+    """
 
     def __init__(
-        self,
-        ratings: RatingMatrix,
-        baselines: Baselines,
-        input_centering: float | None,
-        options: TrainingOptions,
-        generator: torch.Generator,
+        self, ratings: RatingMatrix, cutter: BatchCutter, options: TrainingOptions, generator: torch.Generator
     ) -> None:
-        self.options = options
+        self.options, self.generator = options, generator
         self.kind = OPTIMIZERS[options.optimizer]
-        self.generator = generator
-        self.ratings, self.baselines = ratings, baselines
-        rated_rows = np.flatnonzero(ratings.row_counts)
-        self.n_rows, self.n_ratings = len(rated_rows), ratings.n_ratings
-        self.reference_count = float(np.median(ratings.row_counts[ratings.rows]))
-        self.network = AutoEncoder(
-            ratings.n_columns,
-            options.n_factors,
-            options.encoder_activation,
-            options.decoder_activation,
-            options.biased,
-            generator,
-        ).to(options.device)
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
-        fill = self.reference_count / ratings.n_columns
-        self.centering = fill if input_centering is None else input_centering
-        self.reg = REG_FACTOR * self.n_ratings ** (1 / 3) if options.reg is None else options.reg
-        self.learning_rate = self.kind.learning_rate if options.learning_rate is None else options.learning_rate
-        # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
-        self.penalty = self.reg / self.n_rows
-        self.optimizer = self.kind.make(
-            parameter_groups(
-                self.network.weights(), self.network.biases(), self.penalty if self.kind.decays_weights else 0.0
-            ),
-            self.learning_rate,
-        )
+        self.cutter = cutter
+        self.shape = ratings.n_rows, ratings.n_columns
         # Dropout masks are drawn on the device that uses them.
         self.mask_generator = torch.Generator(options.device)
         self.mask_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         # Batches are cut once: epochs differ in their order and in the dropout masks.
-        steps = math.ceil(self.n_rows / (options.batch_size or self._automatic_batch_size(ratings)))
+        rated_rows = np.flatnonzero(ratings.row_counts)
+        self.n_rows, self.n_ratings = len(rated_rows), ratings.n_ratings
         shuffled_rows = rated_rows[torch.randperm(self.n_rows, generator=generator).numpy()]
-        self.batches = [
-            self._batch(ratings.take_rows(rows), baselines.take_rows(rows))
-            for rows in np.array_split(shuffled_rows, steps)
-        ]
+        self.batches = list(cutter.cut(ratings, shuffled_rows, options.batch_size or self._automatic_batch_size()))
+        mean = sum(_sum(batch.targets) for batch in self.batches) / self.n_ratings
+        mean_square = sum(_sum(batch.targets.square()) for batch in self.batches) / self.n_ratings
+        self.network = AutoEncoder(
+            *self.shape,
+            options.n_factors,
+            options.encoder_activation,
+            options.decoder_activation,
+            options.biased,
+            options.two_sided,
+            mean,
+            generator,
+        ).to(options.device)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         # Beyond twice this mean squared error, that of no output or of a constant rating (or, if it is more, that of
         # the first step), training has done harm.
-        self.initial_error = max(sum(_sum(batch.targets.square()) for batch in self.batches) / self.n_ratings, 1.0)
+        self.initial_error = max(mean_square, 1.0)
         self.error = math.nan
+        automatic_reg = REG_FACTOR * (mean_square - mean**2) * self.n_ratings ** (1 / 3)
+        self.reg = automatic_reg if options.reg is None else options.reg
+        self.learning_rate = self.kind.learning_rate if options.learning_rate is None else options.learning_rate
+        # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
+        decays = (self.reg / self.n_rows, options.reg_bias / self.n_rows) if self.kind.decays_weights else (0.0, 0.0)
+        self.optimizer = self.kind.make(parameter_groups(self.network, self.learning_rate, *decays), self.learning_rate)
+        self.column_encoder: ColumnEncoder | None = None
+        if self.network.column_encoder_weight is not None:
+            # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of theirs.
+            rate = self.learning_rate if options.optimizer == "adam" else OPTIMIZERS["adam"].learning_rate
+            self.column_encoder = ColumnEncoder(
+                self.network.column_encoder_weight, COLUMN_ENCODER_RATE * rate, self.reg / self.n_rows
+            )
+        self.mean_hidden: Tensor | None = None
 
-    def _automatic_batch_size(self, ratings: RatingMatrix) -> int:
+    def _automatic_batch_size(self) -> int:
         if self.kind.full_batch:
             return self.n_rows
-        affordable_steps = self.n_ratings // (RATINGS_PER_COLUMN_AND_STEP * ratings.n_columns)
+        affordable_steps = self.n_ratings // (RATINGS_PER_COLUMN_AND_STEP * self.shape[1])
         return math.ceil(self.n_rows / min(max(affordable_steps, 2), STEPS_PER_EPOCH))
-
-    def _batch(self, ratings: RatingMatrix, baselines: Baselines) -> _Batch:
-        device = self.options.device
-        targets = ratings.values - baselines.at(ratings.rows, ratings.columns)
-        return _Batch(
-            Cells.of(ratings, device),
-            self._inputs(ratings, baselines),
-            torch.from_numpy(targets.astype(np.float32)).to(device),
-        )
-
-    def _inputs(self, ratings: RatingMatrix, baselines: Baselines) -> Tensor:
-        """The encoder's inputs, less some of the baseline, scaled by a power of the row's count.
-
-        A rating as it is says two things: that the column was rated, and how. Less its baseline it says only how. And
-        a row of many ratings should drive the hidden units about as hard as a row of few.
-        """
-        relative_counts = np.maximum(ratings.row_counts, 1) / self.reference_count
-        scale = relative_counts**-self.options.input_scaling
-        values = ratings.values - self.centering * baselines.at(ratings.rows, ratings.columns)
-        return torch.from_numpy((values * scale[ratings.rows]).astype(np.float32)).to(self.options.device)
 
     def run_epoch(self, number: int) -> float:
         """Train on every batch once; return the loss, eq. 2 per rating, as met on the way (with dropout)."""
         order = torch.randperm(len(self.batches), generator=self.generator).tolist()
+        if self.column_encoder:
+            self.column_encoder.begin_epoch(self.batches)
         errors = [self._step(self.batches[n]) for n in order]
+        if self.column_encoder:
+            self.column_encoder.end_epoch(self.batches)
         if number == 1:
             self.initial_error = max(self.initial_error, errors[0] / len(self.batches[order[0]].targets))
         self.error = sum(errors) / self.n_ratings
         self._average(number)
-        return self.error + self.reg / 2 * self._squared_norm() / self.n_ratings
+        with torch.no_grad():
+            return self.error + float(self._penalty()) / self.n_ratings
 
-    def _step(self, batch: _Batch) -> float:
+    def _step(self, batch: Batch) -> float:
         """One step of the optimiser; returns the sum of squared errors before it."""
         inputs, values = batch.cells, batch.inputs
         if self.options.dropout > 0:
             kept = torch.empty_like(values).uniform_(generator=self.mask_generator) >= self.options.dropout
-            inputs, values = inputs.keep(kept), values[kept] / (1 - self.options.dropout)
-        n_rows = len(batch.cells.row_offsets) - 1
+            inputs, positions = inputs.keep(kept)
+            values = values.index_select(0, positions) / (1 - self.options.dropout)
+        column_encoder = self.column_encoder
+        if column_encoder:
+            column_encoder.begin_step(batch)
         errors: list[Tensor] = []
 
         def objective() -> Tensor:
             self.optimizer.zero_grad()
-            outputs = self.network.decode(self.network.encode(inputs, values), batch.cells)
+            hidden = self._centered(self.network.encode(inputs, values), batch)
+            if column_encoder:
+                outputs = self.network.decode(
+                    hidden, batch.cells, column_encoder.vectors, column_encoder.own_part(hidden, batch)
+                )
+            else:
+                outputs = self.network.decode(hidden, batch.cells)
             squared_errors = (batch.targets - outputs).square()
             errors.append(squared_errors.detach())
-            loss = squared_errors.sum() / n_rows
+            loss = squared_errors.sum() / len(batch.rows)
             if not self.kind.decays_weights:
-                loss = loss + self.penalty / 2 * sum(weight.square().sum() for weight in self.network.weights())
+                loss = loss + self._penalty() / self.n_rows
             loss.backward()  # type: ignore[no-untyped-call]
+            if column_encoder and len(errors) == 1:  # not where an optimiser looks further on its way
+                column_encoder.collect(batch, self._decoder_gradient())
             return loss
 
         self.optimizer.step(objective)  # type: ignore[arg-type]
         return _sum(errors[0])
 
-    @torch.no_grad()
-    def _squared_norm(self) -> float:
-        return sum(_sum(weight.square().sum(1)) for weight in self.network.weights())
+    def _centered(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Hidden activations less their mean over the ratings of this batch and, fading, the ones before it."""
+        if self.kind.full_batch:  # a moving mean would bend the curvature that these optimisers measure
+            return hidden
+        mean = _mean(hidden.detach(), batch.cells.row_counts)
+        self.mean_hidden = mean if self.mean_hidden is None else self.mean_hidden.lerp(mean, 1 - MEAN_DECAY)
+        return hidden - self.mean_hidden
+
+    def _decoder_gradient(self) -> Tensor:
+        """The gradient of the squared errors, without that of the penalty, with respect to the decoder's weights."""
+        weight = self.network.decoder_weight
+        assert weight.grad is not None
+        return weight.grad if self.kind.decays_weights else weight.grad - self.reg / self.n_rows * weight.detach()
+
+    def _penalty(self) -> Tensor:
+        """The penalties of eq. 2, and that of the decoder's bias."""
+        squares = [torch.linalg.vector_norm(weight, dim=1).square().sum() for weight in self.network.weights()]
+        bias_squares = self.network.decoder_bias.square().sum()
+        return self.reg / 2 * torch.stack(squares).sum() + self.options.reg_bias / 2 * bias_squares
 
     @torch.no_grad()
     def _average(self, epoch: int) -> None:
@@ -177,25 +186,52 @@ class Learner:
     @torch.no_grad()
     def outputs_at(self, wanted: Cells) -> Tensor:
         """The averaged network's outputs at the wanted cells, given the ratings it is trained on."""
-        return self.averaged.decode(self.averaged.encode(self._all_rows.cells, self._all_rows.inputs), wanted)
-
-    @cached_property
-    def _all_rows(self) -> _Batch:
-        return self._batch(self.ratings, self.baselines)
+        hidden, vectors = self._representation(self.batches)
+        return self.averaged.decode(hidden, wanted, vectors)
 
     @torch.no_grad()
-    def factors(self, ratings: RatingMatrix) -> Factors:
-        """The averaged network run on all rows: what is left for prediction is one inner product a rating."""
-        cells, inputs, targets = self._batch(ratings, self.baselines)
-        hidden = self.averaged.encode(cells, inputs)
-        self.error = _sum((targets - self.averaged.decode(hidden, cells)).square()) / ratings.n_ratings
-        tensors = (hidden, self.averaged.decoder_weight, self.averaged.decoder_bias)
+    def finish(self, ratings: RatingMatrix | None = None) -> Factors:
+        """End training and run the averaged network on ratings; without any, on those it was trained on.
+
+        What is left for prediction is one inner product a rating.
+        """
+        del self.network, self.optimizer, self.column_encoder
+        batches = self.batches
+        if ratings is not None:
+            batches = list(self.cutter.cut(ratings, np.flatnonzero(ratings.row_counts), self.n_rows))
+        hidden, vectors = self._representation(batches)
+        errors = (
+            _sum((batch.targets - self.averaged.decode(hidden[batch.rows], batch.cells, vectors)).square())
+            for batch in batches
+        )
+        self.error = sum(errors) / sum(len(batch.targets) for batch in batches)
+        weight = self.averaged.decoder_weight
+        tensors = (hidden, weight if vectors is None else weight + vectors, self.averaged.decoder_bias)
         return Factors(*(tensor.detach().cpu().numpy() for tensor in tensors))
+
+    def _representation(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor | None]:
+        """What the averaged network makes of rows and columns: hidden activations, and the column encoder's vectors."""
+        network = self.averaged
+        hidden = network.encode_nothing().repeat(self.shape[0], 1)
+        for batch in batches:
+            hidden[batch.rows] = network.encode(batch.cells, batch.inputs)
+        if not self.kind.full_batch:
+            counts = torch.zeros(len(hidden), device=hidden.device)
+            for batch in batches:
+                counts[batch.rows] = batch.cells.row_counts.float()
+            hidden -= _mean(hidden, counts)
+        weight = network.column_encoder_weight
+        return hidden, None if weight is None else column_vectors(weight, batches)
 
     @property
     def has_diverged(self) -> bool:
         """Whether the error of the last epoch, or that of the factors once they are there, is out of bounds."""
         return not self.error <= 2 * self.initial_error
+
+
+def _mean(hidden: Tensor, counts: Tensor) -> Tensor:
+    """The mean of the rows of hidden activations, each as often as the row has ratings."""
+    return (hidden * counts.unsqueeze(1)).sum(0) / counts.sum()
 
 
 def _sum(values: Tensor) -> float:

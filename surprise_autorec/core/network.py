@@ -78,6 +78,8 @@ class AutoEncoder(nn.Module):
 
     Parameters
     ----------
+    n_rows : int
+        Number of rows.
     n_columns : int
         Length d of a row.
     n_factors : tuple of int
@@ -86,25 +88,33 @@ class AutoEncoder(nn.Module):
         The paper's g and f, names from `ACTIVATIONS`.
     biased : bool
         Whether the output is a difference from a baseline, or the rating itself.
+    two_sided : bool
+        Whether there is a second encoder, of columns.
+    mean : float
+        Mean of the wanted outputs, where the output starts (unless f is bounded: that starts halfway).
     generator : torch.Generator
-        Source of the initial weights (Xavier uniform).
+        Source of the encoder's initial weights (Xavier uniform). All other weights start at zero.
     """
 
     def __init__(
         self,
+        n_rows: int,
         n_columns: int,
         n_factors: tuple[int, ...],
         encoder_activation: str,
         decoder_activation: str,
         biased: bool,
+        two_sided: bool,
+        mean: float,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.encoder_activation = ACTIVATIONS[encoder_activation].function
+        start = mean if ACTIVATIONS[decoder_activation].interval is None else 0.0
         self.decoder_activation = decoder_activation
         self.biased = biased
         first, last = n_factors[0], n_factors[-1]
-        # Both large matrices lie with one row per column of the ratings, as the sparse operations read them:
+        # The large matrices lie with one row per column of the ratings, as the sparse operations read them:
         # the encoder's is the transpose of the paper's V, the decoder's is the paper's W.
         self.encoder_weight = nn.Parameter(_xavier(n_columns, first, generator))
         self.encoder_bias = nn.Parameter(torch.zeros(first))
@@ -112,29 +122,55 @@ class AutoEncoder(nn.Module):
             nn.Parameter(_xavier(wide, narrow, generator)) for wide, narrow in pairwise(n_factors)
         )
         self.deeper_biases = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in n_factors[1:])
-        self.decoder_weight = nn.Parameter(_xavier(n_columns, last, generator))
-        self.decoder_bias = nn.Parameter(torch.zeros(n_columns))
+        self.decoder_weight = nn.Parameter(torch.zeros(n_columns, last))
+        self.decoder_bias = nn.Parameter(torch.full((n_columns,), start))
+        self.column_encoder_weight = nn.Parameter(torch.zeros(n_rows, last)) if two_sided else None
+
+    def encoder_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Weights and biases of the encoder's layers."""
+        return [self.encoder_weight, *self.deeper_weights], [self.encoder_bias, *self.deeper_biases]
 
     def weights(self) -> list[nn.Parameter]:
-        """The parameters that the penalty is taken over."""
-        return [self.encoder_weight, *self.deeper_weights, self.decoder_weight]
-
-    def biases(self) -> list[nn.Parameter]:
-        """The parameters that are not penalised."""
-        return [self.encoder_bias, *self.deeper_biases, self.decoder_bias]
+        """The parameters that ``reg_all`` penalises."""
+        column_encoder = [] if self.column_encoder_weight is None else [self.column_encoder_weight]
+        return [*self.encoder_parameters()[0], self.decoder_weight, *column_encoder]
 
     def encode(self, inputs: Cells, values: Tensor) -> Tensor:
         """Hidden activations ``g(V x + mu)``, the inner part of eq. 1, shape (n_rows, n_factors[-1])."""
-        hidden = activate(
-            self.encoder_activation, encode_cells(self.encoder_weight, values, inputs) + self.encoder_bias
-        )
+        return self._deeper(encode_cells(self.encoder_weight, values, inputs))
+
+    def encode_nothing(self) -> Tensor:
+        """Hidden activations of a row without ratings, shape (1, n_factors[-1])."""
+        return self._deeper(torch.zeros_like(self.encoder_bias).unsqueeze(0))
+
+    def _deeper(self, products: Tensor) -> Tensor:
+        hidden = activate(self.encoder_activation, products + self.encoder_bias)
         for weight, bias in zip(self.deeper_weights, self.deeper_biases, strict=True):
             hidden = activate(self.encoder_activation, hidden @ weight + bias)
         return hidden
 
-    def decode(self, hidden: Tensor, outputs: Cells) -> Tensor:
-        """Predictions ``f(W h + b)``, the outer part of eq. 1, at the given cells, shape (n_cells,)."""
-        pre_activation = decode_cells(hidden, self.decoder_weight, self.decoder_bias, outputs)
+    def decode(
+        self, hidden: Tensor, outputs: Cells, column_vectors: Tensor | None = None, left_out: Tensor | None = None
+    ) -> Tensor:
+        """Predictions ``f(W h + b)``, the outer part of eq. 1, at the given cells.
+
+        Parameters
+        ----------
+        hidden : Tensor, shape (n_rows, n_factors[-1])
+        outputs : Cells
+        column_vectors : Tensor, shape (n_columns, n_factors[-1]), optional
+            What the second encoder makes of each column, added to W.
+        left_out : Tensor, shape (n_cells,), optional
+            What is taken off again at each cell before f.
+
+        Returns
+        -------
+        Tensor, shape (n_cells,)
+        """
+        weight = self.decoder_weight if column_vectors is None else self.decoder_weight + column_vectors
+        pre_activation = decode_cells(hidden, weight, self.decoder_bias, outputs)
+        if left_out is not None:
+            pre_activation = pre_activation - left_out
         return decoder_output(pre_activation, self.decoder_activation, self.biased)
 
 

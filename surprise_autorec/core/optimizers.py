@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from torch import nn
 from torch.optim import LBFGS, SGD, Adam, Optimizer, Rprop
+
+from surprise_autorec.core.network import AutoEncoder
+
+#: Learning rates relative to the encoder's, which alone starts from random weights.
+DECODER_RATE, BIAS_RATE, COLUMN_ENCODER_RATE = 2.0, 10.0, 0.4
 
 ParameterGroups = list[dict[str, Any]]
 
@@ -52,13 +56,22 @@ def _lbfgs(groups: ParameterGroups, learning_rate: float) -> Optimizer:
 
 #: To add an optimiser, add it here.
 OPTIMIZERS: dict[str, OptimizerKind] = {
-    "adam": OptimizerKind(_adam, 0.0025, full_batch=False, decays_weights=True),
+    "adam": OptimizerKind(_adam, 0.003, full_batch=False, decays_weights=True),
     "sgd": OptimizerKind(_sgd, 0.01, full_batch=False, decays_weights=True),
     "rprop": OptimizerKind(_rprop, 0.001, full_batch=True, decays_weights=False),
     "lbfgs": OptimizerKind(_lbfgs, 1.0, full_batch=True, decays_weights=False),
 }
 
 
-def parameter_groups(weights: list[nn.Parameter], biases: list[nn.Parameter], weight_decay: float) -> ParameterGroups:
-    """Groups for an optimiser that decays weights, and no biases, by ``weight_decay``."""
-    return [{"params": weights, "weight_decay": weight_decay}, {"params": biases, "weight_decay": 0.0}]
+def parameter_groups(
+    network: AutoEncoder, learning_rate: float, weight_decay: float, bias_decay: float
+) -> ParameterGroups:
+    """All parameters of a network but the column encoder's, with what an optimiser needs to know of each."""
+    weights, biases = network.encoder_parameters()
+    groups = [
+        (weights, 1.0, weight_decay),
+        ([network.decoder_weight], DECODER_RATE, weight_decay),
+        (biases, BIAS_RATE, 0.0),
+        ([network.decoder_bias], BIAS_RATE, bias_decay),
+    ]
+    return [{"params": params, "lr": rate * learning_rate, "weight_decay": decay} for params, rate, decay in groups]

@@ -17,11 +17,14 @@ class TrainingOptions:
     n_factors: tuple[int, ...]
     n_epochs: int
     biased: bool
+    two_sided: bool
     encoder_activation: str
     decoder_activation: str
     learning_rate: float | None
     reg: float | None
+    reg_bias: float
     dropout: float
+    input_centering: float | None
     input_scaling: float
     averaging: float
     optimizer: str

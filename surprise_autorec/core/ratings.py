@@ -86,9 +86,9 @@ class RatingMatrix:
         """Number of observed cells."""
         return len(self.values)
 
-    @cached_property
+    @property
     def rows(self) -> IntArray:
-        """The row of each cell, shape (n_ratings,)."""
+        """The row of each cell, shape (n_ratings,): made anew at each call, as it need not stay in memory."""
         return np.repeat(np.arange(self.n_rows, dtype=np.int32), self.row_counts)
 
     @cached_property
@@ -97,8 +97,13 @@ class RatingMatrix:
         return np.diff(self.row_offsets)
 
     @cached_property
+    def column_counts(self) -> IntArray:
+        """Number of ratings in each column, shape (n_columns,)."""
+        return np.bincount(self.columns, minlength=self.n_columns).astype(np.int32)
+
+    @property
     def transposed(self) -> RatingMatrix:
-        """The same ratings with rows and columns exchanged."""
+        """The same ratings with rows and columns exchanged: a copy."""
         csc: Any = sp.csr_array(
             (self.values, self.columns, self.row_offsets), shape=(self.n_rows, self.n_columns)
         ).tocsc()

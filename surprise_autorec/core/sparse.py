@@ -54,17 +54,28 @@ class Cells:
         arrays = (ratings.row_offsets, ratings.columns, by_column.indptr, by_column.indices, by_column.data)
         return cls(*(torch.from_numpy(array).to(device) for array in arrays))
 
-    def keep(self, kept: Tensor) -> Cells:
-        """The cells where ``kept`` (bool, shape (n_cells,), in row order) is true."""
-        kept_by_column = kept[self.order]
+    @property
+    def row_counts(self) -> Tensor:
+        """Number of cells in each row, int32, shape (n_rows,)."""
+        return self.row_offsets.diff()
+
+    def keep(self, kept: Tensor) -> tuple[Cells, Tensor]:
+        """The cells where ``kept`` (bool, shape (n_cells,), in row order) is true, and their positions here.
+
+        This is done at every step of training. (Positions found once and ``index_select`` take a third of the time of
+        indexing each array with a mask or with int32 indices, which torch turns into int64 indices first.)
+        """
+        kept_by_column = kept.index_select(0, self.order)
+        positions, positions_by_column = _positions(kept), _positions(kept_by_column)
         new_positions = _counts_before(kept)
-        return Cells(
-            new_positions[self.row_offsets],
-            self.columns[kept],
-            _counts_before(kept_by_column)[self.column_offsets],
-            self.rows[kept_by_column],
-            new_positions[self.order[kept_by_column]],
+        cells = Cells(
+            new_positions.index_select(0, self.row_offsets),
+            self.columns.index_select(0, positions),
+            _counts_before(kept_by_column).index_select(0, self.column_offsets),
+            self.rows.index_select(0, positions_by_column),
+            new_positions.index_select(0, self.order.index_select(0, positions_by_column)),
         )
+        return cells, positions
 
 
 def _csr(row_offsets: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -83,6 +94,13 @@ def _counts_before(flags: Tensor) -> Tensor:
     counts = torch.zeros(len(flags) + 1, dtype=torch.int32, device=flags.device)
     torch.cumsum(flags, 0, dtype=torch.int32, out=counts[1:])
     return counts
+
+
+def _positions(flags: Tensor) -> Tensor:
+    """Where flags are true, as int64. On the CPU, NumPy takes a tenth of the time that torch does."""
+    if flags.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(flags.numpy()))
+    return flags.nonzero().squeeze(1)
 
 
 def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
@@ -133,7 +151,7 @@ class _EncodeCells(torch.autograd.Function):
         (values,) = ctx.saved_tensors
         cells = ctx.cells
         gradient = gradients[0].contiguous()
-        return sum_rows(gradient, cells.rows, cells.column_offsets, values[cells.order]), None, None
+        return sum_rows(gradient, cells.rows, cells.column_offsets, values.index_select(0, cells.order)), None, None
 
 
 class _DecodeCells(torch.autograd.Function):
@@ -141,7 +159,7 @@ class _DecodeCells(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> Tensor:
         ctx.cells = cells
         ctx.save_for_backward(hidden, weight)
-        return products_at(hidden, weight, cells.row_offsets, cells.columns) + bias[cells.columns]
+        return products_at(hidden, weight, cells.row_offsets, cells.columns) + bias.index_select(0, cells.columns)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -150,7 +168,7 @@ class _DecodeCells(torch.autograd.Function):
         gradient = gradients[0].contiguous()
         return (
             sum_rows(weight, cells.columns, cells.row_offsets, gradient),
-            sum_rows(hidden, cells.rows, cells.column_offsets, gradient[cells.order]),
+            sum_rows(hidden, cells.rows, cells.column_offsets, gradient.index_select(0, cells.order)),
             torch.zeros_like(weight[:, 0]).index_add_(0, cells.columns, gradient),
             None,
         )

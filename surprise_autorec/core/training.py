@@ -11,10 +11,17 @@ import numpy as np
 import torch
 
 from surprise_autorec.core.baselines import Baselines
+from surprise_autorec.core.batches import BatchCutter, RowsAndColumns, typical_count
 from surprise_autorec.core.learner import Factors, Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
+
+Side = Literal["item", "user"]
+
+#: The automatic centering of the ratings of a user. That of the ratings of an item is the share of all users that has
+#: rated a typical one: who rated an item says much about it, unless everybody did.
+USER_CENTERING = 0.8
 
 
 class Member(NamedTuple):
@@ -26,13 +33,10 @@ class Member(NamedTuple):
         Whose ratings are its rows.
     weight : float
         Its weight in the model's predictions.
-    input_centering : float or None
-        Share of the baseline taken off its inputs; None is the share of the columns that a typical row has rated.
     """
 
-    rows: Literal["item", "user"]
+    rows: Side
     weight: float
-    input_centering: float | None
 
 
 class Epoch(NamedTuple):
@@ -90,11 +94,12 @@ def train(
     if options.early_stopping:
         trained_on, held_out = ratings.split(options.validation_fraction, generator)
     baselines = estimate_baselines(trained_on)
-    learners = [
-        Learner(*_with_rows(member.rows, trained_on, baselines), member.input_centering, options, generator)
-        for member in members
-    ]
+    learners = [_learner(member.rows, trained_on, baselines, options, generator) for member in members]
     early_stopping = _EarlyStopping(held_out, baselines, options) if held_out else None
+    # The weights may be learnt on a part of the ratings; what is known of each row, in the end, are all of them. Else
+    # the learners have all they need: of many ratings, one copy is enough.
+    all_ratings = ratings if held_out else None
+    del ratings, trained_on
 
     history: list[Epoch] = []
     for number in range(1, options.n_epochs + 1):
@@ -108,9 +113,8 @@ def train(
             break
     if early_stopping:
         early_stopping.restore_best(learners)
-    # The weights may have been learnt on a part of the ratings; what is known of each row are all of them.
     factors = [
-        learner.factors(_with_rows(member.rows, ratings, baselines)[0])
+        learner.finish(_turned(all_ratings, member.rows) if all_ratings else None)
         for member, learner in zip(members, learners, strict=True)
     ]
     if any(learner.has_diverged for learner in learners):
@@ -118,10 +122,25 @@ def train(
     return Training(baselines, factors, history)
 
 
-def _with_rows(
-    rows: Literal["item", "user"], ratings: RatingMatrix, baselines: Baselines
-) -> tuple[RatingMatrix, Baselines]:
-    return (ratings, baselines) if rows == "user" else (ratings.transposed, baselines.transposed)
+def _learner(
+    rows: Side, ratings: RatingMatrix, baselines: Baselines, options: TrainingOptions, generator: torch.Generator
+) -> Learner:
+    """A learner on the ratings, users in rows, turned so that its rows are in rows."""
+    item_centering = user_centering = options.input_centering
+    if item_centering is None or user_centering is None:
+        item_centering, user_centering = typical_count(ratings.column_counts) / ratings.n_rows, USER_CENTERING
+    centering = RowsAndColumns(user_centering, item_centering)
+    if rows == "item":
+        baselines, centering = baselines.transposed, RowsAndColumns(*reversed(centering))
+    ratings = _turned(ratings, rows)
+    return Learner(
+        ratings, BatchCutter(ratings, baselines, centering, options.input_scaling, options.device), options, generator
+    )
+
+
+def _turned(ratings: RatingMatrix, rows: Side) -> RatingMatrix:
+    """Ratings, users in rows, with the wanted side in rows."""
+    return ratings if rows == "user" else ratings.transposed
 
 
 def _divergence(learners: Sequence[Learner]) -> DivergenceError:

@@ -1,0 +1,135 @@
+"""Time of an epoch of training beside that of its bare sparse products, and beside a dense AutoRec in plain PyTorch.
+
+Usage: python docs/benchmarks/epoch.py
+
+On MovieLens-1M, and on a million synthetic ratings of 10,000 items by 50,000 users; epochs and products take turns. The
+products are the same kernels on the same batches, with dropped inputs, and nothing else: five for the paper's model,
+two more for the encoder of columns. The dense epoch has the zero-filled rows, a mask, the same batches, and Adam.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from accuracy import RandomTenth
+from tabulate import tabulate
+from torch import Tensor, nn
+
+from surprise_autorec import AutoRec, datasets
+from surprise_autorec.algorithm import _ratings_of
+from surprise_autorec.core.learner import Learner
+from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.sparse import products_at, sum_rows
+from surprise_autorec.core.training import _learner
+
+N_FACTORS, ROUNDS, DENSE_ROUNDS = 500, 7, 2
+
+
+def movielens() -> RatingMatrix:
+    ((trainset, _),) = RandomTenth([0]).split(datasets.load("ml-1m"))
+    ratings = _ratings_of(trainset)
+    return RatingMatrix.from_cells(ratings.users, ratings.items, ratings.values, (trainset.n_users, trainset.n_items))
+
+
+def synthetic() -> RatingMatrix:
+    generator = np.random.default_rng(0)
+    pairs = np.unique((generator.random((2, 1_100_000)) ** [[2], [3]] * [[50_000], [10_000]]).astype(np.int64), axis=1)
+    users, items = generator.permutation(pairs.T)[:1_000_000].T
+    return RatingMatrix.from_cells(users, items, generator.integers(1, 6, len(users)), (50_000, 10_000))
+
+
+def make_learner(ratings: RatingMatrix, two_sided: bool) -> Learner:
+    algorithm = AutoRec(n_factors=N_FACTORS, two_sided=two_sided)
+    options, baselines = algorithm._training_options(), algorithm._baseline_estimator()(ratings)
+    return _learner("item", ratings, baselines, options, torch.Generator().manual_seed(0))
+
+
+def bare_products(learner: Learner) -> Callable[[], None]:
+    """The sparse products of an epoch of the learner, on inputs that are dropped beforehand."""
+    network, dropout = learner.network, learner.options.dropout
+    dropped = [batch.cells.keep(torch.rand(len(batch.inputs)) >= dropout) for batch in learner.batches]
+    hidden = [torch.rand(len(batch.rows), N_FACTORS) for batch in learner.batches]
+    encoder_weight, decoder_weight = network.encoder_weight.detach(), network.decoder_weight.detach()
+
+    def run() -> None:
+        for batch, (inputs, positions), h in zip(learner.batches, dropped, hidden, strict=True):
+            cells, values = batch.cells, batch.targets
+            sum_rows(encoder_weight, inputs.columns, inputs.row_offsets, batch.inputs[: len(positions)])
+            products_at(h, decoder_weight, cells.row_offsets, cells.columns)
+            sum_rows(decoder_weight, cells.columns, cells.row_offsets, values)
+            sum_rows(h, cells.rows, cells.column_offsets, values)
+            sum_rows(h, inputs.rows, inputs.column_offsets, batch.inputs[: len(positions)])
+            if learner.column_encoder:
+                sum_rows(h, cells.rows, cells.column_offsets, values)
+                sum_rows(decoder_weight, cells.columns, cells.row_offsets, values)
+
+    return run
+
+
+def dense_epoch(ratings: RatingMatrix, batch_size: int) -> Callable[[], None]:
+    """AutoRec as one writes it in an afternoon: a zero-filled matrix of items by users, and a mask."""
+    n_items, n_users = ratings.n_columns, ratings.n_rows
+    rows = torch.zeros(n_items, n_users)
+    rows[torch.from_numpy(ratings.columns).long(), torch.from_numpy(ratings.rows).long()] = torch.from_numpy(
+        ratings.values
+    )
+    network = nn.Sequential(nn.Linear(n_users, N_FACTORS), nn.Sigmoid(), nn.Linear(N_FACTORS, n_users))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-3)
+
+    def run() -> None:
+        for chosen in torch.randperm(n_items).split(batch_size):
+            inputs: Tensor = rows[chosen]
+            optimizer.zero_grad()
+            loss = ((network(inputs) - inputs) * (inputs != 0)).square().sum() / len(chosen)
+            loss.backward()
+            optimizer.step()
+
+    return run
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    rows = []
+    for name, load in {"MovieLens-1M": movielens, "50,000 x 10,000": synthetic}.items():
+        ratings = load()
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            learners = [make_learner(ratings, two_sided) for two_sided in (False, True)]
+            runs: list[Callable[[], object]] = []
+            for learner in learners:
+                runs += [lambda learner=learner: learner.run_epoch(2), bare_products(learner)]
+            times = np.array([[seconds(run) for run in runs] for _ in range(ROUNDS + 1)])[1:]
+            dense = dense_epoch(ratings, len(learners[0].batches[0].rows))
+            dense_time = median(seconds(dense) for _ in range(DENSE_ROUNDS))
+            del dense
+            for column, label in ((0, "five products"), (2, "seven products")):
+                epoch, bare = np.median(times[:, column]), np.median(times[:, column + 1])
+                ratio = np.median(times[:, column] / times[:, column + 1])
+                rows.append((name, threads, label, epoch, bare, ratio, dense_time, dense_time / epoch))
+                print(rows[-1], flush=True)
+    headers = [
+        "ratings",
+        "threads",
+        "model",
+        "epoch [s]",
+        "products [s]",
+        "epoch / products",
+        "dense [s]",
+        "dense / epoch",
+    ]
+    table = tabulate(rows, headers, tablefmt="github", floatfmt=("", "", "", ".3f", ".3f", ".2f", ".2f", ".1f"))
+    text = f"k = {N_FACTORS}, batches of {len(learners[0].batches[0].rows)} items on the second\n\n{table}\n"
+    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

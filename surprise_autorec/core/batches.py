@@ -1,0 +1,99 @@
+"""Mini-batches of rows, as the encoders see them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from surprise_autorec.core.baselines import Baselines
+from surprise_autorec.core.ratings import IntArray, RatingMatrix
+from surprise_autorec.core.sparse import Cells
+
+
+class Batch(NamedTuple):
+    """Some rows: where they have ratings, what the encoders see there, and what the output should be.
+
+    Attributes
+    ----------
+    rows : Tensor of int64, shape (n_rows,)
+        Which rows of the matrix these are.
+    cells : Cells
+        Where they have ratings.
+    inputs, column_inputs : Tensor, shape (n_cells,)
+        What the encoder of rows and that of columns see, in row order.
+    targets : Tensor, shape (n_cells,)
+        The ratings less their baselines, in row order.
+    """
+
+    rows: Tensor
+    cells: Cells
+    inputs: Tensor
+    column_inputs: Tensor
+    targets: Tensor
+
+
+class RowsAndColumns(NamedTuple):
+    """A number for the encoder of rows and one for that of columns."""
+
+    rows: float
+    columns: float
+
+
+class BatchCutter:
+    """Cuts rows of ratings into batches, all in the same manner.
+
+    A rating as it is says two things: that it was given, and how. Less its baseline it says only how. How much of the
+    baseline is taken off is the centering. And a row of many ratings should drive the hidden units about as hard as a
+    row of few: hence the scaling.
+
+    Parameters
+    ----------
+    ratings : RatingMatrix
+        What is trained on.
+    baselines : Baselines
+    centering : RowsAndColumns
+        Shares of the baselines taken off the encoders' inputs.
+    row_scaling : float
+        Inputs are divided by this power of their row's number of ratings, over the typical number. The column
+        encoder's are divided by the square root of their column's.
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        ratings: RatingMatrix,
+        baselines: Baselines,
+        centering: RowsAndColumns,
+        row_scaling: float,
+        device: torch.device,
+    ) -> None:
+        self.baselines, self.centering, self.row_scaling = baselines, centering, row_scaling
+        self.reference_count = typical_count(ratings.row_counts)
+        self.device = device
+
+    def cut(self, ratings: RatingMatrix, rows: npt.NDArray[np.integer], batch_size: int) -> Iterator[Batch]:
+        """Batches of the given rows, in their order, of nearly one size."""
+        column_scale = np.maximum(ratings.column_counts, 1) ** -0.5
+        for batch_rows in np.array_split(rows, math.ceil(len(rows) / batch_size)):
+            part = ratings.take_rows(batch_rows)
+            baselines = self.baselines.take_rows(batch_rows).at(part.rows, part.columns)
+            row_scale = (np.maximum(part.row_counts, 1) / self.reference_count) ** -self.row_scaling
+            arrays = (
+                (part.values - self.centering.rows * baselines) * row_scale[part.rows],
+                (part.values - self.centering.columns * baselines) * column_scale[part.columns],
+                part.values - baselines,
+            )
+            tensors = (torch.from_numpy(array.astype(np.float32)).to(self.device) for array in arrays)
+            yield Batch(torch.from_numpy(batch_rows).to(self.device), Cells.of(part, self.device), *tensors)
+
+
+def typical_count(counts: IntArray) -> float:
+    """The number of ratings of the row that the median rating stands in."""
+    ascending = np.sort(counts)
+    return float(ascending[np.searchsorted(np.cumsum(ascending), ascending.sum() / 2)])

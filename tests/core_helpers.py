@@ -1,0 +1,62 @@
+"""Small ratings and plain settings for the tests of the core's training."""
+
+import numpy as np
+import torch
+
+from surprise_autorec.core.baselines import zero_baselines
+from surprise_autorec.core.batches import BatchCutter, RowsAndColumns
+from surprise_autorec.core.learner import Learner
+from surprise_autorec.core.options import TrainingOptions
+from surprise_autorec.core.ratings import RatingMatrix
+
+CPU = torch.device("cpu")
+
+#: The plainest training there is: the paper's loss and nothing else.
+PLAIN = {
+    "n_factors": (4,),
+    "n_epochs": 3,
+    "biased": False,
+    "two_sided": False,
+    "encoder_activation": "sigmoid",
+    "decoder_activation": "identity",
+    "learning_rate": None,
+    "reg": 2.0,
+    "reg_bias": 0.0,
+    "dropout": 0.0,
+    "input_centering": 0.0,
+    "input_scaling": 0.0,
+    "averaging": 0.0,
+    "optimizer": "adam",
+    "batch_size": None,
+    "early_stopping": False,
+    "validation_fraction": 0.2,
+    "n_iter_no_change": 5,
+    "tol": 0.0,
+    "device": CPU,
+}
+
+
+def random_ratings(n_rows, n_columns, n_ratings, seed=0):
+    rng = np.random.default_rng(seed)
+    rows, columns = np.divmod(rng.choice(n_rows * n_columns, n_ratings, replace=False), n_columns)
+    values = 3 + rng.normal(0, 0.7, n_rows)[rows] + rng.normal(0, 0.7, n_columns)[columns]
+    return RatingMatrix.from_cells(rows, columns, values.round().clip(1, 5), (n_rows, n_columns))
+
+
+RATINGS = random_ratings(40, 30, 500)
+AS_THEY_ARE = RowsAndColumns(0.0, 0.0)
+
+
+def make_learner(ratings=RATINGS, baselines=None, centering=AS_THEY_ARE, seed=0, **options):
+    options = TrainingOptions(**{**PLAIN, **options})
+    cutter = BatchCutter(
+        ratings, baselines or zero_baselines(ratings), centering, options.input_scaling, options.device
+    )
+    return Learner(ratings, cutter, options, torch.Generator().manual_seed(seed))
+
+
+def dense(ratings, values):
+    """A tensor of the ratings' shape that holds the values at their cells, and zeros elsewhere."""
+    array = torch.zeros(ratings.n_rows, ratings.n_columns)
+    array[ratings.rows, ratings.columns] = torch.as_tensor(values, dtype=torch.float32)
+    return array

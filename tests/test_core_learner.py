@@ -1,0 +1,360 @@
+"""One network in training, against a dense reference."""
+
+import numpy as np
+import pytest
+import torch
+from core_helpers import RATINGS, dense, make_learner, random_ratings
+
+from surprise_autorec.core.baselines import als_baselines
+from surprise_autorec.core.optimizers import OPTIMIZERS, parameter_groups
+from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.sparse import Cells
+
+FULL_BATCH = {name for name, kind in OPTIMIZERS.items() if kind.full_batch}
+
+
+def snapshot(network):
+    return [parameter.detach().clone() for parameter in network.parameters()]
+
+
+# The objective and the optimisers
+
+#: Encoder weights and biases, decoder weights and biases learn at rates that stand to one another like these.
+RATES = (1.0, 10.0, 2.0, 10.0)
+
+
+def groups(parameters, rate):
+    return [{"params": [p], "lr": rate * relative} for p, relative in zip(parameters, RATES, strict=True)]
+
+
+TORCH_OPTIMIZERS = {
+    "adam": lambda parameters: torch.optim.Adam(groups(parameters, 0.003)),
+    "sgd": lambda parameters: torch.optim.SGD(groups(parameters, 0.01), momentum=0.9),
+    "rprop": lambda parameters: torch.optim.Rprop(groups(parameters, 0.001)),
+    "lbfgs": lambda parameters: torch.optim.LBFGS(
+        parameters, lr=1, max_iter=1, history_size=10, line_search_fn="strong_wolfe"
+    ),
+}
+
+
+def paper_parameters(network):
+    """The paper's V, mu, W and b, and the column encoder's weights, if it has one."""
+    tensors = [network.encoder_weight.T, network.encoder_bias, network.decoder_weight, network.decoder_bias]
+    if network.column_encoder_weight is not None:
+        tensors.append(network.column_encoder_weight)
+    return [tensor.detach().clone(memory_format=torch.contiguous_format) for tensor in tensors]
+
+
+def dense_training(ratings, start, optimizer, reg, reg_bias, n_epochs):
+    """Eq. 2 and what is ours of it on dense matrices, one full batch a step.
+
+    Returns the parameters and each epoch's loss per rating.
+    """
+    R, observed = dense(ratings, ratings.values), dense(ratings, np.ones(ratings.n_ratings))
+    Y = R / observed.sum(0).sqrt()
+    parameters = [tensor.clone().requires_grad_() for tensor in start]
+    V, mu, W, b, *E = parameters
+    stepper = TORCH_OPTIMIZERS[optimizer](parameters[:4])
+    column_stepper = torch.optim.Adam(E, lr=0.4 * 0.003) if E else None
+    errors, losses, means, column_gradients = [], [], [], []
+
+    def penalty():
+        return reg / 2 * sum(matrix.square().sum() for matrix in (V, W, *E)) + reg_bias / 2 * b.square().sum()
+
+    def objective():
+        for parameter in parameters:
+            parameter.grad = None
+        hidden = torch.sigmoid(R @ V.T + mu)
+        if optimizer not in FULL_BATCH:
+            mean = (observed.sum(1) @ hidden.detach()) / observed.sum()
+            means.append(0.9 * means[-1] + 0.1 * mean if means else mean)
+            hidden = hidden - means[-1]
+        outputs = hidden @ W.T + b
+        for e in E:
+            outputs = outputs + hidden @ (Y.T @ e).T - Y * (hidden * e).sum(1, keepdim=True)
+        error = (observed * (R - outputs)).square().sum()
+        errors.append(error.item())
+        loss = (error + penalty()) / ratings.n_rows
+        loss.backward()
+        column_gradients.extend(e.grad for e in E)
+        return loss
+
+    for _ in range(n_epochs):
+        errors.clear()
+        column_gradients.clear()
+        stepper.step(objective)
+        for e in E:  # along the gradient where the step began: the optimiser may try other points, and reject them
+            e.grad = column_gradients[0]
+            column_stepper.step()
+        losses.append((errors[0] + penalty().item()) / ratings.n_ratings)
+    return [tensor.detach() for tensor in parameters], losses
+
+
+def test_every_optimizer_is_tested_here():
+    assert TORCH_OPTIMIZERS.keys() == OPTIMIZERS.keys()
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize(("reg", "reg_bias"), [(0.0, 0.0), (20.0, 0.0), (0.0, 5.0), (20.0, 5.0)])
+@pytest.mark.parametrize("optimizer", TORCH_OPTIMIZERS)
+def test_training_minimises_equation_2_as_dense_torch_does(optimizer, reg, reg_bias, two_sided):
+    learner = make_learner(
+        optimizer=optimizer, reg=reg, reg_bias=reg_bias, two_sided=two_sided, batch_size=RATINGS.n_rows
+    )
+    with torch.no_grad():  # zeros, as training starts from, would leave the encoder without gradient at first
+        for n, parameter in enumerate(learner.network.parameters()):
+            parameter += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(n))
+    start = paper_parameters(learner.network)
+    wanted, losses = dense_training(RATINGS, start, optimizer, reg, reg_bias, n_epochs=4)
+    assert [learner.run_epoch(number) for number in (1, 2, 3, 4)] == pytest.approx(losses, rel=1e-4)
+    ours = paper_parameters(learner.network)
+    assert len(ours) == 4 + two_sided
+    for our, their, before in zip(ours, wanted, start, strict=True):
+        torch.testing.assert_close(our, their, rtol=1e-3, atol=2e-5)
+        assert (our - before).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("n_factors", [(4,), (6, 5, 4)])
+def test_parameter_groups_hold_all_parameters_but_the_column_encoders(n_factors):
+    network = make_learner(n_factors=n_factors, two_sided=True).network
+    groups = parameter_groups(network, 0.5, weight_decay=3.0, bias_decay=7.0)
+    rates = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    weights, biases = network.encoder_parameters()
+    wanted = {id(p): (0.5, 3.0) for p in weights} | {id(p): (5.0, 0.0) for p in biases}
+    wanted |= {id(network.decoder_weight): (1.0, 3.0), id(network.decoder_bias): (5.0, 7.0)}
+    assert rates == wanted
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters())) - 1
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_lowers_the_error(optimizer, biased, two_sided):
+    baselines = als_baselines(RATINGS) if biased else None
+    learner = make_learner(RATINGS, baselines, n_factors=(16,), biased=biased, optimizer=optimizer, two_sided=two_sided)
+    errors = []
+    for number in range(1, 101):
+        learner.run_epoch(number)
+        errors.append(learner.error)
+    assert errors[-1] < (0.8 if biased else 0.5) * errors[0]
+
+
+def test_automatic_reg_goes_with_the_variance_of_the_targets_and_the_cube_root_of_their_number():
+    baselines = als_baselines(RATINGS)
+    residuals = RATINGS.values - baselines.at(RATINGS.rows, RATINGS.columns)
+    assert make_learner(reg=None).reg == pytest.approx(4.5 * RATINGS.values.var() * 500 ** (1 / 3), rel=1e-5)
+    assert make_learner(RATINGS, baselines, reg=None).reg == pytest.approx(
+        4.5 * residuals.var() * 500 ** (1 / 3), rel=1e-5
+    )
+    assert make_learner(reg=0.0).reg == 0.0
+
+
+def test_a_larger_reg_bias_leaves_smaller_biases():
+    sizes = []
+    for reg_bias in (0.0, 50.0, 1000.0):
+        learner = make_learner(RATINGS, als_baselines(RATINGS), biased=True, reg_bias=reg_bias)
+        for number in range(1, 21):
+            learner.run_epoch(number)
+        sizes.append(float(learner.network.decoder_bias.detach().abs().mean()))
+    assert sizes[0] > 2 * sizes[1] > 4 * sizes[2]
+
+
+def test_without_baselines_the_output_starts_at_the_mean_rating():
+    learner = make_learner(two_sided=True)
+    outputs = learner.outputs_at(Cells.of(RATINGS, learner.options.device))
+    np.testing.assert_allclose(outputs, RATINGS.values.mean(), rtol=1e-6)
+
+
+# Centring
+
+
+def trained(n_epochs=3, **options):
+    learner = make_learner(two_sided=True, input_scaling=0.5, dropout=0.3, averaging=0.5, batch_size=11, **options)
+    for number in range(1, n_epochs + 1):
+        learner.run_epoch(number)
+    return learner
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_hidden_activations_have_a_mean_of_zero_over_ratings_but_for_full_batch_optimizers(optimizer):
+    hidden = trained(optimizer=optimizer).finish().hidden
+    mean = np.average(hidden, axis=0, weights=RATINGS.row_counts)
+    if optimizer in FULL_BATCH:
+        assert (mean > 0.2).all()  # of sigmoids
+    else:
+        np.testing.assert_allclose(mean, 0.0, atol=1e-6)
+
+
+def test_mean_is_over_the_ratings_that_the_factors_are_made_of():
+    part = RATINGS.take_cells(np.random.default_rng(0).random(RATINGS.n_ratings) < 0.5)
+    hidden = trained().finish(part).hidden
+    np.testing.assert_allclose(np.average(hidden, axis=0, weights=part.row_counts), 0.0, atol=1e-6)
+    assert np.abs(np.average(hidden, axis=0, weights=RATINGS.row_counts)).max() > 1e-4
+
+
+def outputs_of(factors):
+    return factors.hidden @ factors.weight.T + factors.bias
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_all_hidden_activations_have_in_common_does_not_count_once_they_are_centred(optimizer):
+    """A constant added to them all, as a bias adds it where g is the identity."""
+    outputs = []
+    for constant in (0.0, 2.0):
+        learner = trained(optimizer=optimizer, encoder_activation="identity")
+        learner.averaged.encoder_bias += constant
+        outputs.append(outputs_of(learner.finish()))
+    same = np.allclose(*outputs, rtol=1e-4, atol=1e-4)
+    assert same == (optimizer not in FULL_BATCH)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_steps_of_training_do_not_depend_on_it_either(optimizer):
+    losses = []
+    for constant in (0.0, 2.0):
+        learner = make_learner(two_sided=True, encoder_activation="identity", optimizer=optimizer, reg=0.0)
+        with torch.no_grad():
+            learner.network.encoder_bias += constant
+        losses.append([learner.run_epoch(number) for number in (1, 2, 3)])
+    assert (losses[0] == pytest.approx(losses[1], rel=1e-4)) == (optimizer not in FULL_BATCH)
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_factors_are_the_averaged_network_run_on_the_ratings(optimizer, two_sided):
+    learner = make_learner(averaging=0.9, optimizer=optimizer, two_sided=two_sided)
+    learner.run_epoch(1)
+    learner.run_epoch(2)
+    wanted = learner.outputs_at(Cells.of(RATINGS, learner.options.device))
+    np.testing.assert_allclose(outputs_of(learner.finish())[RATINGS.rows, RATINGS.columns], wanted, rtol=1e-4)
+
+
+def test_a_row_without_ratings_has_factors_too():
+    ratings = RatingMatrix.from_cells([0, 0, 2], [0, 1, 1], [3, 4, 5], (3, 2))
+    learner = make_learner(ratings, two_sided=True)
+    for number in range(1, 11):
+        learner.run_epoch(number)
+    bias = learner.averaged.encoder_bias.sigmoid()
+    filled = learner.averaged.encode(learner.batches[0].cells, learner.batches[0].inputs)
+    first = learner.batches[0].rows[0]
+    hidden = learner.finish().hidden
+    np.testing.assert_allclose(hidden[1] - hidden[first], bias - filled[0], atol=1e-6)
+
+
+# Batches
+
+
+def rows_of_batches(learner):
+    return [len(batch.cells.row_offsets) - 1 for batch in learner.batches]
+
+
+@pytest.mark.parametrize("optimizer", ["rprop", "lbfgs"])
+def test_automatic_batch_of_a_full_batch_optimizer_is_all_rows(optimizer):
+    assert rows_of_batches(make_learner(optimizer=optimizer)) == [40]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize(
+    ("n_ratings", "n_steps"),
+    [(3600, 8), (800, 8), (400, 4), (200, 2), (60, 2)],
+    ids=["full", "just enough for 8", "enough for 4", "enough for 2", "few"],
+)
+def test_automatic_batches_are_eight_or_as_many_as_hold_five_ratings_a_column(optimizer, n_ratings, n_steps):
+    learner = make_learner(random_ratings(180, 20, n_ratings), optimizer=optimizer)
+    rows = rows_of_batches(learner)
+    assert len(rows) == n_steps
+    assert max(rows) - min(rows) <= 1
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("batch_size", "n_steps"), [(1, 40), (10, 4), (16, 3), (40, 1), (1000, 1)])
+def test_explicit_batch_size_is_obeyed(optimizer, batch_size, n_steps):
+    rows = rows_of_batches(make_learner(optimizer=optimizer, batch_size=batch_size))
+    assert len(rows) == n_steps
+    assert max(rows) <= batch_size
+
+
+def test_batches_hold_every_rating_once_each():
+    batches = make_learner(batch_size=7).batches
+    targets = np.concatenate([batch.targets for batch in batches])
+    columns = np.concatenate([batch.cells.columns for batch in batches])
+    np.testing.assert_array_equal(np.sort(targets), np.sort(RATINGS.values))
+    np.testing.assert_array_equal(np.sort(columns), np.sort(RATINGS.columns))
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_rows_without_ratings_are_in_no_batch(two_sided):
+    ratings = RatingMatrix.from_cells([0, 0, 9], [0, 1, 1], [3, 4, 5], (12, 3))
+    learner = make_learner(ratings, batch_size=1, two_sided=two_sided)
+    assert sorted(int(batch.rows) for batch in learner.batches) == [0, 9]
+    assert np.isfinite([learner.run_epoch(number) for number in (1, 2, 3)]).all()
+
+
+# Averaging
+
+
+def test_averaged_weights_are_a_mean_at_first_and_an_exponential_average_from_there_on():
+    learner = make_learner(averaging=0.75, two_sided=True)
+    seen = []
+    for number in range(1, 7):
+        learner.run_epoch(number)
+        seen.append(snapshot(learner.network))
+        first = [torch.stack(weights).mean(0) for weights in zip(*seen[:4], strict=True)]
+        wanted = first  # of epochs 1 to 4: with 0.75, an epoch may weigh no less than a quarter
+        for weights in seen[4:]:
+            wanted = [0.75 * old + 0.25 * new for old, new in zip(wanted, weights, strict=True)]
+        for ours, theirs in zip(learner.averaged.parameters(), wanted, strict=True):
+            torch.testing.assert_close(ours, theirs)
+    assert not torch.allclose(learner.averaged.decoder_weight, learner.network.decoder_weight)
+
+
+def test_without_averaging_the_last_weights_are_used():
+    learner = make_learner(averaging=0.0, two_sided=True)
+    for number in (1, 2):
+        learner.run_epoch(number)
+        assert all(map(torch.equal, learner.averaged.parameters(), learner.network.parameters()))
+
+
+def test_averaging_does_not_change_the_course_of_training():
+    one, other = (make_learner(averaging=averaging, two_sided=True) for averaging in (0.0, 0.9))
+    assert [one.run_epoch(number) for number in (1, 2, 3)] == [other.run_epoch(number) for number in (1, 2, 3)]
+
+
+# Dropout
+
+
+def test_dropout_hides_a_share_of_the_inputs_and_scales_up_the_others(monkeypatch):
+    ratings = random_ratings(100, 80, 4000)
+    learner = make_learner(ratings, dropout=0.3, batch_size=100)
+    (batch,) = learner.batches
+    calls = {"encode": [], "decode": []}
+    for name, seen in calls.items():
+        method = getattr(learner.network, name)
+        monkeypatch.setattr(
+            learner.network, name, lambda *args, method=method, seen=seen: seen.append(args) or method(*args)
+        )
+    learner.run_epoch(1)
+    learner.run_epoch(2)
+
+    masks = []
+    for inputs, values in calls["encode"]:
+        assert len(values) == pytest.approx(0.7 * 4000, rel=0.05)
+        shape = (100, 80)
+        kept, everything = np.zeros(shape), np.full(shape, np.nan)
+        kept[np.repeat(np.arange(100), np.diff(inputs.row_offsets)), inputs.columns] = values
+        rows = np.repeat(np.arange(100), np.diff(batch.cells.row_offsets))
+        everything[rows, batch.cells.columns] = batch.inputs / 0.7
+        masks.append(kept != 0)
+        np.testing.assert_allclose(kept[masks[-1]], everything[masks[-1]], rtol=1e-6)
+    agreement = (masks[0] & masks[1]).sum() / 4000
+    assert agreement == pytest.approx(0.7**2, abs=0.05)  # each epoch hides other inputs
+    assert [outputs for _, outputs in calls["decode"]] == [batch.cells] * 2
+    assert len(batch.targets) == 4000
+
+
+def test_without_dropout_the_network_sees_all_inputs(monkeypatch):
+    learner = make_learner(dropout=0.0, batch_size=40)
+    encode, seen = learner.network.encode, []
+    monkeypatch.setattr(learner.network, "encode", lambda *args: seen.append(args) or encode(*args))
+    learner.run_epoch(1)
+    assert seen == [(learner.batches[0].cells, learner.batches[0].inputs)]
