@@ -22,8 +22,8 @@ class AutoRec(AutoRecParameters, AlgoBase):  # type: ignore[misc]
 
     Use it wherever Surprise takes an algorithm: `surprise.model_selection.cross_validate`, ``GridSearchCV``, or by
     hand with ``fit``, ``test`` and ``predict``. The defaults are the paper's item variant with what makes it better:
-    outputs relative to baselines, input scaled by its count, input dropout, averaged weights, a penalty that grows
-    with the data. ``AutoRec(**surprise_autorec.PAPER)`` is the paper's model.
+    outputs relative to baselines, a second encoder for the other side, input scaled by its count, input dropout,
+    averaged weights, a penalty that adapts to the data. ``AutoRec(**surprise_autorec.PAPER)`` is the paper's model.
 
     Attributes
     ----------

@@ -117,3 +117,15 @@ def test_wrong_keyword_is_refused():
     """AlgoBase would drop it without a word."""
     with pytest.raises(TypeError, match="n_factor"):
         AutoRec(n_factor=10)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_test_leaves_garbage_collection_as_it_was(data, is_on):
+    algorithm = AutoRec(**FAST).fit(data.build_full_trainset())
+    was_on = gc.isenabled()
+    try:
+        (gc.enable if is_on else gc.disable)()
+        algorithm.test([("a", "b", 1.0)])
+        assert gc.isenabled() == is_on
+    finally:
+        (gc.enable if was_on else gc.disable)()

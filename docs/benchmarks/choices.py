@@ -15,22 +15,26 @@ from accuracy import RandomTenth
 from surprise import Dataset, Reader
 from tabulate import tabulate
 
-from surprise_autorec import AutoRec, compare, datasets
+from surprise_autorec import BEST, AutoRec, compare, datasets
 
 ALTERNATIVES = {
     "item": {
-        "n_factors": [250, 1000],
-        "n_epochs": [20, 40],
-        "lr_all": [0.0015, 0.004],
+        "two_sided": [False],
+        "n_estimators": [4],
+        "n_factors": [128, 500],
+        "n_epochs": [12, 24],
+        "lr_all": [0.0015, 0.006],
         "reg_all": [60.0, 120.0, 240.0, 480.0],
+        "reg_bias": [0.0, 30.0],
         "dropout": [0.0, 0.25, 0.75],
         "input_centering": [0.0, 0.5, 1.0],
         "input_scaling": [0.0, 1.0],
         "averaging": [0.0, 0.9],
         "biased": [False],
+        "optimizer": ["sgd", "rprop", "lbfgs"],
     },
-    "user": {"input_centering": [0.0, 0.5, 1.0]},
-    "hybrid": {"item_weight": [0.7, 0.9], "input_centering": [0.0, 0.8]},
+    "user": {"two_sided": [False], "input_centering": [0.0, 0.5, 1.0]},
+    "hybrid": {"two_sided": [False], "item_weight": [0.7, 0.8]},
 }
 
 
@@ -66,6 +70,7 @@ def main() -> None:
         for name, values in alternatives.items():
             for value in values:
                 algorithms[f"{variant}: {name}={value}"] = AutoRec(variant=variant, random_state=0, **{name: value})
+    algorithms["**BEST**"] = AutoRec(**BEST, random_state=0)
     errors = {
         name: compare(algorithms, training_part(ratings), cv=RandomTenth([1]), verbose=True)["rmse"]
         for name, ratings in data.items()

@@ -50,7 +50,7 @@ class Learner:
     """One network in training on the rows of a matrix. Whether those are items or users it does not know.
 
     Hidden activations are taken less their mean over ratings. The decoder's bias makes up for it, so that the model is
-    the same, but training needs a third of the steps: the problem is badly conditioned where all activations are about
+    the same, but training needs about half the epochs: the problem is badly conditioned where all activations are about
     0.5.
     """
 
@@ -90,14 +90,15 @@ class Learner:
         self.reg = automatic_reg if options.reg is None else options.reg
         self.learning_rate = self.kind.learning_rate if options.learning_rate is None else options.learning_rate
         # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
-        decays = (self.reg / self.n_rows, options.reg_bias / self.n_rows) if self.kind.decays_weights else (0.0, 0.0)
+        self.penalty = self.reg / self.n_rows
+        decays = (self.penalty, options.reg_bias / self.n_rows) if self.kind.decays_weights else (0.0, 0.0)
         self.optimizer = self.kind.make(parameter_groups(self.network, self.learning_rate, *decays), self.learning_rate)
         self.column_encoder: ColumnEncoder | None = None
         if self.network.column_encoder_weight is not None:
             # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of theirs.
             rate = self.learning_rate if options.optimizer == "adam" else OPTIMIZERS["adam"].learning_rate
             self.column_encoder = ColumnEncoder(
-                self.network.column_encoder_weight, COLUMN_ENCODER_RATE * rate, self.reg / self.n_rows
+                self.network.column_encoder_weight, COLUMN_ENCODER_RATE * rate, self.penalty
             )
         self.mean_hidden: Tensor | None = None
 
@@ -120,7 +121,7 @@ class Learner:
         self.error = sum(errors) / self.n_ratings
         self._average(number)
         with torch.no_grad():
-            return self.error + float(self._penalty()) / self.n_ratings
+            return self.error + float(self._penalty_sum()) / self.n_ratings
 
     def _step(self, batch: Batch) -> float:
         """One step of the optimiser; returns the sum of squared errors before it."""
@@ -147,7 +148,7 @@ class Learner:
             errors.append(squared_errors.detach())
             loss = squared_errors.sum() / len(batch.rows)
             if not self.kind.decays_weights:
-                loss = loss + self._penalty() / self.n_rows
+                loss = loss + self._penalty_sum() / self.n_rows
             loss.backward()  # type: ignore[no-untyped-call]
             if column_encoder and len(errors) == 1:  # not where an optimiser looks further on its way
                 column_encoder.collect(batch, self._decoder_gradient())
@@ -168,9 +169,9 @@ class Learner:
         """The gradient of the squared errors, without that of the penalty, with respect to the decoder's weights."""
         weight = self.network.decoder_weight
         assert weight.grad is not None
-        return weight.grad if self.kind.decays_weights else weight.grad - self.reg / self.n_rows * weight.detach()
+        return weight.grad if self.kind.decays_weights else weight.grad - self.penalty * weight.detach()
 
-    def _penalty(self) -> Tensor:
+    def _penalty_sum(self) -> Tensor:
         """The penalties of eq. 2, and that of the decoder's bias."""
         squares = [torch.linalg.vector_norm(weight, dim=1).square().sum() for weight in self.network.weights()]
         bias_squares = self.network.decoder_bias.square().sum()
@@ -213,12 +214,11 @@ class Learner:
         """What the averaged network makes of rows and columns: hidden activations, and the column encoder's vectors."""
         network = self.averaged
         hidden = network.encode_nothing().repeat(self.shape[0], 1)
+        counts = torch.zeros(len(hidden), device=hidden.device)
         for batch in batches:
             hidden[batch.rows] = network.encode(batch.cells, batch.inputs)
+            counts[batch.rows] = batch.cells.row_counts.float()
         if not self.kind.full_batch:
-            counts = torch.zeros(len(hidden), device=hidden.device)
-            for batch in batches:
-                counts[batch.rows] = batch.cells.row_counts.float()
             hidden -= _mean(hidden, counts)
         weight = network.column_encoder_weight
         return hidden, None if weight is None else column_vectors(weight, batches)

@@ -91,7 +91,7 @@ class AutoEncoder(nn.Module):
     two_sided : bool
         Whether there is a second encoder, of columns.
     mean : float
-        Mean of the wanted outputs, where the output starts (unless f is bounded: that starts halfway).
+        Mean of the wanted outputs, where the decoder's biases start (unless f is bounded: they start at zero, halfway).
     generator : torch.Generator
         Source of the encoder's initial weights (Xavier uniform). All other weights start at zero.
     """
