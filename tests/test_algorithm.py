@@ -30,7 +30,8 @@ def frame():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("biased", [True, False])
-def test_learns_structure_that_baselines_cannot(variant, biased):
+@pytest.mark.parametrize("decoder_activation", ["identity", "sigmoid", "relu"])
+def test_learns_structure_that_baselines_cannot(variant, biased, decoder_activation):
     """Ratings of rank one, without noise: baselines explain nothing of them."""
     generator = np.random.default_rng(0)
     tastes, traits = generator.choice([-1, 1], 60), generator.choice([-1, 1], 40)
@@ -39,9 +40,8 @@ def test_learns_structure_that_baselines_cannot(variant, biased):
         datasets.pd.DataFrame({"user": users, "item": items, "rating": 3.0 + tastes[users] * traits[items]})
     )
     train, test = train_test_split(ratings, test_size=0.2, random_state=0)
-    algorithm = AutoRec(
-        n_factors=32, n_epochs=60, lr_all=0.01, reg_all=1, variant=variant, biased=biased, random_state=0
-    ).fit(train)
+    parameters = {"variant": variant, "biased": biased, "decoder_activation": decoder_activation, "random_state": 0}
+    algorithm = AutoRec(n_factors=32, n_epochs=60, lr_all=0.01, reg_all=1, **parameters).fit(train)
     assert accuracy.rmse(algorithm.test(test), verbose=False) < 0.35  # of ratings 2 and 4: guessing has 1.0
 
 

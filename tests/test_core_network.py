@@ -54,8 +54,11 @@ def dense_inputs(ratings):
     return x
 
 
-def stretched(outputs, decoder, biased):
-    """Outputs of a bounded f, mapped onto the ratings 1..5, or onto their differences."""
+def output(inputs, decoder, biased):
+    """The outputs of f, as they have to be to reach the ratings 1..5, or their differences."""
+    if decoder == "relu":  # moved: nothing is below the lowest answer
+        return FUNCTIONS["relu"](inputs + 4) - 4 if biased else FUNCTIONS["relu"](inputs - 1) + 1
+    outputs = FUNCTIONS[decoder](inputs)
     unit = {"sigmoid": outputs, "tanh": (outputs + 1) / 2}
     if decoder not in unit:
         return outputs
@@ -74,7 +77,7 @@ def test_forward_is_equation_1(encoder, decoder, biased):
     V, mu = network.encoder_weight.T, network.encoder_bias
     W, b = network.decoder_weight, network.decoder_bias
     g, f = FUNCTIONS[encoder], FUNCTIONS[decoder]
-    wanted = torch.stack([stretched(f(W @ g(V @ x + mu) + b), decoder, biased) for x in dense_inputs(ratings)])
+    wanted = torch.stack([output(W @ g(V @ x + mu) + b, decoder, biased) for x in dense_inputs(ratings)])
     torch.testing.assert_close(run(network, ratings), wanted[ratings.rows, ratings.columns], rtol=1e-4, atol=1e-4)
 
 
@@ -108,7 +111,7 @@ def test_column_vectors_add_to_the_decoder_and_what_is_left_out_is_taken_off_bef
     left_out = torch.randn(ratings.n_ratings, generator=generator)
     outputs = network.decode(hidden, Cells.of(ratings, torch.device("cpu")), vectors, left_out)
     products = (hidden @ (network.decoder_weight + vectors).T + network.decoder_bias)[ratings.rows, ratings.columns]
-    torch.testing.assert_close(outputs, stretched(FUNCTIONS[decoder](products - left_out), decoder, biased))
+    torch.testing.assert_close(outputs, output(products - left_out, decoder, biased))
 
 
 @pytest.mark.parametrize(("biased", "interval"), [(False, (1, 5)), (True, (-4, 4))])
@@ -118,8 +121,14 @@ def test_bounded_outputs_are_stretched_onto_all_answers(activation, biased, inte
     torch.testing.assert_close(outputs, torch.tensor([interval[0], sum(interval) / 2, interval[1]]))
 
 
+@pytest.mark.parametrize(("biased", "lowest"), [(False, 1.0), (True, -4.0)])
+def test_relu_ends_at_the_lowest_answer_and_leaves_all_others_alone(biased, lowest):
+    x = torch.linspace(-9, 9, 37)
+    torch.testing.assert_close(decoder_output(x, "relu", biased), torch.maximum(x, torch.tensor(lowest)))
+
+
 @pytest.mark.parametrize("biased", [False, True])
-@pytest.mark.parametrize("activation", ["identity", "relu", "elu", "selu"])
+@pytest.mark.parametrize("activation", ["identity", "elu", "selu"])
 def test_unbounded_outputs_are_left_alone(activation, biased):
     x = torch.linspace(-3, 30, 34)
     torch.testing.assert_close(decoder_output(x, activation, biased), FUNCTIONS[activation](x))

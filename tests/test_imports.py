@@ -83,4 +83,11 @@ def test_importing_the_package_does_not_load_what_few_need():
     loaded = run_python("import sys, surprise_autorec; print(*sys.modules)")
     assert {"surprise_autorec", "torch"} <= set(loaded)
     # (torch loads plain tqdm itself; ours is tqdm.auto.)
-    assert not {"matplotlib", "tqdm.auto", "typer"} & set(loaded)
+    assert not {"matplotlib", "pandas", "scipy.sparse", "sklearn", "tqdm.auto", "typer"} & set(loaded)
+
+
+def test_names_that_are_imported_when_asked_for_look_like_any_others():
+    assert set(surprise_autorec.__all__) <= set(dir(surprise_autorec))
+    assert all(getattr(surprise_autorec, name) is not None for name in surprise_autorec.__all__)
+    with pytest.raises(AttributeError, match="module 'surprise_autorec' has no attribute 'nothing'"):
+        surprise_autorec.nothing  # noqa: B018

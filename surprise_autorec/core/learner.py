@@ -27,6 +27,9 @@ RATINGS_PER_COLUMN_AND_STEP = 5
 #: The automatic penalty is this times the variance of what the baselines leave over (the noisier the ratings, the more)
 #: times the cube root of their number.
 REG_FACTOR = 4.5
+#: What a rating that dropout hides from the encoder counts in the loss; one that the encoder sees counts 1. Only hidden
+#: ratings show how well the network predicts what it does not know.
+HIDDEN_WEIGHT = 2.0
 #: The mean of the hidden activations is an exponential one over steps: a step weighs this much less than the next.
 MEAN_DECAY = 0.9
 
@@ -125,11 +128,13 @@ class Learner:
 
     def _step(self, batch: Batch) -> float:
         """One step of the optimiser; returns the sum of squared errors before it."""
-        inputs, values = batch.cells, batch.inputs
-        if self.options.dropout > 0:
-            kept = torch.empty_like(values).uniform_(generator=self.mask_generator) >= self.options.dropout
+        inputs, values, weights = batch.cells, batch.inputs, None
+        dropout = self.options.dropout
+        if dropout > 0:
+            kept = torch.empty_like(values).uniform_(generator=self.mask_generator) >= dropout
             inputs, positions = inputs.keep(kept)
-            values = values.index_select(0, positions) / (1 - self.options.dropout)
+            values = values.index_select(0, positions) / (1 - dropout)
+            weights = torch.where(kept, 1.0, HIDDEN_WEIGHT) / (1 + (HIDDEN_WEIGHT - 1) * dropout)  # their mean is 1
         column_encoder = self.column_encoder
         if column_encoder:
             column_encoder.begin_step(batch)
@@ -146,7 +151,7 @@ class Learner:
                 outputs = self.network.decode(hidden, batch.cells)
             squared_errors = (batch.targets - outputs).square()
             errors.append(squared_errors.detach())
-            loss = squared_errors.sum() / len(batch.rows)
+            loss = (squared_errors if weights is None else squared_errors * weights).sum() / len(batch.rows)
             if not self.kind.decays_weights:
                 loss = loss + self._penalty_sum() / self.n_rows
             loss.backward()  # type: ignore[no-untyped-call]

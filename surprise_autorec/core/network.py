@@ -63,13 +63,16 @@ def decoder_output(pre_activation: Tensor, activation: str, biased: bool) -> Ten
     """The decoder's output function f.
 
     A bounded f is stretched so that every answer can be reached: onto the rating interval, or, where the output is
-    added to a baseline, onto all differences of two ratings. (The paper's f = sigmoid could not answer more than 1.)
+    added to a baseline, onto all differences of two ratings. That of relu, which has a lower bound only, is moved
+    there. (The paper's f = sigmoid could not answer more than 1, and relu could only add to a baseline.)
     """
     function, interval = ACTIVATIONS[activation]
+    low, high = (LOWEST - HIGHEST, HIGHEST - LOWEST) if biased else (LOWEST, HIGHEST)
+    if function is torch.relu:
+        return low + activate(function, pre_activation - low)
     output = activate(function, pre_activation)
     if interval is None:
         return output
-    low, high = (LOWEST - HIGHEST, HIGHEST - LOWEST) if biased else (LOWEST, HIGHEST)
     return low + (output - interval[0]) * ((high - low) / (interval[1] - interval[0]))
 
 

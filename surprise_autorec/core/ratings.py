@@ -8,11 +8,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 import torch
 
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
+
+
+def csr_array(contents: tuple[Any, ...], shape: tuple[int, int]) -> Any:
+    """SciPy's sparse array, imported when first needed: that takes longer than to import all of this package."""
+    import scipy.sparse
+
+    return scipy.sparse.csr_array(contents, shape=shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +75,9 @@ class RatingMatrix:
             raise ValueError(
                 f"rows, columns and values must have one length, got {rows.shape}, {columns.shape}, {values.shape}"
             )
-        total: Any = sp.csr_array((values, (rows, columns)), shape=shape)
+        total = csr_array((values, (rows, columns)), shape)
         if total.nnz < len(values):
-            counts = sp.csr_array((np.ones_like(values), (rows, columns)), shape=shape)
+            counts = csr_array((np.ones_like(values), (rows, columns)), shape)
             total.data /= counts.data
         total.sort_indices()
         return cls(total.indptr, total.indices, total.data, shape[1])
@@ -104,9 +110,7 @@ class RatingMatrix:
     @property
     def transposed(self) -> RatingMatrix:
         """The same ratings with rows and columns exchanged: a copy."""
-        csc: Any = sp.csr_array(
-            (self.values, self.columns, self.row_offsets), shape=(self.n_rows, self.n_columns)
-        ).tocsc()
+        csc = csr_array((self.values, self.columns, self.row_offsets), (self.n_rows, self.n_columns)).tocsc()
         return RatingMatrix(csc.indptr, csc.indices, csc.data, self.n_rows)
 
     def take_rows(self, rows: npt.NDArray[np.integer]) -> RatingMatrix:

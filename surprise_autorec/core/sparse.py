@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.ratings import RatingMatrix, csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +47,8 @@ class Cells:
     def of(cls, ratings: RatingMatrix, device: torch.device) -> Cells:
         """The observed cells of a rating matrix."""
         positions = np.arange(ratings.n_ratings, dtype=np.int32)
-        by_column = sp.csr_array(
-            (positions, ratings.columns, ratings.row_offsets), shape=(ratings.n_rows, ratings.n_columns)
-        ).tocsc()
+        shape = ratings.n_rows, ratings.n_columns
+        by_column = csr_array((positions, ratings.columns, ratings.row_offsets), shape).tocsc()
         arrays = (ratings.row_offsets, ratings.columns, by_column.indptr, by_column.indices, by_column.data)
         return cls(*(torch.from_numpy(array).to(device) for array in arrays))
 
