@@ -102,8 +102,8 @@ class AutoRecParameters:
             The paper's g: "identity", "sigmoid", "tanh", "relu", "elu" or "selu".
         decoder_activation : str, default="identity"
             The paper's f, of the same names. Where it is bounded, its interval is stretched onto the rating scale
-            (``biased=False``) or onto the differences of two ratings (``biased=True``); the lower bound of relu is moved
-            to theirs.
+            (``biased=False``) or onto the differences of two ratings (``biased=True``). The lower bound of relu is
+            moved to theirs.
         lr_all : float or "auto", default="auto"
             Learning rate. "auto" is 0.003 for adam, 0.01 for sgd, 0.001 for rprop (its first step), 1 for lbfgs.
         reg_all : float or "auto", default="auto"

@@ -348,7 +348,7 @@ def test_dropout_hides_a_share_of_the_inputs_and_scales_up_the_others(monkeypatc
         np.testing.assert_allclose(kept[masks[-1]], everything[masks[-1]], rtol=1e-6)
     agreement = (masks[0] & masks[1]).sum() / 4000
     assert agreement == pytest.approx(0.7**2, abs=0.05)  # each epoch hides other inputs
-    assert [outputs for _, outputs in calls["decode"]] == [batch.cells] * 2
+    assert [outputs for _, outputs, _ in calls["decode"]] == [batch.cells] * 2
     assert len(batch.targets) == 4000
 
 

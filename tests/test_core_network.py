@@ -76,7 +76,7 @@ def test_forward_is_equation_1(encoder, decoder, biased):
     network, ratings = with_random_parameters(make_network((7,), encoder, decoder, biased)), make_ratings()
     V, mu = network.encoder_weight.T, network.encoder_bias
     W, b = network.decoder_weight, network.decoder_bias
-    g, f = FUNCTIONS[encoder], FUNCTIONS[decoder]
+    g = FUNCTIONS[encoder]
     wanted = torch.stack([output(W @ g(V @ x + mu) + b, decoder, biased) for x in dense_inputs(ratings)])
     torch.testing.assert_close(run(network, ratings), wanted[ratings.rows, ratings.columns], rtol=1e-4, atol=1e-4)
 
@@ -107,10 +107,10 @@ def test_an_empty_row_is_encoded_from_the_biases_alone(n_factors):
 def test_column_vectors_add_to_the_decoder_and_what_is_left_out_is_taken_off_before_f(decoder, biased):
     network, ratings = with_random_parameters(make_network((7,), decoder=decoder, biased=biased)), make_ratings()
     generator = torch.Generator().manual_seed(2)
-    hidden, vectors = torch.randn(N_ROWS, 7, generator=generator), torch.randn(N_COLUMNS, 7, generator=generator)
+    hidden, weight = torch.randn(N_ROWS, 7, generator=generator), torch.randn(N_COLUMNS, 7, generator=generator)
     left_out = torch.randn(ratings.n_ratings, generator=generator)
-    outputs = network.decode(hidden, Cells.of(ratings, torch.device("cpu")), vectors, left_out)
-    products = (hidden @ (network.decoder_weight + vectors).T + network.decoder_bias)[ratings.rows, ratings.columns]
+    outputs = network.decode(hidden, Cells.of(ratings, torch.device("cpu")), weight, left_out)
+    products = (hidden @ weight.T + network.decoder_bias)[ratings.rows, ratings.columns]
     torch.testing.assert_close(outputs, output(products - left_out, decoder, biased))
 
 

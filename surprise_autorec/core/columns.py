@@ -62,6 +62,7 @@ class ColumnEncoder:
         self.vectors = column_vectors(self.weight.detach(), batches)
         self.vectors_gradient = torch.zeros_like(self.vectors)
         self.weight_gradient = torch.zeros_like(self.weight)
+        self.total = torch.empty_like(self.vectors, requires_grad=True)
 
     def begin_step(self, batch: Batch) -> None:
         """Make ready for the gradients of a batch."""
@@ -72,11 +73,20 @@ class ColumnEncoder:
         products = (self.own_weight * hidden).sum(1)
         return batch.column_inputs * products.repeat_interleave(batch.cells.row_counts)
 
-    def collect(self, batch: Batch, decoder_gradient: Tensor) -> None:
-        """Keep the gradients of a batch: that of the decoder's weights is that of the vectors added to them."""
-        self.vectors_gradient += decoder_gradient
-        assert self.own_weight.grad is not None
-        self.weight_gradient[batch.rows] = self.own_weight.grad
+    def add_vectors(self, decoder_weight: Tensor) -> Tensor:
+        """The decoder's weights and the vectors, for an evaluation of the objective: a leaf with its own gradient."""
+        with torch.no_grad():
+            return torch.add(decoder_weight, self.vectors, out=self.total)
+
+    def hand_gradient_on(self, decoder_weight: Tensor, batch: Batch | None) -> None:
+        """Give the gradient of the sum of both to the decoder's weights, and keep that of a batch, if it is given."""
+        gradient, self.total.grad = self.total.grad, None
+        assert gradient is not None
+        if batch is not None:
+            assert self.own_weight.grad is not None
+            self.vectors_gradient += gradient
+            self.weight_gradient[batch.rows] = self.own_weight.grad
+        decoder_weight.grad = gradient if decoder_weight.grad is None else gradient.add_(decoder_weight.grad)
 
     def end_epoch(self, batches: Sequence[Batch]) -> None:
         """Step along the mean gradient."""
@@ -86,4 +96,4 @@ class ColumnEncoder:
             )
         self.weight.grad = self.weight_gradient.div_(len(batches))
         self.optimizer.step()
-        del self.vectors, self.vectors_gradient
+        del self.vectors, self.vectors_gradient, self.total

@@ -60,6 +60,7 @@ class Learner:
     def __init__(
         self, ratings: RatingMatrix, cutter: BatchCutter, options: TrainingOptions, generator: torch.Generator
     ) -> None:
+        _keep_freed_memory()
         self.options, self.generator = options, generator
         self.kind = OPTIMIZERS[options.optimizer]
         self.cutter = cutter
@@ -134,8 +135,9 @@ class Learner:
             kept = torch.empty_like(values).uniform_(generator=self.mask_generator) >= dropout
             inputs, positions = inputs.keep(kept)
             values = values.index_select(0, positions) / (1 - dropout)
-            weights = torch.where(kept, 1.0, HIDDEN_WEIGHT) / (1 + (HIDDEN_WEIGHT - 1) * dropout)  # their mean is 1
-        column_encoder = self.column_encoder
+            unit = 1 / (1 + (HIDDEN_WEIGHT - 1) * dropout)  # so that the mean weight is 1
+            weights = kept.mul(-(HIDDEN_WEIGHT - 1) * unit).add_(HIDDEN_WEIGHT * unit)
+        column_encoder, decoder_weight = self.column_encoder, self.network.decoder_weight
         if column_encoder:
             column_encoder.begin_step(batch)
         errors: list[Tensor] = []
@@ -144,19 +146,19 @@ class Learner:
             self.optimizer.zero_grad()
             hidden = self._centered(self.network.encode(inputs, values), batch)
             if column_encoder:
-                outputs = self.network.decode(
-                    hidden, batch.cells, column_encoder.vectors, column_encoder.own_part(hidden, batch)
-                )
+                weight = column_encoder.add_vectors(decoder_weight)
+                outputs = self.network.decode(hidden, batch.cells, weight, column_encoder.own_part(hidden, batch))
             else:
-                outputs = self.network.decode(hidden, batch.cells)
+                outputs = self.network.decode(hidden, batch.cells, decoder_weight)
             squared_errors = (batch.targets - outputs).square()
             errors.append(squared_errors.detach())
             loss = (squared_errors if weights is None else squared_errors * weights).sum() / len(batch.rows)
             if not self.kind.decays_weights:
                 loss = loss + self._penalty_sum() / self.n_rows
             loss.backward()  # type: ignore[no-untyped-call]
-            if column_encoder and len(errors) == 1:  # not where an optimiser looks further on its way
-                column_encoder.collect(batch, self._decoder_gradient())
+            if column_encoder:
+                # The first time only: not where an optimiser looks further on its way.
+                column_encoder.hand_gradient_on(decoder_weight, batch if len(errors) == 1 else None)
             return loss
 
         self.optimizer.step(objective)  # type: ignore[arg-type]
@@ -169,12 +171,6 @@ class Learner:
         mean = _mean(hidden.detach(), batch.cells.row_counts)
         self.mean_hidden = mean if self.mean_hidden is None else self.mean_hidden.lerp(mean, 1 - MEAN_DECAY)
         return hidden - self.mean_hidden
-
-    def _decoder_gradient(self) -> Tensor:
-        """The gradient of the squared errors, without that of the penalty, with respect to the decoder's weights."""
-        weight = self.network.decoder_weight
-        assert weight.grad is not None
-        return weight.grad if self.kind.decays_weights else weight.grad - self.penalty * weight.detach()
 
     def _penalty_sum(self) -> Tensor:
         """The penalties of eq. 2, and that of the decoder's bias."""
@@ -192,8 +188,8 @@ class Learner:
     @torch.no_grad()
     def outputs_at(self, wanted: Cells) -> Tensor:
         """The averaged network's outputs at the wanted cells, given the ratings it is trained on."""
-        hidden, vectors = self._representation(self.batches)
-        return self.averaged.decode(hidden, wanted, vectors)
+        hidden, weight = self._representation(self.batches)
+        return self.averaged.decode(hidden, wanted, weight)
 
     @torch.no_grad()
     def finish(self, ratings: RatingMatrix | None = None) -> Factors:
@@ -205,18 +201,16 @@ class Learner:
         batches = self.batches
         if ratings is not None:
             batches = list(self.cutter.cut(ratings, np.flatnonzero(ratings.row_counts), self.n_rows))
-        hidden, vectors = self._representation(batches)
+        hidden, weight = self._representation(batches)
         errors = (
-            _sum((batch.targets - self.averaged.decode(hidden[batch.rows], batch.cells, vectors)).square())
+            _sum((batch.targets - self.averaged.decode(hidden[batch.rows], batch.cells, weight)).square())
             for batch in batches
         )
         self.error = sum(errors) / sum(len(batch.targets) for batch in batches)
-        weight = self.averaged.decoder_weight
-        tensors = (hidden, weight if vectors is None else weight + vectors, self.averaged.decoder_bias)
-        return Factors(*(tensor.detach().cpu().numpy() for tensor in tensors))
+        return Factors(*(tensor.detach().cpu().numpy() for tensor in (hidden, weight, self.averaged.decoder_bias)))
 
-    def _representation(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor | None]:
-        """What the averaged network makes of rows and columns: hidden activations, and the column encoder's vectors."""
+    def _representation(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """What the averaged network makes of rows and of columns: hidden activations, and decoder weights in all."""
         network = self.averaged
         hidden = network.encode_nothing().repeat(self.shape[0], 1)
         counts = torch.zeros(len(hidden), device=hidden.device)
@@ -225,13 +219,24 @@ class Learner:
             counts[batch.rows] = batch.cells.row_counts.float()
         if not self.kind.full_batch:
             hidden -= _mean(hidden, counts)
-        weight = network.column_encoder_weight
-        return hidden, None if weight is None else column_vectors(weight, batches)
+        weight: Tensor = network.decoder_weight
+        if network.column_encoder_weight is not None:
+            weight = weight + column_vectors(network.column_encoder_weight, batches)
+        return hidden, weight
 
     @property
     def has_diverged(self) -> bool:
         """Whether the error of the last epoch, or that of the factors once they are there, is out of bounds."""
         return not self.error <= 2 * self.initial_error
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc's allocator keep what a step frees, as the next step needs as much again.
+
+    It hands free memory back to the system beyond twice the size of the largest block, of 32 MiB at most, that it ever
+    freed. So we free one that large. Otherwise page faults can take a tenth of the time of training.
+    """
+    torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
 def _mean(hidden: Tensor, counts: Tensor) -> Tensor:

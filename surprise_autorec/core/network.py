@@ -153,7 +153,7 @@ class AutoEncoder(nn.Module):
         return hidden
 
     def decode(
-        self, hidden: Tensor, outputs: Cells, column_vectors: Tensor | None = None, left_out: Tensor | None = None
+        self, hidden: Tensor, outputs: Cells, weight: Tensor | None = None, left_out: Tensor | None = None
     ) -> Tensor:
         """Predictions ``f(W h + b)``, the outer part of eq. 1, at the given cells.
 
@@ -161,8 +161,8 @@ class AutoEncoder(nn.Module):
         ----------
         hidden : Tensor, shape (n_rows, n_factors[-1])
         outputs : Cells
-        column_vectors : Tensor, shape (n_columns, n_factors[-1]), optional
-            What the second encoder makes of each column, added to W.
+        weight : Tensor, shape (n_columns, n_factors[-1]), optional
+            What to use in the place of W, such as W and what a second encoder makes of each column.
         left_out : Tensor, shape (n_cells,), optional
             What is taken off again at each cell before f.
 
@@ -170,7 +170,7 @@ class AutoEncoder(nn.Module):
         -------
         Tensor, shape (n_cells,)
         """
-        weight = self.decoder_weight if column_vectors is None else self.decoder_weight + column_vectors
+        weight = self.decoder_weight if weight is None else weight
         pre_activation = decode_cells(hidden, weight, self.decoder_bias, outputs)
         if left_out is not None:
             pre_activation = pre_activation - left_out
