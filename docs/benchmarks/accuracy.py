@@ -1,6 +1,6 @@
-"""Accuracy and time on MovieLens: AutoRec beside the algorithms of Surprise, every one with its defaults.
+"""Accuracy and time: AutoRec beside the algorithms of Surprise, every one with its defaults.
 
-Usage: python docs/benchmarks/accuracy.py [ml-100k | u1 | ml-1m | ml-1m-seeds | ml-latest-small ...]
+Usage: python docs/benchmarks/accuracy.py [ml-100k | u1 | ml-latest-small | dense | synthetic | ml-1m-seeds | ml-1m ...]
 
 Each protocol writes its table beside this file. The data come from where ``surprise_autorec.datasets`` finds them; u1
 needs the files u1.base and u1.test in the folder ml-100k of ``SURPRISE_AUTOREC_DATA``.
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from surprise import SVD, BaselineOnly, Dataset, KNNBaseline, Reader, SVDpp, Trainset
 from surprise.model_selection import KFold, PredefinedKFold
@@ -46,6 +47,21 @@ def u1() -> Dataset:
     return Dataset.load_from_folds([files], Reader("ml-100k"))
 
 
+def dense_extract() -> Dataset:
+    """MovieLens-1M's ratings of the 300 most rated items by the 300 most active users."""
+    data = datasets.load("ml-1m")
+    frame = pd.DataFrame(data.raw_ratings, columns=["user", "item", "rating", "time"]).drop(columns="time")
+    for column, chosen in {c: frame[c].value_counts().index[:300] for c in ("user", "item")}.items():
+        frame = frame[frame[column].isin(chosen)]
+    return Dataset.load_from_df(frame, data.reader)
+
+
+def synthetic() -> Dataset:
+    """2,000 users' ratings of 100 items, 70 % observed, from -10 to 10."""
+    frame = datasets.make_ratings(2000, 100, 140_000, noise=3, rating_scale=(-10, 10))
+    return Dataset.load_from_df(frame, Reader(rating_scale=(-10, 10)))
+
+
 AUTOREC = {
     "AutoRec": AutoRec(random_state=0),
     "AutoRec(**BEST)": AutoRec(**BEST, random_state=0),
@@ -66,6 +82,12 @@ PROTOCOLS = {
         lambda: datasets.load("ml-latest-small"),
         KFold(5, random_state=0),
     ),
+    "dense": (
+        "300 users x 300 items of MovieLens-1M, KFold(5, random_state=0)",
+        dense_extract,
+        KFold(5, random_state=0),
+    ),
+    "synthetic": ("synthetic, 70 % observed, -10..10, KFold(5, random_state=0)", synthetic, KFold(5, random_state=0)),
     "ml-1m-seeds": ("MovieLens-1M, 90/10, seeds 0 to 4", lambda: datasets.load("ml-1m"), RandomTenth([*range(5)])),
     "ml-1m": ("MovieLens-1M, 90/10, seed 0", lambda: datasets.load("ml-1m"), RandomTenth([0])),
 }

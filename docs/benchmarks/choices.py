@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from accuracy import RandomTenth
-from surprise import Dataset, Reader
+from accuracy import RandomTenth, dense_extract, synthetic
+from surprise import Dataset
 from tabulate import tabulate
 
 from surprise_autorec import BEST, AutoRec, compare, datasets
@@ -38,14 +38,6 @@ ALTERNATIVES = {
 }
 
 
-def dense_extract(data: Dataset) -> Dataset:
-    """The ratings of the 300 most rated items by the 300 most active users."""
-    frame = pd.DataFrame(data.raw_ratings, columns=["user", "item", "rating", "time"]).drop(columns="time")
-    for column, chosen in {c: frame[c].value_counts().index[:300] for c in ("user", "item")}.items():
-        frame = frame[frame[column].isin(chosen)]
-    return Dataset.load_from_df(frame, data.reader)
-
-
 def training_part(data: Dataset) -> Dataset:
     """The data set without the test tenth of ``RandomTenth([0])``."""
     rest = copy.copy(data)
@@ -55,14 +47,12 @@ def training_part(data: Dataset) -> Dataset:
 
 
 def main() -> None:
-    ml_1m = datasets.load("ml-1m")
-    synthetic = datasets.make_ratings(2000, 100, 140_000, noise=3, rating_scale=(-10, 10))
     data = {
         "ML-100K": datasets.load("ml-100k"),
         "latest-small": datasets.load("ml-latest-small"),
-        "ML-1M": ml_1m,
-        "dense extract of ML-1M": dense_extract(ml_1m),
-        "synthetic, 70 % observed, -10..10": Dataset.load_from_df(synthetic, Reader(rating_scale=(-10, 10))),
+        "ML-1M": datasets.load("ml-1m"),
+        "dense extract of ML-1M": dense_extract(),
+        "synthetic, 70 % observed, -10..10": synthetic(),
     }
     algorithms = {}
     for variant, alternatives in ALTERNATIVES.items():

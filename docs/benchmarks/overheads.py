@@ -1,0 +1,50 @@
+"""What comes before training: the import of the package, and a Trainset's ratings as arrays.
+
+Usage: python docs/benchmarks/overheads.py
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from accuracy import RandomTenth
+
+from surprise_autorec import datasets
+from surprise_autorec.algorithm import _ratings_of
+
+ROUNDS = 15
+IMPORT = """
+import time, surprise, torch
+start = time.perf_counter()
+import surprise_autorec
+print(time.perf_counter() - start)
+"""
+
+
+def seconds_of_import() -> float:
+    """Seconds that a new process takes to import the package when Surprise and torch are there."""
+    return float(subprocess.check_output([sys.executable, "-c", IMPORT], text=True))
+
+
+def main() -> None:
+    ((trainset, _),) = RandomTenth([0]).split(datasets.load("ml-1m"))
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        _ratings_of(trainset)
+        times.append(time.perf_counter() - start)
+    imports = [seconds_of_import() for _ in range(ROUNDS)]
+    lines = (
+        f"import of `surprise_autorec` beyond Surprise and torch: {1e3 * median(imports):.0f} ms",
+        f"ratings of a Trainset: {1e6 * median(times) / trainset.n_ratings:.2f} s a million "
+        f"({trainset.n_ratings:,} ratings)",
+    )
+    text = f"Medians of {ROUNDS}:\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
+    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
