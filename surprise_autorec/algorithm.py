@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 
-from surprise_autorec.fitting import Ratings, fit_model
-from surprise_autorec.model import AutoRecModel, RatingScale
+from surprise_autorec.fitted import FittedAutoRec
+from surprise_autorec.fitting import Fit, Ratings, fit_model, refit_model
+from surprise_autorec.model import RatingScale
 from surprise_autorec.parameters import AutoRecParameters
+from surprise_autorec.ranking import nearest
 
 
-class AutoRec(AutoRecParameters, AlgoBase):  # type: ignore[misc]
+class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
     """AutoRec (Sedhain, Menon, Sanner, Xie, WWW 2015) as an algorithm of Surprise.
 
     Use it wherever Surprise takes an algorithm: `surprise.model_selection.cross_validate`, ``GridSearchCV``, or by
@@ -51,11 +53,6 @@ class AutoRec(AutoRecParameters, AlgoBase):  # type: ignore[misc]
     True
     """
 
-    model_: AutoRecModel
-    n_iter_: int
-    loss_curve_: list[float]
-    validation_scores_: list[float]
-
     def fit(self, trainset: Trainset) -> AutoRec:
         """Train on a trainset, from nothing, whatever was fitted before.
 
@@ -80,12 +77,66 @@ class AutoRec(AutoRecParameters, AlgoBase):  # type: ignore[misc]
         UserWarning
             If a user rated an item more than once: the mean is used.
         """
-        fitted = fit_model(_ratings_of(trainset), self)
+        fit = fit_model(_ratings_of(trainset), self)
         AlgoBase.fit(self, trainset)
-        self.model_, self.n_iter_, self.loss_curve_, self.validation_scores_ = fitted
+        self._keep(fit)
+        return self
+
+    def partial_fit(self, ratings: Iterable[tuple[Any, ...]], n_epochs: int = 4) -> AutoRec:
+        """Go on training from where `fit` ended, with more ratings, users and items.
+
+        Parameters
+        ----------
+        ratings : iterable of (uid, iid, rating) or (uid, iid, rating, timestamp)
+            By raw ids, as in ``surprise.Dataset.raw_ratings``. They are added to those trained on; a pair that was
+            rated before has its new rating.
+        n_epochs : int, default=4
+            Passes over all ratings, old and new.
+
+        Returns
+        -------
+        AutoRec
+            This algorithm. ``trainset`` holds all ratings; the attributes that tell of training tell of this one.
+
+        Raises
+        ------
+        ValueError
+            If a rating is NaN or off the rating scale, ``early_stopping`` is on (ratings held out now may have been
+            trained on before), or parameters of the network were changed since `fit`; or where the ratings that were
+            trained on are not there: a loaded model does not have them.
+        """
+        model = self._fitted_model()
+        if self.trainset.n_ratings and not any(self.trainset.ur.values()):
+            raise ValueError("partial_fit must have the ratings that were trained on, which a loaded model has not")
+        triples = [(row[0], row[1], row[2]) for row in ratings]
+        updated = _ratings_of(self.trainset).updated(triples)
+        fit = refit_model(updated, self, model, n_epochs)
+        AlgoBase.fit(self, _trainset_of(updated))
+        self._keep(fit)
+        return self
+
+    def _keep(self, fit: Fit) -> None:
+        super()._keep(fit)
         unit, baselines = self.model_.scale.unit, self.model_.baselines
         self.bu, self.bi = baselines.row_biases * unit, baselines.column_biases * unit
-        return self
+
+    def get_neighbors(self, iid: int, k: int) -> list[int]:
+        """The nearest neighbours of an item, by the network's factors.
+
+        Parameters
+        ----------
+        iid : int
+            Inner id of an item; of a user where ``variant="user"``.
+        k : int
+            How many.
+
+        Returns
+        -------
+        list of int
+            Inner ids, the nearest first.
+        """
+        indices, _ = nearest(self._fitted_model(), "user" if self.variant == "user" else "item", iid, k)
+        return [int(index) for index in indices]
 
     def estimate(self, u: int | str, i: int | str) -> float:
         """Estimate the rating of an item by a user, given by inner ids. `predict` takes raw ids.
@@ -173,4 +224,23 @@ def _ratings_of(trainset: Trainset) -> Ratings:
         user_ids=[trainset.to_raw_uid(user) for user in users],
         item_ids=[trainset.to_raw_iid(item) for item in items],
         scale=RatingScale(*trainset.rating_scale),
+    )
+
+
+def _trainset_of(ratings: Ratings) -> Trainset:
+    """The trainset of ratings, with their indices as inner ids."""
+    by_user: dict[int, list[tuple[int, float]]] = {user: [] for user in range(len(ratings.user_ids))}
+    by_item: dict[int, list[tuple[int, float]]] = {item: [] for item in range(len(ratings.item_ids))}
+    for user, item, value in zip(ratings.users.tolist(), ratings.items.tolist(), ratings.values.tolist(), strict=True):
+        by_user[user].append((item, value))
+        by_item[item].append((user, value))
+    return Trainset(
+        by_user,
+        by_item,
+        len(by_user),
+        len(by_item),
+        len(ratings.values),
+        tuple(ratings.scale),
+        {uid: index for index, uid in enumerate(ratings.user_ids)},
+        {iid: index for index, iid in enumerate(ratings.item_ids)},
     )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from surprise_autorec.callbacks import Callback, Epoch, History, Progress, StopTraining
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.training import train
-from surprise_autorec.model import AutoRecModel, IndexArray, RatingScale, TrainedNetwork
-from surprise_autorec.parameters import AutoRecParameters
-from surprise_autorec.progress import epoch_progress
+from surprise_autorec.model import AutoRecModel, IndexArray, Rated, RatingScale
+from surprise_autorec.parameters import AutoRecParameters, positive_integer
 
 
 class Ratings(NamedTuple):
@@ -34,6 +36,32 @@ class Ratings(NamedTuple):
     item_ids: Sequence[Hashable]
     scale: RatingScale
 
+    def updated(self, triples: Iterable[tuple[Hashable, Hashable, float]]) -> Ratings:
+        """These ratings and more, by users and of items that may be new. A pair that is rated anew has its new rating.
+
+        The indices of users and items stay; new ones follow.
+
+        Parameters
+        ----------
+        triples : iterable of (uid, iid, rating)
+        """
+        uids, iids, values = zip(*triples, strict=True) if (triples := list(triples)) else ((), (), ())
+        user_index = {uid: index for index, uid in enumerate(self.user_ids)}
+        item_index = {iid: index for index, iid in enumerate(self.item_ids)}
+        users = np.array([user_index.setdefault(uid, len(user_index)) for uid in uids], np.int32)
+        items = np.array([item_index.setdefault(iid, len(item_index)) for iid in iids], np.int32)
+        new = Ratings(users, items, np.array(values, np.float64), list(user_index), list(item_index), self.scale)
+        new.check()
+        pairs, new_pairs = (
+            ratings.users.astype(np.int64) * len(new.item_ids) + ratings.items for ratings in (self, new)
+        )
+        kept = ~np.isin(pairs, new_pairs)
+        return new._replace(
+            users=np.concatenate([self.users[kept], users]),
+            items=np.concatenate([self.items[kept], items]),
+            values=np.concatenate([self.values[kept], new.values]),
+        )
+
     def check(self) -> None:
         """Raise ValueError where there are no ratings, or one is no number on the scale; name the first such."""
         if not len(self.values):
@@ -51,28 +79,29 @@ class Ratings(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """What `fit_model` returns: the model, and the course of training in rating points.
-
-    Attributes
-    ----------
-    model : AutoRecModel
-    n_iter : int
-        Epochs that were run.
-    loss_curve : list of float
-        Loss of each epoch per rating, in squared rating points: squared error (met in training, with dropout) plus
-        penalty.
-    validation_scores : list of float
-        RMSE of each epoch on the ratings that early stopping held out; empty without early stopping.
-    """
+    """What `fit_model` returns: the model, and the report of each epoch, in rating points."""
 
     model: AutoRecModel
-    n_iter: int
-    loss_curve: list[float]
-    validation_scores: list[float]
+    epochs: list[Epoch]
 
 
-def fit_model(ratings: Ratings, parameters: AutoRecParameters) -> Fit:
+def fit_model(
+    ratings: Ratings,
+    parameters: AutoRecParameters,
+    start: AutoRecModel | None = None,
+    n_epochs: int | None = None,
+) -> Fit:
     """Check parameters and ratings, train, and put the model together.
+
+    Parameters
+    ----------
+    ratings : Ratings
+    parameters : AutoRecParameters
+    start : AutoRecModel, optional
+        Where to go on from: a model that was fitted with the same parameters, whose users and items are the first of
+        those here. Default: from nothing.
+    n_epochs : int, optional
+        Default: that of the parameters.
 
     Raises
     ------
@@ -81,31 +110,60 @@ def fit_model(ratings: Ratings, parameters: AutoRecParameters) -> Fit:
     DivergenceError
         If training diverges.
     """
+    unit = ratings.scale.unit
     options = parameters._training_options()
+    if n_epochs is not None:
+        options = replace(options, n_epochs=positive_integer("n_epochs", n_epochs))
     members = parameters._members()
     baselines = parameters._baseline_estimator()
+    callbacks = parameters._callbacks(unit)
     seed = parameters._draw_seed()
     ratings.check()
-    with epoch_progress(options.n_epochs, ratings.scale.unit, parameters.verbose) as show:
-        training = train(_matrix(ratings, options.early_stopping), members, options, baselines, seed, on_epoch_end=show)
-    unit = ratings.scale.unit
+    history = History()
+    matrix = _matrix(ratings, options.early_stopping)
+    with Progress(options.n_epochs, parameters.verbose) as progress:
+        training = train(
+            matrix,
+            members,
+            options,
+            baselines,
+            seed,
+            on_epoch_end=partial(_tell, [history, progress, *callbacks], unit),
+            start=start.networks if start else None,
+        )
     model = AutoRecModel(
         user_ids=ratings.user_ids,
         item_ids=ratings.item_ids,
         scale=ratings.scale,
+        mean_rating=float(ratings.values.mean()),
         biased=options.biased,
         decoder_activation=options.decoder_activation,
         baselines=training.baselines,
-        networks=[TrainedNetwork(*both) for both in zip(members, training.factors, strict=True)],
+        networks=training.networks,
+        rated=Rated(matrix.row_offsets, matrix.columns),
     )
-    return Fit(
-        model,
-        n_iter=len(training.history),
-        loss_curve=[epoch.loss * unit**2 for epoch in training.history],
-        validation_scores=[
-            epoch.validation_rmse * unit for epoch in training.history if epoch.validation_rmse is not None
-        ],
-    )
+    return Fit(model, history.epochs)
+
+
+def refit_model(ratings: Ratings, parameters: AutoRecParameters, model: AutoRecModel, n_epochs: int) -> Fit:
+    """`fit_model` from where a model is, for ``partial_fit``."""
+    if parameters.early_stopping:
+        raise ValueError("partial_fit must have early_stopping=False: what it would hold out may have been trained on")
+    return fit_model(ratings, parameters, model, n_epochs)
+
+
+def _tell(callbacks: Sequence[Callback], unit: float, epoch: Epoch) -> None:
+    """Tell every callback of an epoch, in rating points, even if one of them wants to stop."""
+    rmse = epoch.validation_rmse
+    state = epoch._replace(loss=epoch.loss * unit**2, validation_rmse=None if rmse is None else rmse * unit)
+    stop = None
+    for callback in callbacks:
+        try:
+            callback.on_epoch_end(state)
+        except StopTraining as request:
+            stop = request
+    if stop is not None:
+        raise stop
 
 
 def _matrix(ratings: Ratings, early_stopping: bool) -> RatingMatrix:

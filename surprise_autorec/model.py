@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 
 from surprise_autorec.core.baselines import Baselines
-from surprise_autorec.core.learner import Factors
 from surprise_autorec.core.network import HIGHEST, LOWEST, decoder_output
+from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import products_at
-from surprise_autorec.core.training import Member
+from surprise_autorec.core.training import Side, TrainedNetwork
 
 IndexArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float64]
@@ -42,11 +42,11 @@ class RatingScale(NamedTuple):
         return (values - LOWEST) * self.unit + self.low
 
 
-class TrainedNetwork(NamedTuple):
-    """A network of the model: whose ratings its rows are, its weight in predictions, and its factors."""
+class Rated(NamedTuple):
+    """Which items each user has rated: those of user u are ``items[offsets[u] : offsets[u + 1]]``, ascending."""
 
-    member: Member
-    factors: Factors
+    offsets: IndexArray
+    items: IndexArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,8 @@ class AutoRecModel:
     user_ids, item_ids : sequence of hashable
         The users and items of the training ratings, in the order of their indices.
     scale : RatingScale
+    mean_rating : float
+        Mean of the training ratings.
     biased : bool
         Whether outputs are differences from the baselines.
     decoder_activation : str
@@ -65,15 +67,19 @@ class AutoRecModel:
     baselines : Baselines
         Users in rows, items in columns.
     networks : sequence of TrainedNetwork
+    rated : Rated
+        Which pairs the training ratings hold (not how they were rated).
     """
 
     user_ids: Sequence[Hashable]
     item_ids: Sequence[Hashable]
     scale: RatingScale
+    mean_rating: float
     biased: bool
     decoder_activation: str
     baselines: Baselines
     networks: Sequence[TrainedNetwork]
+    rated: Rated
 
     @cached_property
     def user_index(self) -> dict[Hashable, int]:
@@ -111,7 +117,7 @@ class AutoRecModel:
     def _outputs(self, users: IndexArray, items: IndexArray) -> FloatArray:
         """The networks' averaged outputs for pairs of known users and items."""
         outputs = np.zeros(len(users))
-        for (rows_are, weight), factors in self.networks:
+        for (rows_are, weight), factors, _ in self.networks:
             rows, columns = (users, items) if rows_are == "user" else (items, users)
             by_row = np.argsort(rows, kind="stable")
             offsets = np.searchsorted(rows[by_row], np.arange(len(factors.hidden) + 1)).astype(np.int32)
@@ -125,7 +131,7 @@ class AutoRecModel:
     def estimate(self, user: int, item: int) -> float:
         """`predict` for a single pair, without the overhead of arrays. Both must be known."""
         output = 0.0
-        for (rows_are, weight), (hidden, weights, bias) in self.networks:
+        for (rows_are, weight), (hidden, weights, bias), _ in self.networks:
             row, column = (user, item) if rows_are == "user" else (item, user)
             pre_activation = float(hidden[row] @ weights[column]) + float(bias[column])
             if self.decoder_activation == "identity":  # without the overhead of a tensor
@@ -136,3 +142,53 @@ class AutoRecModel:
         baselines = self.baselines
         baseline = baselines.mean + float(baselines.row_biases[user]) + float(baselines.column_biases[item])
         return self.scale.from_core(baseline + output)
+
+    def with_new(
+        self, side: Side, ids: Sequence[Hashable], owners: IndexArray, others: IndexArray, values: FloatArray
+    ) -> AutoRecModel:
+        """A model of new users and the items of this one, or of new items and its users, without training.
+
+        Where a network encodes that side, its ratings go through the encoder; where it does not, its decoder weights
+        are solved for, see `surprise_autorec.core.fold_in`.
+
+        Parameters
+        ----------
+        side : {"user", "item"}
+            Which are new.
+        ids : sequence of hashable
+            Theirs.
+        owners : ndarray of int32, shape (n_ratings,)
+            Whose each rating is, by position in ``ids``. Everyone has one at least.
+        others : ndarray of int32, shape (n_ratings,)
+            The index of the item (if users are new) or the user. -1 for one that the model does not know: such a
+            rating tells of the new one's bias only.
+        values : ndarray of float64, shape (n_ratings,)
+            The ratings.
+
+        Raises
+        ------
+        ValueError
+            If this model is itself one of new users or items.
+        """
+        values = self.scale.to_core(values)
+        by_side = self.baselines if side == "user" else self.baselines.transposed
+        new_baselines = by_side.of_new_rows(owners, others, values, len(ids))
+        known = others >= 0
+        n_others = len(self.item_ids if side == "user" else self.user_ids)
+        by_new = RatingMatrix.from_cells(owners[known], others[known], values[known], (len(ids), n_others))
+        networks = []
+        for member, factors, fold_in in self.networks:
+            if fold_in is None:
+                raise ValueError("a model of new users or items has no encoder for more of them")
+            if member.rows == side:
+                factors = factors._replace(hidden=fold_in.encode_rows(by_new, new_baselines))
+            else:
+                weight, bias = fold_in.solve_columns(by_new.transposed, new_baselines.transposed, factors.hidden)
+                factors = factors._replace(weight=weight, bias=bias)
+            networks.append(TrainedNetwork(member, factors, None))
+        if side == "user":
+            rated = Rated(by_new.row_offsets, by_new.columns)
+            return replace(self, user_ids=ids, baselines=new_baselines, networks=networks, rated=rated)
+        turned = by_new.transposed
+        rated = Rated(turned.row_offsets, turned.columns)
+        return replace(self, item_ids=ids, baselines=new_baselines.transposed, networks=networks, rated=rated)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from surprise_autorec.callbacks import Callback, EarlyStopping
 from surprise_autorec.core.baselines import Baselines, als_baselines, sgd_baselines, zero_baselines
 from surprise_autorec.core.network import ACTIVATIONS
 from surprise_autorec.core.optimizers import OPTIMIZERS
@@ -72,6 +73,7 @@ class AutoRecParameters:
         tol: float = 1e-4,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
+        callbacks: Sequence[Callback] = (),
         verbose: bool = False,
     ) -> None:
         """Store the parameters; `fit` checks them.
@@ -143,6 +145,8 @@ class AutoRecParameters:
             "cpu", "cuda", "cuda:1", ...; "auto" is a CUDA device where there is one. Fitted models are kept on the CPU.
         random_state : int, RandomState or None, default=None
             Seed of all random choices. As in Surprise, None draws it from NumPy's global generator.
+        callbacks : sequence of Callback, default=()
+            Objects whose ``on_epoch_end(state)`` is called after each epoch; see `surprise_autorec.callbacks`.
         verbose : bool, default=False
             Whether to show a progress bar while fitting.
         """
@@ -171,6 +175,7 @@ class AutoRecParameters:
         self.tol = tol
         self.device = device
         self.random_state = random_state
+        self.callbacks = callbacks
         self.verbose = verbose
 
     def _training_options(self) -> TrainingOptions:
@@ -187,7 +192,7 @@ class AutoRecParameters:
         _flag("verbose", self.verbose)
         return TrainingOptions(
             n_factors=tuple(int(width) for width in widths),
-            n_epochs=_integer("n_epochs", self.n_epochs),
+            n_epochs=positive_integer("n_epochs", self.n_epochs),
             biased=_flag("biased", self.biased),
             two_sided=_flag("two_sided", self.two_sided),
             encoder_activation=_choice("encoder_activation", self.encoder_activation, ACTIVATIONS),
@@ -212,20 +217,35 @@ class AutoRecParameters:
             optimizer=_choice("optimizer", self.optimizer, OPTIMIZERS),
             batch_size=None
             if _is_auto(self.batch_size)
-            else _integer("batch_size", self.batch_size, "'auto' or a positive integer"),
+            else positive_integer("batch_size", self.batch_size, "'auto' or a positive integer"),
             early_stopping=_flag("early_stopping", self.early_stopping),
             validation_fraction=_number(
                 "validation_fraction", self.validation_fraction, "a number in (0, 1)", lambda x: 0 < x < 1
             ),
-            n_iter_no_change=_integer("n_iter_no_change", self.n_iter_no_change),
-            tol=_number("tol", self.tol, "a number >= 0", lambda x: x >= 0),
             device=_device(self.device),
         )
+
+    def _callbacks(self, unit: float) -> list[Callback]:
+        """Whom to tell of each epoch. Raises ValueError as `_training_options` does.
+
+        Parameters
+        ----------
+        unit : float
+            Rating points in one point of the core's interval, on which ``tol`` is.
+        """
+        n_iter_no_change = positive_integer("n_iter_no_change", self.n_iter_no_change)
+        tol = _number("tol", self.tol, "a number >= 0", lambda x: x >= 0)
+        are_callbacks = isinstance(self.callbacks, (tuple, list)) and all(
+            isinstance(callback, Callback) and not isinstance(callback, type) for callback in self.callbacks
+        )
+        _check("callbacks", self.callbacks, "a list of objects with a method on_epoch_end(state)", are_callbacks)
+        stopping = [EarlyStopping(n_iter_no_change, tol * unit)] if self.early_stopping else []
+        return [*self.callbacks, *stopping]
 
     def _members(self) -> list[Member]:
         """The networks that ``variant`` asks for. Raises ValueError as `_training_options` does."""
         item_weight = _number("item_weight", self.item_weight, "a number in [0, 1]", lambda x: 0 <= x <= 1)
-        n_estimators = _integer("n_estimators", self.n_estimators)
+        n_estimators = positive_integer("n_estimators", self.n_estimators)
         weights: dict[str, dict[Side, float]] = {
             "item": {"item": 1.0},
             "user": {"user": 1.0},
@@ -245,7 +265,7 @@ class AutoRecParameters:
                 "bsl_options", self.bsl_options, f"made of 'method' and, for {method}, {sorted(rules)}", name in rules
             )
             if name == "n_epochs":
-                _integer("bsl_options['n_epochs']", value)
+                positive_integer("bsl_options['n_epochs']", value)
             else:
                 _number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
         return partial(estimate, **options) if self.biased else zero_baselines
@@ -274,7 +294,8 @@ def _is_positive_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
 
 
-def _integer(name: str, value: Any, rule: str = "a positive integer") -> int:
+def positive_integer(name: str, value: Any, rule: str = "a positive integer") -> int:
+    """Check that the value of a parameter is one. Raises ValueError, which quotes the rule, if it is not."""
     _check(name, value, rule, _is_positive_integer(value))
     return int(value)
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from surprise_autorec.core.baselines import zero_baselines
-from surprise_autorec.core.batches import BatchCutter, RowsAndColumns
+from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
 from surprise_autorec.core.learner import Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
@@ -30,8 +30,6 @@ PLAIN = {
     "batch_size": None,
     "early_stopping": False,
     "validation_fraction": 0.2,
-    "n_iter_no_change": 5,
-    "tol": 0.0,
     "device": CPU,
 }
 
@@ -49,9 +47,8 @@ AS_THEY_ARE = RowsAndColumns(0.0, 0.0)
 
 def make_learner(ratings=RATINGS, baselines=None, centering=AS_THEY_ARE, seed=0, **options):
     options = TrainingOptions(**{**PLAIN, **options})
-    cutter = BatchCutter(
-        ratings, baselines or zero_baselines(ratings), centering, options.input_scaling, options.device
-    )
+    rules = InputRules(centering, options.input_scaling, typical_count(ratings.row_counts))
+    cutter = BatchCutter(rules, baselines or zero_baselines(ratings), options.device)
     return Learner(ratings, cutter, options, torch.Generator().manual_seed(seed))
 
 

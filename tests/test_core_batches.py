@@ -8,7 +8,7 @@ import torch
 from core_helpers import AS_THEY_ARE, CPU, RATINGS
 
 from surprise_autorec.core.baselines import Baselines
-from surprise_autorec.core.batches import BatchCutter, RowsAndColumns, typical_count
+from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
 
@@ -19,7 +19,7 @@ VALUES = {(z, c): x for z, c, x in zip(RATINGS.rows, RATINGS.columns, RATINGS.va
 
 
 def cutter(ratings=RATINGS, centering=AS_THEY_ARE, row_scaling=0.0):
-    return BatchCutter(ratings, BASELINES, centering, row_scaling, CPU)
+    return BatchCutter(InputRules(centering, row_scaling, typical_count(ratings.row_counts)), BASELINES, CPU)
 
 
 @pytest.mark.parametrize("row_scaling", [0.0, 0.5, 1.0])
@@ -78,7 +78,8 @@ def test_columns_are_scaled_by_the_ratings_cut_and_rows_by_those_trained_on():
 
 def test_rows_without_ratings_have_no_cells():
     ratings = RatingMatrix.from_cells([0, 0, 2], [0, 1, 1], [3, 4, 5], (3, 2))
-    cut = BatchCutter(ratings, Baselines(0.0, np.zeros(3), np.zeros(2)), AS_THEY_ARE, 0.5, CPU).cut
+    rules = InputRules(AS_THEY_ARE, 0.5, typical_count(ratings.row_counts))
+    cut = BatchCutter(rules, Baselines(0.0, np.zeros(3), np.zeros(2)), CPU).cut
     (batch,) = cut(ratings, np.array([1, 2, 0]), 3)
     assert batch.cells.row_counts.tolist() == [0, 1, 2]
     assert batch.targets.tolist() == [5, 3, 4]

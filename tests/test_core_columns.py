@@ -7,7 +7,7 @@ from core_helpers import CPU, RATINGS, dense, make_learner, random_ratings
 from torch.testing import assert_close
 
 from surprise_autorec.core.baselines import als_baselines
-from surprise_autorec.core.batches import BatchCutter, RowsAndColumns
+from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
 from surprise_autorec.core.columns import ColumnEncoder, column_vectors
 from surprise_autorec.core.network import decoder_output
 from surprise_autorec.core.optimizers import OPTIMIZERS
@@ -25,7 +25,7 @@ def random(*shape, seed=0):
 def cut(batch_size, ratings=RATINGS):
     """Batches of shuffled rows, and the column encoder's inputs as a dense matrix."""
     baselines = als_baselines(ratings)
-    cutter = BatchCutter(ratings, baselines, CENTERING, 0.5, CPU)
+    cutter = BatchCutter(InputRules(CENTERING, 0.5, typical_count(ratings.row_counts)), baselines, CPU)
     rows = np.random.default_rng(0).permutation(np.flatnonzero(ratings.row_counts))
     offsets = baselines.at(ratings.rows, ratings.columns)
     inputs = (ratings.values - CENTERING.columns * offsets) / np.sqrt(ratings.column_counts[ratings.columns])
@@ -162,4 +162,4 @@ def test_factors_hold_the_sum_of_decoder_and_column_vectors(optimizer):
     averaged = learner.averaged
     wanted = averaged.decoder_weight + column_vectors(averaged.column_encoder_weight, learner.batches)
     assert not torch.allclose(wanted, averaged.decoder_weight, atol=1e-4)
-    np.testing.assert_allclose(learner.finish().weight, wanted, rtol=1e-5)
+    np.testing.assert_allclose(learner.finish()[0].weight, wanted, rtol=1e-5)

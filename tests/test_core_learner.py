@@ -177,7 +177,7 @@ def trained(n_epochs=3, **options):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_hidden_activations_have_a_mean_of_zero_over_ratings_but_for_full_batch_optimizers(optimizer):
-    hidden = trained(optimizer=optimizer).finish().hidden
+    hidden = trained(optimizer=optimizer).finish()[0].hidden
     mean = np.average(hidden, axis=0, weights=RATINGS.row_counts)
     if optimizer in FULL_BATCH:
         assert (mean > 0.2).all()  # of sigmoids
@@ -187,7 +187,7 @@ def test_hidden_activations_have_a_mean_of_zero_over_ratings_but_for_full_batch_
 
 def test_mean_is_over_the_ratings_that_the_factors_are_made_of():
     part = RATINGS.take_cells(np.random.default_rng(0).random(RATINGS.n_ratings) < 0.5)
-    hidden = trained().finish(part).hidden
+    hidden = trained().finish(part)[0].hidden
     np.testing.assert_allclose(np.average(hidden, axis=0, weights=part.row_counts), 0.0, atol=1e-6)
     assert np.abs(np.average(hidden, axis=0, weights=RATINGS.row_counts)).max() > 1e-4
 
@@ -203,7 +203,7 @@ def test_what_all_hidden_activations_have_in_common_does_not_count_once_they_are
     for constant in (0.0, 2.0):
         learner = trained(optimizer=optimizer, encoder_activation="identity")
         learner.averaged.encoder_bias += constant
-        outputs.append(outputs_of(learner.finish()))
+        outputs.append(outputs_of(learner.finish()[0]))
     same = np.allclose(*outputs, rtol=1e-4, atol=1e-4)
     assert same == (optimizer not in FULL_BATCH)
 
@@ -226,7 +226,7 @@ def test_factors_are_the_averaged_network_run_on_the_ratings(optimizer, two_side
     learner.run_epoch(1)
     learner.run_epoch(2)
     wanted = learner.outputs_at(Cells.of(RATINGS, learner.options.device))
-    np.testing.assert_allclose(outputs_of(learner.finish())[RATINGS.rows, RATINGS.columns], wanted, rtol=1e-4)
+    np.testing.assert_allclose(outputs_of(learner.finish()[0])[RATINGS.rows, RATINGS.columns], wanted, rtol=1e-4)
 
 
 def test_a_row_without_ratings_has_factors_too():
@@ -237,7 +237,7 @@ def test_a_row_without_ratings_has_factors_too():
     bias = learner.averaged.encoder_bias.sigmoid()
     filled = learner.averaged.encode(learner.batches[0].cells, learner.batches[0].inputs)
     first = learner.batches[0].rows[0]
-    hidden = learner.finish().hidden
+    hidden = learner.finish()[0].hidden
     np.testing.assert_allclose(hidden[1] - hidden[first], bias - filled[0], atol=1e-6)
 
 

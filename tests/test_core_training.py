@@ -1,14 +1,16 @@
 import random
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from core_helpers import PLAIN, RATINGS, random_ratings
 
+from surprise_autorec.callbacks import EarlyStopping
 from surprise_autorec.core import training as training_module
 from surprise_autorec.core.baselines import Baselines, als_baselines, zero_baselines
-from surprise_autorec.core.batches import BatchCutter, RowsAndColumns
+from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
 from surprise_autorec.core.learner import Learner
 from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.options import TrainingOptions
@@ -19,21 +21,37 @@ USER, ITEM = Member("user", 1.0), Member("item", 1.0)
 BOTH = [Member("item", 0.7), Member("user", 0.3)]
 
 
-def run_train(ratings=RATINGS, members=(USER,), seed=0, on_epoch_end=lambda _: None, **options):
+class Outcome(NamedTuple):
+    baselines: Baselines
+    factors: list
+    history: list
+
+
+def run_train(ratings=RATINGS, members=(USER,), seed=0, n_iter_no_change=5, tol=0.0, start=None, **options):
     options = TrainingOptions(**{**PLAIN, **options})
     estimate_baselines = als_baselines if options.biased else zero_baselines
-    return train(ratings, members, options, estimate_baselines, seed, on_epoch_end)
+    history, stopping = [], EarlyStopping(n_iter_no_change, tol)
+
+    def on_epoch_end(epoch):
+        history.append(epoch)
+        if options.early_stopping:
+            stopping.on_epoch_end(epoch)
+
+    training = train(ratings, members, options, estimate_baselines, seed, on_epoch_end, start)
+    assert [network.member for network in training.networks] == list(members)
+    assert training.n_iter == len(history)
+    return Outcome(training.baselines, [network.factors for network in training.networks], history)
 
 
 def bits(training):
     return b"".join(array.tobytes() for factors in training.factors for array in factors)
 
 
-def test_reported_epochs_are_the_history():
-    reported = []
-    history = run_train(n_epochs=4, on_epoch_end=reported.append).history
-    assert reported == history
-    assert [epoch.number for epoch in history] == [1, 2, 3, 4]
+def test_epochs_are_reported_in_turn():
+    history = run_train(n_epochs=4).history
+    assert [(epoch.number, epoch.n_epochs, epoch.validation_rmse) for epoch in history] == [
+        (number, 4, None) for number in (1, 2, 3, 4)
+    ]
 
 
 @pytest.mark.parametrize("two_sided", [False, True])
@@ -51,7 +69,7 @@ def test_every_network_sees_an_items_and_a_users_ratings_centred_alike(monkeypat
     # Automatic: a fixed share for users; for items, the share of the 40 users that has rated a typical one.
     typical = np.sort(np.repeat(RATINGS.column_counts, RATINGS.column_counts))[249]
     users, items = (0.8, typical / 40) if input_centering is None else (input_centering, input_centering)
-    assert tuple(learners[0].cutter.centering) == ((users, items) if member is USER else (items, users))
+    assert tuple(learners[0].cutter.rules.centering) == ((users, items) if member is USER else (items, users))
 
 
 @pytest.mark.parametrize("two_sided", [False, True])
@@ -84,7 +102,8 @@ def retrain(members, n_epochs, seed=0):
     learners = []
     for member in members:
         rows = (kept, baselines) if member.rows == "user" else (kept.transposed, baselines.transposed)
-        cutter = BatchCutter(*rows, RowsAndColumns(0.0, 0.0), options.input_scaling, options.device)
+        rules = InputRules(RowsAndColumns(0.0, 0.0), options.input_scaling, typical_count(rows[0].row_counts))
+        cutter = BatchCutter(rules, rows[1], options.device)
         learners.append(Learner(rows[0], cutter, options, generator))
     for number in range(1, n_epochs + 1):
         for learner in learners:
@@ -118,7 +137,7 @@ def test_validation_rmse_is_that_of_the_averaged_networks_on_the_ratings_held_ou
     learners, kept, held_out, baselines = retrain(members, best)
     estimates = baselines.at(held_out.rows, held_out.columns)
     for member, learner in zip(members, learners, strict=True):
-        hidden, weight, bias = learner.finish(kept if member.rows == "user" else kept.transposed)
+        (hidden, weight, bias), _ = learner.finish(kept if member.rows == "user" else kept.transposed)
         outputs = hidden @ weight.T + bias
         outputs = outputs if member.rows == "user" else outputs.T
         estimates = estimates + member.weight * outputs[held_out.rows, held_out.columns]
@@ -133,7 +152,7 @@ def test_early_stopping_restores_the_weights_of_the_best_epoch(members):
     assert best < len(training.history)
     learners, *_ = retrain(members, best)
     for member, factors, learner in zip(members, training.factors, learners, strict=True):
-        wanted = learner.finish(RATINGS if member.rows == "user" else RATINGS.transposed)
+        wanted, _ = learner.finish(RATINGS if member.rows == "user" else RATINGS.transposed)
         for ours, theirs in zip(factors, wanted, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 

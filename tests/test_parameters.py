@@ -12,8 +12,8 @@ from surprise import accuracy
 from surprise.model_selection import train_test_split
 
 from surprise_autorec import BEST, PAPER, AutoRec
-from surprise_autorec.core.training import Member
-from surprise_autorec.model import TrainedNetwork
+from surprise_autorec.callbacks import History
+from surprise_autorec.core.training import Member, TrainedNetwork
 
 NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
 
@@ -29,6 +29,7 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
         ("n_estimators", "a positive integer", [0, -1, 1.5, "5", None, True]),
         ("biased", "True or False", [2, 1.0, "yes", None]),
         ("encoder_activation", "one of ['elu', 'identity', 'relu', 'selu', 'sigmoid', 'tanh']", ["gelu", None]),
+        ("callbacks", "a list of objects with a method on_epoch_end(state)", [None, 3, [print], [History]]),
         ("decoder_activation", "one of ['elu', 'identity', 'relu', 'selu', 'sigmoid', 'tanh']", ["softmax", 3]),
         ("lr_all", "'auto' or a number > 0", [0, -1e-3, *NUMBERS_ARE_NOT]),
         ("reg_all", "'auto' or a number >= 0", [-1, *NUMBERS_ARE_NOT]),
@@ -110,7 +111,7 @@ CHANGES = {
     "random_state": 1,
 }
 WITH_EARLY_STOPPING = {"validation_fraction": 0.3, "n_iter_no_change": 1, "tol": 1.0}
-WITHOUT_INFLUENCE_ON_PREDICTIONS = {"device", "verbose"}
+WITHOUT_INFLUENCE_ON_PREDICTIONS = {"device", "verbose", "callbacks"}
 
 
 @pytest.fixture
@@ -155,8 +156,8 @@ def test_n_estimators_is_the_number_of_networks_of_each_kind_whose_predictions_a
     assert [network.member.weight for network in model.networks] == pytest.approx([weight for _, weight in members])
     users, items = (indices.ravel().astype(np.int32) for indices in np.mgrid[:10, :10])
     single = [
-        replace(model, networks=[TrainedNetwork(Member(member.rows, 1.0), factors)]).predict(users, items)
-        for member, factors in model.networks
+        replace(model, networks=[TrainedNetwork(Member(member.rows, 1.0), factors, None)]).predict(users, items)
+        for member, factors, _ in model.networks
     ]
     assert len({estimates.tobytes() for estimates in single}) == len(members)  # each has a seed of its own
     wanted = sum(weight * estimates for (_, weight), estimates in zip(members, single, strict=True))

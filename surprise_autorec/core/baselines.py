@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +15,62 @@ BiasArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Baselines:
-    """A mean and one bias for each row and column: ``mean + row_biases[z] + column_biases[c]``."""
+    """A mean and one bias for each row and column: ``mean + row_biases[z] + column_biases[c]``.
+
+    Parameters
+    ----------
+    mean : float
+    row_biases, column_biases : ndarray of float64, shapes (n_rows,) and (n_columns,)
+    row_reg, column_reg : float
+        The penalty on a bias: that of a row with n ratings is the sum of their deviations over ``row_reg + n``.
+        Infinite where biases are to stay zero.
+    reg_per_rating : float
+        A penalty that grows with n: ``n * reg_per_rating``, in addition.
+    """
 
     mean: float
     row_biases: BiasArray
     column_biases: BiasArray
+    row_reg: float = 0.0
+    column_reg: float = 0.0
+    reg_per_rating: float = 0.0
 
     @property
     def transposed(self) -> Baselines:
         """The same baselines with rows and columns exchanged."""
-        return Baselines(self.mean, self.column_biases, self.row_biases)
+        return replace(
+            self,
+            row_biases=self.column_biases,
+            column_biases=self.row_biases,
+            row_reg=self.column_reg,
+            column_reg=self.row_reg,
+        )
 
     def take_rows(self, rows: npt.NDArray[np.integer]) -> Baselines:
         """The baselines of the given rows, in the given order."""
-        return Baselines(self.mean, self.row_biases[rows], self.column_biases)
+        return replace(self, row_biases=self.row_biases[rows])
+
+    def of_new_rows(
+        self,
+        rows: npt.NDArray[np.integer],
+        columns: npt.NDArray[np.integer],
+        values: npt.NDArray[np.floating],
+        n_rows: int,
+    ) -> Baselines:
+        """Baselines of other rows, from their ratings and the biases that columns have.
+
+        Parameters
+        ----------
+        rows, columns : ndarray of int, shape (n_ratings,)
+            Where the ratings stand; a column of -1 has no bias.
+        values : ndarray of float, shape (n_ratings,)
+        n_rows : int
+            Number of new rows.
+        """
+        deviations = values - self.at(np.full(len(rows), -1), columns)
+        counts = np.bincount(rows, minlength=n_rows)
+        weights = np.maximum(self.row_reg + (1 + self.reg_per_rating) * counts, 1e-12)  # (none rated: 0 / 0)
+        return replace(self, row_biases=np.bincount(rows, deviations, n_rows) / weights)
 
     def at(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> BiasArray:
         """Baseline estimates of the given cells, shape (n_cells,). An index of -1 has no bias."""
@@ -37,7 +80,7 @@ class Baselines:
 
 def zero_baselines(ratings: RatingMatrix) -> Baselines:
     """The baselines of a model that has none."""
-    return Baselines(0.0, np.zeros(ratings.n_rows), np.zeros(ratings.n_columns))
+    return Baselines(0.0, np.zeros(ratings.n_rows), np.zeros(ratings.n_columns), math.inf, math.inf)
 
 
 def als_baselines(
@@ -54,7 +97,7 @@ def als_baselines(
     for _ in range(n_epochs):
         item_biases = np.bincount(columns, deviations - user_biases[rows], n_items) / item_weights
         user_biases = np.bincount(rows, deviations - item_biases[columns], n_users) / user_weights
-    return Baselines(mean, user_biases, item_biases)
+    return Baselines(mean, user_biases, item_biases, reg_u, reg_i)
 
 
 def sgd_baselines(
@@ -70,4 +113,4 @@ def sgd_baselines(
             error = deviation - user_biases[user] - item_biases[item]
             user_biases[user] += learning_rate * (error - reg * user_biases[user])
             item_biases[item] += learning_rate * (error - reg * item_biases[item])
-    return Baselines(mean, np.array(user_biases), np.array(item_biases))
+    return Baselines(mean, np.array(user_biases), np.array(item_biases), 0.0, 0.0, reg_per_rating=reg)

@@ -45,48 +45,52 @@ class RowsAndColumns(NamedTuple):
     columns: float
 
 
-class BatchCutter:
-    """Cuts rows of ratings into batches, all in the same manner.
+class InputRules(NamedTuple):
+    """How ratings become inputs of the encoders.
 
     A rating as it is says two things: that it was given, and how. Less its baseline it says only how. How much of the
     baseline is taken off is the centering. And a row of many ratings should drive the hidden units about as hard as a
     row of few: hence the scaling.
 
-    Parameters
+    Attributes
     ----------
-    ratings : RatingMatrix
-        What is trained on.
-    baselines : Baselines
     centering : RowsAndColumns
         Shares of the baselines taken off the encoders' inputs.
     row_scaling : float
         Inputs are divided by this power of their row's number of ratings, over the typical number. The column
         encoder's are divided by the square root of their column's.
+    typical_count : float
+        The typical number of ratings of a row, see `typical_count`.
+    """
+
+    centering: RowsAndColumns
+    row_scaling: float
+    typical_count: float
+
+
+class BatchCutter:
+    """Cuts rows of ratings into batches, all in the same manner.
+
+    Parameters
+    ----------
+    rules : InputRules
+    baselines : Baselines
     device : torch.device
     """
 
-    def __init__(
-        self,
-        ratings: RatingMatrix,
-        baselines: Baselines,
-        centering: RowsAndColumns,
-        row_scaling: float,
-        device: torch.device,
-    ) -> None:
-        self.baselines, self.centering, self.row_scaling = baselines, centering, row_scaling
-        self.reference_count = typical_count(ratings.row_counts)
-        self.device = device
+    def __init__(self, rules: InputRules, baselines: Baselines, device: torch.device) -> None:
+        self.rules, self.baselines, self.device = rules, baselines, device
 
     def cut(self, ratings: RatingMatrix, rows: npt.NDArray[np.integer], batch_size: int) -> Iterator[Batch]:
         """Batches of the given rows, in their order, of nearly one size."""
-        column_scale = np.maximum(ratings.column_counts, 1) ** -0.5
+        rules, column_scale = self.rules, np.maximum(ratings.column_counts, 1) ** -0.5
         for batch_rows in np.array_split(rows, math.ceil(len(rows) / batch_size)):
             part = ratings.take_rows(batch_rows)
             baselines = self.baselines.take_rows(batch_rows).at(part.rows, part.columns)
-            row_scale = (np.maximum(part.row_counts, 1) / self.reference_count) ** -self.row_scaling
+            row_scale = (np.maximum(part.row_counts, 1) / rules.typical_count) ** -rules.row_scaling
             arrays = (
-                (part.values - self.centering.rows * baselines) * row_scale[part.rows],
-                (part.values - self.centering.columns * baselines) * column_scale[part.columns],
+                (part.values - rules.centering.rows * baselines) * row_scale[part.rows],
+                (part.values - rules.centering.columns * baselines) * column_scale[part.columns],
                 part.values - baselines,
             )
             tensors = (torch.from_numpy(array.astype(np.float32)).to(self.device) for array in arrays)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from surprise_autorec.core.batches import Batch, BatchCutter
 from surprise_autorec.core.columns import ColumnEncoder, column_vectors
+from surprise_autorec.core.fold_in import FoldIn
 from surprise_autorec.core.network import AutoEncoder
 from surprise_autorec.core.optimizers import COLUMN_ENCODER_RATE, OPTIMIZERS, parameter_groups
 from surprise_autorec.core.options import TrainingOptions
@@ -52,13 +53,20 @@ class Factors(NamedTuple):
 class Learner:
     """One network in training on the rows of a matrix. Whether those are items or users it does not know.
 
+    It starts from random weights, or from those of a network for the first of the rows and columns.
+
     Hidden activations are taken less their mean over ratings. The decoder's bias makes up for it, so that the model is
     the same, but training needs about half the epochs: the problem is badly conditioned where all activations are about
     0.5.
     """
 
     def __init__(
-        self, ratings: RatingMatrix, cutter: BatchCutter, options: TrainingOptions, generator: torch.Generator
+        self,
+        ratings: RatingMatrix,
+        cutter: BatchCutter,
+        options: TrainingOptions,
+        generator: torch.Generator,
+        start: AutoEncoder | None = None,
     ) -> None:
         _keep_freed_memory()
         self.options, self.generator = options, generator
@@ -84,7 +92,10 @@ class Learner:
             options.two_sided,
             mean,
             generator,
-        ).to(options.device)
+        )
+        if start is not None:
+            self.network.start_from(start)
+        self.network.to(options.device)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         # Beyond twice this mean squared error, that of no output or of a constant rating (or, if it is more, that of
         # the first step), training has done harm.
@@ -188,41 +199,43 @@ class Learner:
     @torch.no_grad()
     def outputs_at(self, wanted: Cells) -> Tensor:
         """The averaged network's outputs at the wanted cells, given the ratings it is trained on."""
-        hidden, weight = self._representation(self.batches)
+        hidden, weight, _ = self._representation(self.batches)
         return self.averaged.decode(hidden, wanted, weight)
 
     @torch.no_grad()
-    def finish(self, ratings: RatingMatrix | None = None) -> Factors:
+    def finish(self, ratings: RatingMatrix | None = None) -> tuple[Factors, FoldIn]:
         """End training and run the averaged network on ratings; without any, on those it was trained on.
 
-        What is left for prediction is one inner product a rating.
+        What is left for prediction is one inner product a rating. The network itself is for new rows and columns.
         """
         del self.network, self.optimizer, self.column_encoder
         batches = self.batches
         if ratings is not None:
             batches = list(self.cutter.cut(ratings, np.flatnonzero(ratings.row_counts), self.n_rows))
-        hidden, weight = self._representation(batches)
+        hidden, weight, mean_hidden = self._representation(batches)
         errors = (
             _sum((batch.targets - self.averaged.decode(hidden[batch.rows], batch.cells, weight)).square())
             for batch in batches
         )
         self.error = sum(errors) / sum(len(batch.targets) for batch in batches)
-        return Factors(*(tensor.detach().cpu().numpy() for tensor in (hidden, weight, self.averaged.decoder_bias)))
+        network = self.averaged.cpu()
+        factors = Factors(*(tensor.detach().cpu().numpy() for tensor in (hidden, weight, network.decoder_bias)))
+        return factors, FoldIn(network, mean_hidden.cpu(), self.cutter.rules, self.reg, self.options.reg_bias)
 
-    def _representation(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-        """What the averaged network makes of rows and of columns: hidden activations, and decoder weights in all."""
+    def _representation(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor, Tensor]:
+        """What the averaged network makes of rows and columns: hidden activations, decoder weights in all, the mean."""
         network = self.averaged
         hidden = network.encode_nothing().repeat(self.shape[0], 1)
         counts = torch.zeros(len(hidden), device=hidden.device)
         for batch in batches:
             hidden[batch.rows] = network.encode(batch.cells, batch.inputs)
             counts[batch.rows] = batch.cells.row_counts.float()
-        if not self.kind.full_batch:
-            hidden -= _mean(hidden, counts)
+        mean_hidden = torch.zeros_like(hidden[0]) if self.kind.full_batch else _mean(hidden, counts)
+        hidden -= mean_hidden
         weight: Tensor = network.decoder_weight
         if network.column_encoder_weight is not None:
             weight = weight + column_vectors(network.column_encoder_weight, batches)
-        return hidden, weight
+        return hidden, weight, mean_hidden
 
     @property
     def has_diverged(self) -> bool:

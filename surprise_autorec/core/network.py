@@ -129,6 +129,22 @@ class AutoEncoder(nn.Module):
         self.decoder_bias = nn.Parameter(torch.full((n_columns,), start))
         self.column_encoder_weight = nn.Parameter(torch.zeros(n_rows, last)) if two_sided else None
 
+    @torch.no_grad()
+    def start_from(self, other: AutoEncoder) -> None:
+        """Take over the weights of a network of the same kind, whose rows and columns are the first of this one's.
+
+        Raises
+        ------
+        ValueError
+            If it is of another kind.
+        """
+        ours_and_theirs = [list(network.parameters()) for network in (self, other)]
+        kinds = [[parameter.shape[1:] for parameter in parameters] for parameters in ours_and_theirs]
+        if kinds[0] != kinds[1]:
+            raise ValueError("n_factors and two_sided must be those of the model to go on from")
+        for ours, theirs in zip(*ours_and_theirs, strict=True):
+            ours[: len(theirs)] = theirs
+
     def encoder_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Weights and biases of the encoder's layers."""
         return [self.encoder_weight, *self.deeper_weights], [self.encoder_bias, *self.deeper_biases]

@@ -31,6 +31,4 @@ class TrainingOptions:
     batch_size: int | None
     early_stopping: bool
     validation_fraction: float
-    n_iter_no_change: int
-    tol: float
     device: torch.device

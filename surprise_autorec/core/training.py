@@ -1,4 +1,4 @@
-"""The training loop: epochs over the networks of a model, early stopping, divergence."""
+"""The training loop: epochs over the networks of a model, validation, divergence."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from surprise_autorec.core.baselines import Baselines
-from surprise_autorec.core.batches import BatchCutter, RowsAndColumns, typical_count
+from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
+from surprise_autorec.core.fold_in import FoldIn
 from surprise_autorec.core.learner import Factors, Learner
+from surprise_autorec.core.network import AutoEncoder
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
@@ -40,19 +42,47 @@ class Member(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """What is known after an epoch: its number from 1, the loss, the validation RMSE (None without validation)."""
+    """What is known after an epoch.
+
+    Attributes
+    ----------
+    number : int
+        The epoch's, from 1.
+    n_epochs : int
+        How many there are to be, at most.
+    loss : float
+        The loss per rating: squared error, as met in training with dropout, plus penalty.
+    validation_rmse : float or None
+        RMSE on the ratings held out, if any are.
+    """
 
     number: int
+    n_epochs: int
     loss: float
     validation_rmse: float | None
 
 
+class TrainedNetwork(NamedTuple):
+    """A member, its factors, and what gives factors to new rows and columns (None where a network cannot).
+
+    The rows and columns that a network can give factors by are those it was trained on.
+    """
+
+    member: Member
+    factors: Factors
+    fold_in: FoldIn | None
+
+
 class Training(NamedTuple):
-    """What `train` returns: the baselines, the factors of each member, and a report of each epoch."""
+    """What `train` returns: the baselines, the trained members, and the number of epochs that were run."""
 
     baselines: Baselines
-    factors: list[Factors]
-    history: list[Epoch]
+    networks: list[TrainedNetwork]
+    n_iter: int
+
+
+class StopTraining(Exception):  # noqa: N818 (no error)
+    """What a callback raises to end training after the epoch that it was told of."""
 
 
 class DivergenceError(ArithmeticError):
@@ -66,6 +96,7 @@ def train(
     estimate_baselines: Callable[[RatingMatrix], Baselines],
     seed: int,
     on_epoch_end: Callable[[Epoch], None],
+    start: Sequence[TrainedNetwork] | None = None,
 ) -> Training:
     """Train the networks of a model, epoch by epoch side by side.
 
@@ -82,7 +113,10 @@ def train(
     seed : int
         Seed of all random choices. Global generators are neither used nor changed.
     on_epoch_end : callable
-        Called with the report of each epoch.
+        Called with the report of each epoch. If it raises StopTraining, training ends there.
+    start : sequence of TrainedNetwork, optional
+        Where to go on from: the same members, trained on some of the ratings, whose users and items are the first of
+        those here. Default: random weights.
 
     Raises
     ------
@@ -94,36 +128,49 @@ def train(
     if options.early_stopping:
         trained_on, held_out = ratings.split(options.validation_fraction, generator)
     baselines = estimate_baselines(trained_on)
-    learners = [_learner(member.rows, trained_on, baselines, options, generator) for member in members]
-    early_stopping = _EarlyStopping(held_out, baselines, options) if held_out else None
+    starts: list[AutoEncoder | None] = [None] * len(members)
+    if start is not None:
+        if [network.member for network in start] != list(members):
+            raise ValueError("variant, item_weight and n_estimators must be those of the model to go on from")
+        starts = [network.fold_in.network if network.fold_in else None for network in start]
+    learners = [
+        _learner(member.rows, trained_on, baselines, options, generator, network)
+        for member, network in zip(members, starts, strict=True)
+    ]
+    validation = _Validation(held_out, baselines, options.device) if held_out else None
     # The weights may be learnt on a part of the ratings; what is known of each row, in the end, are all of them. Else
     # the learners have all they need: of many ratings, one copy is enough.
     all_ratings = ratings if held_out else None
     del ratings, trained_on
 
-    history: list[Epoch] = []
+    number = 0
     for number in range(1, options.n_epochs + 1):
         loss = sum(member.weight * learner.run_epoch(number) for member, learner in zip(members, learners, strict=True))
-        rmse = early_stopping.update(members, learners) if early_stopping else None
+        rmse = validation.update(members, learners) if validation else None
         if not math.isfinite(loss + (rmse or 0.0)):
             raise _divergence(learners)
-        history.append(Epoch(number, loss, rmse))
-        on_epoch_end(history[-1])
-        if early_stopping and early_stopping.exhausted:
+        try:
+            on_epoch_end(Epoch(number, options.n_epochs, loss, rmse))
+        except StopTraining:
             break
-    if early_stopping:
-        early_stopping.restore_best(learners)
-    factors = [
-        learner.finish(_turned(all_ratings, member.rows) if all_ratings else None)
+    if validation:
+        validation.restore_best(learners)
+    networks = [
+        TrainedNetwork(member, *learner.finish(_turned(all_ratings, member.rows) if all_ratings else None))
         for member, learner in zip(members, learners, strict=True)
     ]
     if any(learner.has_diverged for learner in learners):
         raise _divergence(learners)
-    return Training(baselines, factors, history)
+    return Training(baselines, networks, number)
 
 
 def _learner(
-    rows: Side, ratings: RatingMatrix, baselines: Baselines, options: TrainingOptions, generator: torch.Generator
+    rows: Side,
+    ratings: RatingMatrix,
+    baselines: Baselines,
+    options: TrainingOptions,
+    generator: torch.Generator,
+    start: AutoEncoder | None = None,
 ) -> Learner:
     """A learner on the ratings, users in rows, turned so that its rows are in rows."""
     item_centering = user_centering = options.input_centering
@@ -133,9 +180,8 @@ def _learner(
     if rows == "item":
         baselines, centering = baselines.transposed, RowsAndColumns(*reversed(centering))
     ratings = _turned(ratings, rows)
-    return Learner(
-        ratings, BatchCutter(ratings, baselines, centering, options.input_scaling, options.device), options, generator
-    )
+    rules = InputRules(centering, options.input_scaling, typical_count(ratings.row_counts))
+    return Learner(ratings, BatchCutter(rules, baselines, options.device), options, generator, start)
 
 
 def _turned(ratings: RatingMatrix, rows: Side) -> RatingMatrix:
@@ -151,18 +197,16 @@ def _divergence(learners: Sequence[Learner]) -> DivergenceError:
     )
 
 
-class _EarlyStopping:
-    """Scores the averaged networks on held-out ratings, keeps the best weights, says when to stop."""
+class _Validation:
+    """Scores the averaged networks on held-out ratings and keeps the best weights."""
 
-    def __init__(self, held_out: RatingMatrix, baselines: Baselines, options: TrainingOptions) -> None:
-        self.options = options
-        self.by_user = Cells.of(held_out, options.device)
-        self.by_item = Cells.of(held_out.transposed, options.device)
+    def __init__(self, held_out: RatingMatrix, baselines: Baselines, device: torch.device) -> None:
+        self.by_user = Cells.of(held_out, device)
+        self.by_item = Cells.of(held_out.transposed, device)
         targets = held_out.values - baselines.at(held_out.rows, held_out.columns)
-        self.targets = torch.from_numpy(targets).to(options.device)
+        self.targets = torch.from_numpy(targets).to(device)
         self.best_rmse = math.inf
         self.best_weights: list[dict[str, Any]] = []
-        self.epochs_without_progress = 0
 
     def update(self, members: Sequence[Member], learners: Sequence[Learner]) -> float:
         """Score the epoch that has just ended; returns the RMSE on the held-out ratings."""
@@ -174,17 +218,10 @@ class _EarlyStopping:
                 outputs[self.by_user.order] += member.weight * learner.outputs_at(self.by_item)
         errors = (self.targets - outputs).cpu().numpy()
         rmse = math.sqrt(np.square(errors).mean())
-        progress = rmse < self.best_rmse - self.options.tol
-        self.epochs_without_progress = 0 if progress else self.epochs_without_progress + 1
         if rmse < self.best_rmse:
             self.best_rmse = rmse
             self.best_weights = [copy.deepcopy(learner.averaged.state_dict()) for learner in learners]
         return rmse
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether ``n_iter_no_change`` epochs have brought no progress."""
-        return self.epochs_without_progress >= self.options.n_iter_no_change
 
     def restore_best(self, learners: Sequence[Learner]) -> None:
         """Give every learner back its averaged weights of the best epoch."""

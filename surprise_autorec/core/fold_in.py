@@ -1,0 +1,145 @@
+"""Factors of rows and columns that were not there in training, from their ratings, with the network as it is.
+
+A new row goes through the encoder. A new column has no decoder weights. What the encoder of columns makes of its
+ratings is one sum; what is left of eq. 2, with hidden activations H of the rows that rate it held fixed, is ridge
+regression (the "half-step" of alternating least squares: Zhou, Wilkinson, Schreiber, Pan, AAIM 2008, section 3.1)::
+
+    min over w, b:  |y - f(H (v + w) + b - own)|^2 + reg / 2 |w|^2 + reg_bias / 2 b^2
+
+with y the ratings less their baselines, v the vector of the column's ratings, and own what a rating itself adds to its
+output by way of v, left out as in training. For f = identity and A = [H 1], D = diag(reg, ..., reg, reg_bias)::
+
+    [w b] = (A^T A + D / 2)^-1 A^T (y - H v + own)
+
+and for other f, Gauss-Newton steps of the same form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from surprise_autorec.core.baselines import Baselines
+from surprise_autorec.core.batches import Batch, BatchCutter, InputRules
+from surprise_autorec.core.columns import column_vectors
+from surprise_autorec.core.network import AutoEncoder, decoder_output
+from surprise_autorec.core.ratings import FloatArray, RatingMatrix
+
+#: Steps of Gauss-Newton where f is not the identity.
+GAUSS_NEWTON_STEPS = 10
+
+DoubleArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldIn:
+    """What a trained network needs to give factors to new rows and columns. Everything lies in CPU memory.
+
+    Parameters
+    ----------
+    network : AutoEncoder
+        With its averaged weights.
+    mean_hidden : Tensor, shape (k,)
+        What is taken off hidden activations.
+    rules : InputRules
+        How ratings become the encoders' inputs.
+    reg, reg_bias : float
+        The penalties of training.
+    """
+
+    network: AutoEncoder
+    mean_hidden: Tensor
+    rules: InputRules
+    reg: float
+    reg_bias: float
+
+    @torch.no_grad()
+    def encode_rows(self, ratings: RatingMatrix, baselines: Baselines) -> FloatArray:
+        """Hidden activations of new rows.
+
+        Parameters
+        ----------
+        ratings : RatingMatrix
+            New rows, the network's columns.
+        baselines : Baselines
+            Of the same shape.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_new_rows, k)
+        """
+        batch = self._batch(ratings, baselines)
+        hidden: FloatArray = (self.network.encode(batch.cells, batch.inputs) - self.mean_hidden).numpy()
+        return hidden
+
+    @torch.no_grad()
+    def solve_columns(
+        self, ratings: RatingMatrix, baselines: Baselines, hidden: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Decoder weights, with the vectors of the columns' ratings, and biases of new columns.
+
+        Parameters
+        ----------
+        ratings : RatingMatrix
+            The network's rows, new columns.
+        baselines : Baselines
+            Of the same shape.
+        hidden : ndarray of float32, shape (n_rows, k)
+            Hidden activations of all rows.
+
+        Returns
+        -------
+        weight : ndarray of float32, shape (n_new_columns, k)
+        bias : ndarray of float32, shape (n_new_columns,)
+        """
+        batch = self._batch(ratings, baselines)
+        vectors = np.zeros((ratings.n_columns, hidden.shape[1]))
+        own_weight = np.zeros_like(hidden)
+        if self.network.column_encoder_weight is not None:
+            own_weight = self.network.column_encoder_weight.numpy()
+            vectors = column_vectors(self.network.column_encoder_weight, [batch]).double().numpy()
+        weight, bias = np.empty_like(vectors, dtype=np.float32), np.empty(len(vectors), np.float32)
+        offsets, order = batch.cells.column_offsets.tolist(), batch.cells.order
+        targets, inputs = (
+            cells.index_select(0, order).double().numpy() for cells in (batch.targets, batch.column_inputs)
+        )
+        for column, vector in enumerate(vectors):
+            cells = slice(offsets[column], offsets[column + 1])
+            rows = batch.cells.rows[cells].numpy()
+            rated = hidden[rows].astype(np.float64)
+            own = inputs[cells] * np.einsum("nk,nk->n", rated, own_weight[rows])
+            solution = self._solve(rated, targets[cells], rated @ vector - own)
+            weight[column], bias[column] = vector + solution[:-1], solution[-1]
+        return weight, bias
+
+    def _solve(self, hidden: DoubleArray, targets: DoubleArray, outputs_so_far: DoubleArray) -> DoubleArray:
+        """The w and b of the module's equation, in one array."""
+        inputs = np.column_stack([hidden, np.ones(len(hidden))])
+        penalty = np.append(np.full(hidden.shape[1], self.reg), self.reg_bias) / 2
+        # Without a penalty there may be many solutions: a faint one picks the smallest.
+        penalty = np.diag(np.maximum(penalty, 1e-9 * (1 + np.square(inputs).sum())))
+        solution = np.zeros(inputs.shape[1])
+        for _ in range(1 if self.network.decoder_activation == "identity" else GAUSS_NEWTON_STEPS):
+            now = inputs @ solution
+            outputs, slopes = self._output_and_slope(now + outputs_so_far)
+            slanted = slopes[:, None] * inputs
+            wanted = targets - outputs + slopes * now
+            solution = np.linalg.solve(slanted.T @ slanted + penalty, slanted.T @ wanted)
+        return solution
+
+    @torch.enable_grad()
+    def _output_and_slope(self, pre_activation: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+        """F and its derivative."""
+        inputs = torch.from_numpy(pre_activation).requires_grad_()
+        outputs = decoder_output(inputs, self.network.decoder_activation, self.network.biased)
+        (slopes,) = torch.autograd.grad(outputs.sum(), inputs)
+        return outputs.detach().numpy(), slopes.numpy()
+
+    def _batch(self, ratings: RatingMatrix, baselines: Baselines) -> Batch:
+        cutter = BatchCutter(self.rules, baselines, torch.device("cpu"))
+        (batch,) = cutter.cut(ratings, np.arange(ratings.n_rows), max(ratings.n_rows, 1))
+        return batch

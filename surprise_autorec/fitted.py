@@ -1,0 +1,258 @@
+"""What a fitted AutoRec can do, whatever face it has: new users and items, the best items, what resembles what."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from surprise_autorec.core.training import Side
+from surprise_autorec.fitting import Fit, Ratings
+from surprise_autorec.model import AutoRecModel, IndexArray
+from surprise_autorec.parameters import positive_integer
+from surprise_autorec.ranking import nearest, rank_items
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class FittedAutoRec:
+    """Base of the classes that train AutoRec: what they can do once they are fitted.
+
+    Ids are those of the training ratings, of the same types.
+    """
+
+    model_: AutoRecModel
+    n_iter_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float]
+
+    def _keep(self, fit: Fit) -> None:
+        """Keep the outcome of a fit."""
+        self.model_, epochs = fit
+        self.n_iter_ = len(epochs)
+        self.loss_curve_ = [epoch.loss for epoch in epochs]
+        self.validation_scores_ = [epoch.validation_rmse for epoch in epochs if epoch.validation_rmse is not None]
+
+    def _fitted_model(self) -> AutoRecModel:
+        try:
+            return self.model_
+        except AttributeError:
+            from sklearn.exceptions import NotFittedError  # here, to keep the import of the package fast
+
+            raise NotFittedError(f"{type(self).__name__} must be fitted first: call fit") from None
+
+    def predict_new_user(self, ratings: Mapping[Hashable, float], iids: Iterable[Hashable]) -> FloatArray:
+        """Predict ratings of a user who is not in the training ratings, from a few ratings, without training.
+
+        Networks that autoencode users encode the ratings; for those that autoencode items, the user's decoder weights
+        are solved for with the items' hidden activations held fixed (see the documentation, "New users and items").
+
+        Parameters
+        ----------
+        ratings : mapping of item id to rating
+            What the user has rated; one item at least. Items that the model does not know count for the user's bias
+            only.
+        iids : iterable of item ids
+            What to predict. Unknown items are answered from the baselines.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_iids,)
+            Clipped to the rating scale.
+
+        Raises
+        ------
+        ValueError
+            If there are no ratings, or one is no number on the rating scale.
+        """
+        model = self._with_new("user", {"the new user": ratings})
+        items = _indices(model.item_index, iids)
+        return _clipped(model, model.predict(np.zeros(len(items), np.int32), items))
+
+    def predict_new_item(self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable]) -> FloatArray:
+        """Predict ratings of an item that is not in the training ratings; as `predict_new_user`, the other way round.
+
+        Parameters
+        ----------
+        ratings : mapping of user id to rating
+            Who has rated the item, and how; one user at least.
+        uids : iterable of user ids
+            For whom to predict.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_uids,)
+            Clipped to the rating scale.
+
+        Raises
+        ------
+        ValueError
+            If there are no ratings, or one is no number on the rating scale.
+        """
+        model = self._with_new("item", {"the new item": ratings})
+        users = _indices(model.user_index, uids)
+        return _clipped(model, model.predict(users, np.zeros(len(users), np.int32)))
+
+    def _with_new(self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]]) -> AutoRecModel:
+        """The model with users (or items) exchanged for new ones, given by their ratings."""
+        model = self._fitted_model()
+        ids = list(ratings_of)
+        empty = [one for one, ratings in ratings_of.items() if not ratings]
+        if empty:
+            raise ValueError(f"every new {side} must have at least one rating, got none of {empty[0]!r}")
+        owners = np.repeat(np.arange(len(ids), dtype=np.int32), [len(ratings) for ratings in ratings_of.values()])
+        pairs = [pair for ratings in ratings_of.values() for pair in ratings.items()]
+        others, values = [other for other, _ in pairs], np.array([value for _, value in pairs], np.float64)
+        positions = np.arange(len(pairs), dtype=np.int32)
+        users, items, user_ids, item_ids = owners, positions, ids, others
+        index = model.item_index
+        if side == "item":
+            users, items, user_ids, item_ids, index = positions, owners, others, ids, model.user_index
+        Ratings(users, items, values, user_ids, item_ids, model.scale).check()
+        return model.with_new(side, ids, owners, _indices(index, others), values)
+
+    def recommend(
+        self,
+        uids: Iterable[Hashable] | None = None,
+        n: int = 10,
+        exclude_rated: bool = True,
+        candidates: Iterable[Hashable] | None = None,
+        new_users: Mapping[Hashable, Mapping[Hashable, float]] | None = None,
+    ) -> pd.DataFrame:
+        """List the items with the highest predicted ratings for each user.
+
+        Parameters
+        ----------
+        uids : iterable of user ids, optional
+            For whom. Default: all users of the training ratings, or none of them where ``new_users`` are given.
+        n : int, default=10
+            Items for each user; fewer where there are no more.
+        exclude_rated : bool, default=True
+            Whether to leave out what a user has rated.
+        candidates : iterable of item ids, optional
+            What to choose from. Default: all items of the training ratings.
+        new_users : mapping of id to mapping of item id to rating, optional
+            Users who are not in the training ratings, by some of their ratings, see `predict_new_user`.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``user``, ``item``, ``rank`` (from 1) and ``estimate`` (the predicted rating, clipped to the scale;
+            ranks go by what it was before).
+
+        Raises
+        ------
+        ValueError
+            If ``n`` is no positive integer, a candidate is unknown, or a rating of a new user breaks its rule.
+
+        Warns
+        -----
+        UserWarning
+            If a user is unknown: the ranking is that of the baselines, the same for all such users. (Of a model that is
+            not ``biased`` it goes by the items' numbers of ratings.)
+        """
+        import pandas as pd  # here, to keep the import of the package fast
+
+        n = positive_integer("n", n)
+        model = self._fitted_model()
+        items = None
+        if candidates is not None:
+            wanted = list(dict.fromkeys(_listed("candidates", candidates)))
+            items = _indices(model.item_index, wanted)
+            if (items < 0).any():
+                unknown = wanted[int(np.argmin(items))]
+                raise ValueError(f"candidates must be items of the training ratings, got {unknown!r}")
+        jobs: list[tuple[AutoRecModel, Sequence[Hashable]]] = []
+        if uids is not None:
+            jobs.append((model, _listed("uids", uids)))
+        elif new_users is None:
+            jobs.append((model, model.user_ids))
+        if new_users is not None:
+            jobs.append((self._with_new("user", new_users), list(new_users)))
+        frames = []
+        for of_users, ids in jobs:
+            users = _indices(of_users.user_index, ids)
+            _warn_of_strangers(ids, users)
+            ranking = rank_items(of_users, users, n, exclude_rated, items)
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "user": _taken(ids, ranking.positions),
+                        "item": _taken(model.item_ids, ranking.items),
+                        "rank": ranking.ranks,
+                        "estimate": ranking.estimates,
+                    }
+                )
+            )
+        return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+    def similar_items(self, iid: Hashable, n: int = 10) -> pd.DataFrame:
+        """List the items whose factors point most nearly in the direction of an item's.
+
+        Parameters
+        ----------
+        iid : item id
+        n : int, default=10
+            How many.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``item`` and ``similarity`` (cosine, -1 to 1), the most similar first.
+
+        Raises
+        ------
+        ValueError
+            If the item is unknown, or ``n`` no positive integer.
+        """
+        return self._similar("item", iid, n)
+
+    def similar_users(self, uid: Hashable, n: int = 10) -> pd.DataFrame:
+        """List the users whose factors point most nearly in the direction of a user's; as `similar_items`."""
+        return self._similar("user", uid, n)
+
+    def _similar(self, side: Side, one: Hashable, n: int) -> pd.DataFrame:
+        import pandas as pd
+
+        n = positive_integer("n", n)
+        model = self._fitted_model()
+        index, ids = (model.user_index, model.user_ids) if side == "user" else (model.item_index, model.item_ids)
+        if one not in index:
+            raise ValueError(f"the {side} must be one of the training ratings, got {one!r}")
+        indices, similarities = nearest(model, side, index[one], n)
+        return pd.DataFrame({side: _taken(ids, indices), "similarity": similarities})
+
+
+def _listed(name: str, ids: Iterable[Hashable]) -> list[Hashable]:
+    if isinstance(ids, (str, bytes)):
+        raise ValueError(f"{name} must be a list of ids, got {ids!r}")
+    return list(ids)
+
+
+def _indices(index: Mapping[Hashable, int], ids: Iterable[Hashable]) -> IndexArray:
+    return np.array([index.get(one, -1) for one in ids], np.int32)
+
+
+def _taken(ids: Sequence[Hashable], positions: npt.NDArray[np.integer]) -> list[Hashable]:
+    return [ids[position] for position in positions]
+
+
+def _clipped(model: AutoRecModel, estimates: FloatArray) -> FloatArray:
+    return np.clip(np.where(np.isnan(estimates), model.mean_rating, estimates), *model.scale)
+
+
+def _warn_of_strangers(ids: Sequence[Hashable], users: IndexArray) -> None:
+    strangers = np.flatnonzero(users < 0)
+    if len(strangers):
+        warnings.warn(
+            f"user {ids[strangers[0]]!r} is not in the training ratings, as happened with {len(strangers)} users: what "
+            "is recommended to them is what is rated highest, or most often, by all",
+            UserWarning,
+            stacklevel=3,
+        )

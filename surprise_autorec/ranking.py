@@ -1,0 +1,141 @@
+"""The best items for users, and what resembles what, by the factors of a fitted model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from surprise_autorec.core.network import decoder_output
+from surprise_autorec.core.training import Side
+from surprise_autorec.model import AutoRecModel, FloatArray, IndexArray
+
+#: Scores are computed for so many pairs at a time.
+PAIRS_PER_BLOCK = 4_000_000
+
+
+class Ranking(NamedTuple):
+    """Items for users, the best first, users in the order they were asked for.
+
+    Attributes
+    ----------
+    positions : ndarray of int64, shape (n_rows,)
+        Whose a row is, by position among the users asked for.
+    items : ndarray of int32, shape (n_rows,)
+        Indices of items.
+    ranks : ndarray of int64, shape (n_rows,)
+        From 1.
+    estimates : ndarray of float64, shape (n_rows,)
+        Predicted ratings, clipped to the scale.
+    """
+
+    positions: npt.NDArray[np.int64]
+    items: IndexArray
+    ranks: npt.NDArray[np.int64]
+    estimates: FloatArray
+
+
+def rank_items(
+    model: AutoRecModel, users: IndexArray, n: int, exclude_rated: bool = True, candidates: IndexArray | None = None
+) -> Ranking:
+    """Rank items for users by predicted rating. Memory does not grow with the number of users.
+
+    Parameters
+    ----------
+    model : AutoRecModel
+    users : ndarray of int32, shape (n_users,)
+        Indices; -1 for one that the model does not know, whose ranking is that of the baselines, or, where there are
+        none, of the numbers of ratings.
+    n : int
+        Items for each user, at most.
+    exclude_rated : bool, default=True
+        Whether to leave out what a user has rated.
+    candidates : ndarray of int32, optional
+        Indices of the items to choose from, each once. Default: all of them.
+    """
+    items = np.arange(len(model.item_ids), dtype=np.int32) if candidates is None else candidates
+    block_size = max(PAIRS_PER_BLOCK // max(len(items), 1), 1)
+    positions, chosen = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+    for start in range(0, len(users), block_size):
+        block = users[start : start + block_size]
+        scores = _scores(model, block, items)
+        if exclude_rated:
+            rows, columns = _rated_cells(model, block, items)
+            scores[rows, columns] = -torch.inf
+        best, order = scores.topk(min(n, len(items)), dim=1)
+        rows, ranks = best.isfinite().nonzero(as_tuple=True)
+        positions.append(rows.numpy() + start)
+        chosen.append(items[order[rows, ranks].numpy()])
+    return _sorted(model, users, np.concatenate(positions), np.concatenate(chosen))
+
+
+def _scores(model: AutoRecModel, users: IndexArray, items: IndexArray) -> Tensor:
+    """What orders items for each user, shape (n_users, n_items)."""
+    strangers = torch.from_numpy(np.flatnonzero(users < 0))
+    biases = model.baselines.column_biases[items]
+    scores = torch.from_numpy(biases.astype(np.float32)).repeat(len(users), 1)
+    for (rows_are, weight), factors, _ in model.networks:
+        hidden, weights, bias = (torch.from_numpy(array) for array in factors)
+        if rows_are == "user":
+            pre_activation = torch.addmm(bias[items], hidden[users], weights[items].T)
+        else:
+            pre_activation = torch.addmm(bias[users].unsqueeze(1), weights[users], hidden[items].T)
+        scores += weight * decoder_output(pre_activation, model.decoder_activation, model.biased)
+    if len(strangers):
+        popularity = biases if model.biased else np.bincount(model.rated.items, minlength=len(model.item_ids))[items]
+        scores[strangers] = torch.from_numpy(popularity.astype(np.float32))
+    return scores
+
+
+def _rated_cells(model: AutoRecModel, users: IndexArray, items: IndexArray) -> tuple[Tensor, Tensor]:
+    """Which of the users (by position) have rated which of the items (by position)."""
+    position = np.full(len(model.item_ids), -1)
+    position[items] = np.arange(len(items))
+    offsets, rated = model.rated
+    starts, ends = (np.where(users < 0, 0, bounds[users]) for bounds in (offsets[:-1], offsets[1:]))
+    counts = ends - starts
+    cells = np.arange(counts.sum()) + np.repeat(starts - np.append(0, np.cumsum(counts)[:-1]), counts)
+    rows, columns = np.repeat(np.arange(len(users)), counts), position[rated[cells]]
+    return torch.from_numpy(rows[columns >= 0]), torch.from_numpy(columns[columns >= 0])
+
+
+def _sorted(model: AutoRecModel, users: IndexArray, positions: npt.NDArray[np.int64], items: IndexArray) -> Ranking:
+    """Rank chosen items by their exact predictions; those of equal ones by the order in which they came."""
+    estimates = model.predict(users[positions], items)
+    estimates[np.isnan(estimates)] = model.mean_rating
+    order = np.lexsort((-estimates, positions))
+    positions, items, estimates = positions[order], items[order], estimates[order]
+    first = np.searchsorted(positions, positions)
+    return Ranking(positions, items, np.arange(len(positions)) - first + 1, np.clip(estimates, *model.scale))
+
+
+def nearest(model: AutoRecModel, side: Side, index: int, n: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """The users or items whose factors point most nearly in the direction of a given one's.
+
+    Parameters
+    ----------
+    model : AutoRecModel
+    side : {"user", "item"}
+    index : int
+        Of the given user or item.
+    n : int
+        How many, at most; the given one is not among them.
+
+    Returns
+    -------
+    indices : ndarray of int64, shape (n_found,)
+        The nearest first.
+    similarities : ndarray of float64, shape (n_found,)
+        Cosines, -1 to 1, averaged over the model's networks like its predictions.
+    """
+    similarities = np.zeros(len(model.user_ids if side == "user" else model.item_ids))
+    for (rows_are, weight), (hidden, weights, _), _ in model.networks:
+        factors = hidden if rows_are == side else weights
+        norms = np.maximum(np.linalg.norm(factors, axis=1), 1e-12)
+        similarities += weight * (factors @ factors[index]) / (norms * norms[index])
+    others = np.delete(np.arange(len(similarities)), index)
+    order = np.argsort(-similarities[others], kind="stable")[:n]
+    return others[order], similarities[others][order]
