@@ -31,6 +31,8 @@ REG_FACTOR = 4.5
 #: What a rating that dropout hides from the encoder counts in the loss; one that the encoder sees counts 1. Only hidden
 #: ratings show how well the network predicts what it does not know.
 HIDDEN_WEIGHT = 2.0
+#: How fast training goes on from trained weights. The optimiser knows nothing of them, and its first steps are long.
+CONTINUED_RATE = 0.25
 #: The mean of the hidden activations is an exponential one over steps: a step weighs this much less than the next.
 MEAN_DECAY = 0.9
 
@@ -103,7 +105,9 @@ class Learner:
         self.error = math.nan
         automatic_reg = REG_FACTOR * (mean_square - mean**2) * self.n_ratings ** (1 / 3)
         self.reg = automatic_reg if options.reg is None else options.reg
-        self.learning_rate = self.kind.learning_rate if options.learning_rate is None else options.learning_rate
+        relative_rate = 1.0 if start is None else CONTINUED_RATE
+        asked_rate = self.kind.learning_rate if options.learning_rate is None else options.learning_rate
+        self.learning_rate = relative_rate * asked_rate
         # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
         self.penalty = self.reg / self.n_rows
         decays = (self.penalty, options.reg_bias / self.n_rows) if self.kind.decays_weights else (0.0, 0.0)
@@ -111,9 +115,9 @@ class Learner:
         self.column_encoder: ColumnEncoder | None = None
         if self.network.column_encoder_weight is not None:
             # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of theirs.
-            rate = self.learning_rate if options.optimizer == "adam" else OPTIMIZERS["adam"].learning_rate
+            adams_rate = asked_rate if options.optimizer == "adam" else OPTIMIZERS["adam"].learning_rate
             self.column_encoder = ColumnEncoder(
-                self.network.column_encoder_weight, COLUMN_ENCODER_RATE * rate, self.penalty
+                self.network.column_encoder_weight, COLUMN_ENCODER_RATE * relative_rate * adams_rate, self.penalty
             )
         self.mean_hidden: Tensor | None = None
 

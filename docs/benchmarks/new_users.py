@@ -1,0 +1,73 @@
+"""Users of MovieLens-1M who were not there in training, folded in from 80 % of their ratings.
+
+Usage: python docs/benchmarks/new_users.py
+
+A random fifth of the users is new. The rest of their ratings is predicted by a model that was trained without them and
+has them folded in, and by one that was trained with those 80 % as well.
+"""
+
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pandas as pd
+import torch
+from surprise import Dataset, Reader
+from tabulate import tabulate
+
+from surprise_autorec import AutoRec, datasets
+
+
+def rmse(estimates: np.ndarray, ratings: pd.Series) -> float:
+    return float(np.sqrt(np.mean((estimates - ratings.to_numpy()) ** 2)))
+
+
+def fit(variant: str, ratings: pd.DataFrame) -> AutoRec:
+    trainset = Dataset.load_from_df(ratings, Reader(rating_scale=(1, 5))).build_full_trainset()
+    return AutoRec(variant=variant, random_state=0).fit(trainset)
+
+
+def main() -> None:
+    columns = ["user", "item", "rating", "time"]
+    ratings = pd.DataFrame(datasets.load("ml-1m").raw_ratings, columns=columns).drop(columns="time")
+    generator = np.random.default_rng(0)
+    users = ratings["user"].unique()
+    is_new = ratings["user"].isin(generator.choice(users, len(users) // 5, replace=False))
+    is_given = generator.random(len(ratings)) < 0.8
+    old, given, asked = ratings[~is_new], ratings[is_new & is_given], ratings[is_new & ~is_given]
+    given_by = {user: dict(zip(part["item"], part["rating"], strict=True)) for user, part in given.groupby("user")}
+    asked = asked[asked["user"].isin(given_by)].sort_values("user", kind="stable")
+    asked_of = dict(list(asked.groupby("user")["item"]))
+
+    rows = []
+    for variant in ("item", "user", "hybrid"):
+        without, with_them = fit(variant, old), fit(variant, pd.concat([old, given]))
+        seconds, folded_in = [], []
+        for user, items in asked_of.items():
+            start = time.perf_counter()
+            folded_in.append(without.predict_new_user(given_by[user], items))
+            seconds.append(time.perf_counter() - start)
+        predictions = with_them.test(list(asked.itertuples(index=False, name=None)))
+        rows.append(
+            (
+                variant,
+                rmse(np.concatenate(folded_in), asked["rating"]),
+                rmse(np.array([prediction.est for prediction in predictions]), asked["rating"]),
+                1e3 * median(seconds),
+                1e3 * max(seconds),
+            )
+        )
+        print(rows[-1], flush=True)
+    headers = ["variant", "RMSE, folded in", "RMSE, trained with them", "a user [ms], median", "longest [ms]"]
+    table = tabulate(rows, headers, tablefmt="github", floatfmt=("", ".4f", ".4f", ".1f", ".1f"))
+    title = (
+        f"MovieLens-1M, {len(given_by):,} new users, {len(given):,} of their ratings given, {len(asked):,} predicted, "
+        f"{torch.get_num_threads()} threads"
+    )
+    Path(__file__).with_suffix(".md").write_text(f"{title}\n\n{table}\n", encoding="utf-8")
+    print(f"{title}\n\n{table}")
+
+
+if __name__ == "__main__":
+    main()
