@@ -16,7 +16,8 @@ from surprise.model_selection import KFold
 
 from surprise_autorec import __version__, datasets
 from surprise_autorec.algorithm import AutoRec
-from surprise_autorec.comparison import compare, format_comparison, plot_comparison
+from surprise_autorec.comparison import compare, format_comparison
+from surprise_autorec.plots import plot_comparison
 
 app = typer.Typer(
     help="Rating prediction with AutoRec, an autoencoder, beside the algorithms of Surprise.",

@@ -1,22 +1,26 @@
-"""The comparison study: algorithms times folds, as a table and as a picture."""
+"""The comparison study: algorithms times folds, as a table."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import pandas as pd
-from surprise import AlgoBase, Dataset
+from surprise import AlgoBase, Dataset, Prediction, Trainset, accuracy
 from surprise.model_selection.split import get_cv
-from surprise.model_selection.validation import fit_and_score
 from tabulate import tabulate
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from surprise_autorec.parameters import positive_integer
 
 
 def compare(
-    algorithms: Mapping[str, AlgoBase] | Iterable[AlgoBase], data: Dataset, cv: Any = None, verbose: bool = False
+    algorithms: Mapping[str, AlgoBase] | Iterable[AlgoBase],
+    data: Dataset,
+    cv: Any = None,
+    verbose: bool = False,
+    rank_at: int | None = None,
 ) -> pd.DataFrame:
     """Cross-validate algorithms on the same folds.
 
@@ -32,19 +36,24 @@ def compare(
         ``KFold(5, random_state=0)``, makes the folds reproducible.
     verbose : bool, default=False
         Whether to show a progress bar.
+    rank_at : int, optional
+        Length n of the lists that `ranking_scores` judges. Default: rankings are not judged.
 
     Returns
     -------
     DataFrame
         A row for each algorithm, best first, indexed by name: ``rmse``, ``mae`` (means over folds), ``rmse_std``,
         ``mae_std`` (standard deviations over folds), ``fit_time``, ``test_time`` (medians over folds, in seconds) and
-        ``time_ratio`` (fit plus test, over the fastest algorithm's).
+        ``time_ratio`` (fit plus test, over the fastest algorithm's); with ``rank_at`` also ``precision``, ``recall``,
+        ``ndcg`` and ``coverage`` (means over folds).
 
     Raises
     ------
     ValueError
-        If there are no algorithms, or two of one name.
+        If there are no algorithms, or two of one name, or ``rank_at`` is no positive integer.
     """
+    if rank_at is not None:
+        rank_at = positive_integer("rank_at", rank_at)
     named = _by_name(algorithms)
     splitter = get_cv(cv)
     measured = []
@@ -58,19 +67,82 @@ def compare(
         for trainset, testset in splitter.split(data):
             for name, algorithm in named.items():
                 bar.set_description(name)
-                errors, _, fit_time, test_time = fit_and_score(algorithm, trainset, testset, ["rmse", "mae"])
-                measured.append({"algorithm": name, **errors, "fit_time": fit_time, "test_time": test_time})
+                measured.append({"algorithm": name, **_measure(algorithm, trainset, testset, rank_at)})
                 bar.update()
     folds = pd.DataFrame(measured).groupby("algorithm")
-    errors, times = folds[["rmse", "mae"]], folds[["fit_time", "test_time"]].median()
+    scores, times = folds.mean().drop(columns=["fit_time", "test_time"]), folds[["fit_time", "test_time"]].median()
     seconds = times.sum(axis=1)
-    return (
-        errors.mean()
-        .join(errors.std(ddof=0).add_suffix("_std"))
+    frame = (
+        scores.join(folds[["rmse", "mae"]].std(ddof=0).add_suffix("_std"))
         .join(times)
         .assign(time_ratio=seconds / seconds.min())
-        .sort_values("rmse")[["rmse", "rmse_std", "mae", "mae_std", "fit_time", "test_time", "time_ratio"]]
+        .sort_values("rmse")
     )
+    first = ["rmse", "rmse_std", "mae", "mae_std", "fit_time", "test_time", "time_ratio"]
+    return frame[[*first, *frame.columns.difference(first, sort=False)]]
+
+
+def _measure(algorithm: AlgoBase, trainset: Trainset, testset: list[Any], rank_at: int | None) -> dict[str, float]:
+    """Errors, scores and times of one algorithm on one fold."""
+    start = time.perf_counter()
+    algorithm.fit(trainset)
+    fitted = time.perf_counter()
+    predictions = algorithm.test(testset)
+    tested = time.perf_counter()
+    return {
+        "rmse": accuracy.rmse(predictions, verbose=False),
+        "mae": accuracy.mae(predictions, verbose=False),
+        "fit_time": fitted - start,
+        "test_time": tested - fitted,
+        **({} if rank_at is None else ranking_scores(predictions, trainset, rank_at)),
+    }
+
+
+def ranking_scores(predictions: list[Prediction], trainset: Trainset, n: int) -> dict[str, float]:
+    """Judge how predictions rank the test items of each user.
+
+    Every user's test items are ordered by their predictions, and the first n of them are the user's list. (All other
+    items are left out, as nobody knows whether the user would like them.) An item is relevant if its true rating is
+    at least the mean of the training ratings.
+
+    Parameters
+    ----------
+    predictions : list of surprise.Prediction
+        With true ratings.
+    trainset : surprise.Trainset
+    n : int
+        Length of the lists; that of a user with fewer test items is shorter.
+
+    Returns
+    -------
+    dict of str to float
+        ``precision``, the relevant share of a list; ``recall``, the share of a user's relevant items that are in the
+        list; ``ndcg``, the discounted cumulative gain over the best possible, an item's gain being its rating above
+        the lowest of the scale (Järvelin, Kekäläinen, ACM TOIS 2002); means over users (recall and ndcg: those with a
+        relevant item, or any gain). ``coverage``: the share of the trainset's items that is in some list.
+    """
+    frame = pd.DataFrame({"user": [p.uid for p in predictions], "item": [p.iid for p in predictions]})
+    frame["gain"] = np.array([p.r_ui for p in predictions]) - trainset.rating_scale[0]
+    frame["relevant"] = frame["gain"] >= trainset.global_mean - trainset.rating_scale[0]
+    users = frame["user"]
+    listed = {}
+    for order, by in {"ideal": frame["gain"], "list": pd.Series([p.est for p in predictions])}.items():
+        rank = by.groupby(users).rank(method="first", ascending=False)
+        listed[order] = rank <= n
+        frame[order] = frame["gain"] * listed[order] / np.log2(rank + 1)
+    in_list = listed["list"]
+    sums = (
+        frame.assign(hits=frame["relevant"] & in_list, length=in_list)
+        .groupby("user")[["hits", "length", "relevant", "list", "ideal"]]
+        .sum()
+    )
+    known = {trainset.to_raw_iid(item) for item in trainset.all_items()}
+    return {
+        "precision": float((sums["hits"] / sums["length"]).mean()),
+        "recall": float((sums["hits"] / sums["relevant"])[sums["relevant"] > 0].mean()),
+        "ndcg": float((sums["list"] / sums["ideal"])[sums["ideal"] > 0].mean()),
+        "coverage": len(known & set(frame["item"][in_list])) / trainset.n_items,
+    }
 
 
 def _by_name(algorithms: Mapping[str, AlgoBase] | Iterable[AlgoBase]) -> dict[str, AlgoBase]:
@@ -97,6 +169,8 @@ def format_comparison(frame: pd.DataFrame, tablefmt: str = "github") -> str:
     tablefmt : str, default="github"
         A format of the tabulate library: "github" is Markdown.
     """
+    names = {"precision": "precision", "recall": "recall", "ndcg": "NDCG", "coverage": "coverage"}
+    scores = {column: name for column, name in names.items() if column in frame}
     rows = [
         [
             name,
@@ -105,42 +179,10 @@ def format_comparison(frame: pd.DataFrame, tablefmt: str = "github") -> str:
             f"{row.fit_time:.2f}",
             f"{row.test_time:.2f}",
             f"{row.time_ratio:.1f}",
+            *(f"{row[score]:.4f}" for score in scores),
         ]
         for name, row in frame.iterrows()
     ]
-    headers = ["algorithm", "RMSE", "MAE", "fit [s]", "test [s]", "time / fastest"]
-    return tabulate(rows, headers, tablefmt=tablefmt, disable_numparse=True, colalign=["left", *["right"] * 5])
-
-
-def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw error against time: the lower and the further left, the better.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        What `compare` returned.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a new figure.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed (``pip install 'surprise-autorec[plot]'``).
-    """
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    seconds = frame["fit_time"] + frame["test_time"]
-    for (name, row), time in zip(frame.iterrows(), seconds, strict=True):
-        ax.errorbar(time, row["rmse"], yerr=row["rmse_std"], fmt="o", capsize=3)
-        ax.annotate(str(name), (time, row["rmse"]), xytext=(7, 5), textcoords="offset points")
-    ax.set(xscale="log", xlabel="fit and test, seconds a fold", ylabel="RMSE (mean and standard deviation over folds)")
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.margins(x=0.2)
-    ax.grid(alpha=0.3)
-    return ax
+    headers = ["algorithm", "RMSE", "MAE", "fit [s]", "test [s]", "time / fastest", *scores.values()]
+    alignment = ["left", *["right"] * (len(headers) - 1)]
+    return tabulate(rows, headers, tablefmt=tablefmt, disable_numparse=True, colalign=alignment)

@@ -1,16 +1,14 @@
 """The comparison study."""
 
-import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
-from matplotlib.figure import Figure
-from surprise import AlgoBase, BaselineOnly, NormalPredictor
+from sklearn.metrics import ndcg_score
+from surprise import AlgoBase, BaselineOnly, Dataset, NormalPredictor, Prediction, Reader
 from surprise.model_selection import KFold, cross_validate
 
 from surprise_autorec import AutoRec, compare, comparison
-from surprise_autorec.comparison import format_comparison, plot_comparison
-
-mpl.use("Agg")
+from surprise_autorec.comparison import format_comparison, ranking_scores
 
 COLUMNS = ["rmse", "rmse_std", "mae", "mae_std", "fit_time", "test_time", "time_ratio"]
 
@@ -75,9 +73,12 @@ def test_every_algorithm_sees_the_same_folds(data, cv):
 def test_times_are_medians_and_their_ratio_is_to_the_fastest(monkeypatch, data):
     fast, slow = Mean(), Mean()
     times = {fast: iter([(1.0, 1.0), (1.0, 2.0), (90.0, 1.0)]), slow: iter([(6.0, 2.0)] * 3)}
-    monkeypatch.setattr(
-        comparison, "fit_and_score", lambda algo, *_: ({"rmse": 1.0, "mae": 1.0}, {}, *next(times[algo]))
-    )
+
+    def measure(algorithm, *_):
+        fit_time, test_time = next(times[algorithm])
+        return {"rmse": 1.0, "mae": 1.0, "fit_time": fit_time, "test_time": test_time}
+
+    monkeypatch.setattr(comparison, "_measure", measure)
     frame = compare({"slow": slow, "fast": fast}, data, cv=folds())
     assert frame.loc["fast", ["fit_time", "test_time", "time_ratio"]].tolist() == [1, 1, 1]
     assert frame.loc["slow", ["fit_time", "test_time", "time_ratio"]].tolist() == [6, 2, 4]
@@ -132,19 +133,83 @@ def test_other_table_formats_can_be_had(frame):
     assert format_comparison(frame, "latex").startswith(r"\begin{tabular}")
 
 
-def test_plot_draws_every_algorithm_on_the_axes_given(frame):
-    ax = Figure().subplots()
-    assert plot_comparison(frame, ax) is ax
-    assert {text.get_text() for text in ax.texts} == set(frame.index)
-    assert ax.get_xscale() == "log"
-    points = {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in ax.lines if line.get_marker() == "o"}
-    assert points == set(zip(frame["fit_time"] + frame["test_time"], frame["rmse"], strict=True))
+# Rankings
 
 
-def test_plot_makes_axes_of_its_own(frame):
-    from matplotlib import pyplot as plt
+def trainset_of(ratings, scale=(1, 5)):
+    frame = pd.DataFrame(ratings, columns=["user", "item", "rating"])
+    return Dataset.load_from_df(frame, Reader(rating_scale=scale)).build_full_trainset()
 
-    ax = plot_comparison(frame)
-    assert ax.figure.number in plt.get_fignums()
-    assert len(ax.texts) == len(frame)
-    plt.close(ax.figure)
+
+#: Mean 3, so that 3 and more is relevant.
+TRAINSET = trainset_of([("z", item, rating) for item, rating in [("a", 1), ("b", 5), ("c", 3), ("d", 2), ("e", 4)]])
+
+
+def predictions(triples):
+    return [Prediction(user, item, rating, estimate, {}) for user, item, rating, estimate in triples]
+
+
+def test_scores_of_lists_worked_out_by_hand():
+    scores = ranking_scores(
+        predictions(
+            [
+                ("u", "a", 5, 4.0),  # second of u's list
+                ("u", "b", 2, 4.5),  # first
+                ("u", "c", 4, 3.0),  # third: not in it
+                ("v", "a", 1, 2.0),  # v's only one, with neither relevance nor gain
+                ("w", "new", 3, 2.0),  # relevant, and not among the items of the trainset
+            ]
+        ),
+        TRAINSET,
+        n=2,
+    )
+    assert scores["precision"] == pytest.approx((1 / 2 + 0 + 1) / 3)
+    assert scores["recall"] == pytest.approx((1 / 2 + 1) / 2)
+    of_u = (1 + 4 / np.log2(3)) / (4 + 3 / np.log2(3))
+    assert scores["ndcg"] == pytest.approx((of_u + 1) / 2)
+    assert scores["coverage"] == 2 / 5
+
+
+@pytest.mark.parametrize("n", [1, 3, 50])
+def test_ndcg_is_that_of_scikit_learn(n):
+    generator = np.random.default_rng(0)
+    users = [(user, generator.integers(1, 6, 10), generator.normal(size=10)) for user in range(20)]
+    triples = [
+        (user, item, rating, estimate)
+        for user, ratings, estimates in users
+        for item, (rating, estimate) in enumerate(zip(ratings, estimates, strict=True))
+    ]
+    generator.shuffle(triples)
+    wanted = np.mean([ndcg_score([ratings - 1], [estimates], k=n) for _, ratings, estimates in users])
+    assert ranking_scores(predictions(triples), TRAINSET, n)["ndcg"] == pytest.approx(wanted)
+
+
+def test_gain_and_relevance_move_with_the_scale():
+    triples = [(user, item, 1 + (user * item) % 5, item % 3) for user in range(5) for item in range(9)]
+    wide = [(user, item, 25 * rating - 25, estimate) for user, item, rating, estimate in triples]
+    trainset = trainset_of([("z", item, rating) for _, item, rating, _ in triples])
+    wide_trainset = trainset_of([("z", item, rating) for _, item, rating, _ in wide], scale=(0, 100))
+    scores, wide_scores = (
+        ranking_scores(predictions(t), s, 4) for t, s in [(triples, trainset), (wide, wide_trainset)]
+    )
+    assert scores == pytest.approx(wide_scores)
+
+
+def test_compare_judges_rankings_where_asked_to(data):
+    frame = compare([Mean(), BaselineOnly(verbose=False)], data, cv=folds(), rank_at=5)
+    assert list(frame.columns) == [*COLUMNS, "precision", "recall", "ndcg", "coverage"]
+    fitted = [
+        (BaselineOnly(verbose=False).fit(trainset), trainset, testset) for trainset, testset in folds().split(data)
+    ]
+    wanted = pd.DataFrame(
+        [ranking_scores(algorithm.test(testset), trainset, 5) for algorithm, trainset, testset in fitted]
+    )
+    assert frame.loc["BaselineOnly", wanted.columns].to_dict() == pytest.approx(wanted.mean().to_dict())
+    assert frame.loc["BaselineOnly", "ndcg"] > frame.loc["Mean", "ndcg"]
+    assert "NDCG" in format_comparison(frame)
+
+
+@pytest.mark.parametrize("rank_at", [0, -1, 2.5, "3", True])
+def test_wrong_rank_at_is_named(data, rank_at):
+    with pytest.raises(ValueError, match=f"rank_at must be a positive integer, got {rank_at!r}"):
+        compare([Mean()], data, cv=folds(), rank_at=rank_at)

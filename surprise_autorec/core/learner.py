@@ -105,17 +105,17 @@ class Learner:
         self.error = math.nan
         automatic_reg = REG_FACTOR * (mean_square - mean**2) * self.n_ratings ** (1 / 3)
         self.reg = automatic_reg if options.reg is None else options.reg
+        self.learning_rate = self.kind.learning_rate if options.learning_rate is None else options.learning_rate
         relative_rate = 1.0 if start is None else CONTINUED_RATE
-        asked_rate = self.kind.learning_rate if options.learning_rate is None else options.learning_rate
-        self.learning_rate = relative_rate * asked_rate
         # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
         self.penalty = self.reg / self.n_rows
         decays = (self.penalty, options.reg_bias / self.n_rows) if self.kind.decays_weights else (0.0, 0.0)
-        self.optimizer = self.kind.make(parameter_groups(self.network, self.learning_rate, *decays), self.learning_rate)
+        rate = relative_rate * self.learning_rate
+        self.optimizer = self.kind.make(parameter_groups(self.network, rate, *decays), rate)
         self.column_encoder: ColumnEncoder | None = None
         if self.network.column_encoder_weight is not None:
             # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of theirs.
-            adams_rate = asked_rate if options.optimizer == "adam" else OPTIMIZERS["adam"].learning_rate
+            adams_rate = self.learning_rate if options.optimizer == "adam" else OPTIMIZERS["adam"].learning_rate
             self.column_encoder = ColumnEncoder(
                 self.network.column_encoder_weight, COLUMN_ENCODER_RATE * relative_rate * adams_rate, self.penalty
             )

@@ -1,0 +1,92 @@
+"""Pictures of training and of comparisons; they need matplotlib (``pip install 'surprise-autorec[plot]'``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from surprise_autorec.fitted import FittedAutoRec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+def plot_history(algorithm: FittedAutoRec, ax: Axes | None = None) -> Axes:
+    """Draw the loss of each epoch and, after ``early_stopping``, the validation RMSE with the best epoch marked.
+
+    Parameters
+    ----------
+    algorithm : AutoRec or AutoRecRegressor
+        Fitted.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        That of the loss. The RMSE has an axis of its own on the right.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    sklearn.exceptions.NotFittedError
+        If the algorithm is not fitted.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    algorithm._fitted_model()
+    ax = _new_axes() if ax is None else ax
+    epochs = np.arange(1, algorithm.n_iter_ + 1)
+    lines = ax.plot(epochs, algorithm.loss_curve_, color="C0", label="training loss")
+    ax.set(xlabel="epoch", ylabel="loss a rating (squared error and penalty)")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(alpha=0.3)
+    if algorithm.validation_scores_:
+        right = ax.twinx()
+        lines += right.plot(epochs, algorithm.validation_scores_, color="C1", label="validation RMSE")
+        best = int(np.argmin(algorithm.validation_scores_)) + 1
+        lines.append(right.axvline(best, color="C1", linestyle=":", label=f"best epoch: {best}"))
+        right.set_ylabel("validation RMSE")
+    ax.legend(handles=lines)
+    return ax
+
+
+def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw error against time: the lower and the further left, the better.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        What `surprise_autorec.compare` returned.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = _new_axes() if ax is None else ax
+    seconds = frame["fit_time"] + frame["test_time"]
+    for (name, row), time in zip(frame.iterrows(), seconds, strict=True):
+        ax.errorbar(time, row["rmse"], yerr=row["rmse_std"], fmt="o", capsize=3)
+        ax.annotate(str(name), (time, row["rmse"]), xytext=(7, 5), textcoords="offset points")
+    ax.set(xscale="log", xlabel="fit and test, seconds a fold", ylabel="RMSE (mean and standard deviation over folds)")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.margins(x=0.2)
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def _new_axes() -> Axes:
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    return ax
