@@ -9,14 +9,26 @@ from surprise_autorec.parameters import BEST, PAPER
 
 if TYPE_CHECKING:
     from surprise_autorec.comparison import compare
+    from surprise_autorec.persistence import load
     from surprise_autorec.plots import plot_comparison, plot_history
 
 __version__ = version("surprise-autorec")
 
-__all__ = ["BEST", "PAPER", "AutoRec", "DivergenceError", "__version__", "compare", "plot_comparison", "plot_history"]
+__all__ = [
+    "BEST",
+    "PAPER",
+    "AutoRec",
+    "DivergenceError",
+    "__version__",
+    "compare",
+    "load",
+    "plot_comparison",
+    "plot_history",
+]
 
 #: Where the names are that are imported when first asked for, since few programs need them and some load pandas.
 _LAZY = {
+    "load": "surprise_autorec.persistence",
     "compare": "surprise_autorec.comparison",
     "plot_comparison": "surprise_autorec.plots",
     "plot_history": "surprise_autorec.plots",

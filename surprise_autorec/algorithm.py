@@ -106,7 +106,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             trained on are not there: a loaded model does not have them.
         """
         model = self._fitted_model()
-        if self.trainset.n_ratings and not any(self.trainset.ur.values()):
+        if not self.trainset.n_ratings:
             raise ValueError("partial_fit must have the ratings that were trained on, which a loaded model has not")
         triples = [(row[0], row[1], row[2]) for row in ratings]
         updated = _ratings_of(self.trainset).updated(triples)
@@ -119,6 +119,15 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         super()._keep(fit)
         unit, baselines = self.model_.scale.unit, self.model_.baselines
         self.bu, self.bi = baselines.row_biases * unit, baselines.column_biases * unit
+
+    def _restore(self, fit: Fit, state: dict[str, Any]) -> None:
+        model = fit.model
+        nothing = np.empty(0, np.int32)
+        ratings = Ratings(nothing, nothing, np.empty(0), model.user_ids, model.item_ids, model.scale)
+        trainset = _trainset_of(ratings)
+        trainset._global_mean = model.mean_rating
+        AlgoBase.fit(self, trainset)
+        super()._restore(fit, state)
 
     def get_neighbors(self, iid: int, k: int) -> list[int]:
         """The nearest neighbours of an item, by the network's factors.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,39 @@ class FittedAutoRec:
         self.n_iter_ = len(epochs)
         self.loss_curve_ = [epoch.loss for epoch in epochs]
         self.validation_scores_ = [epoch.validation_rmse for epoch in epochs if epoch.validation_rmse is not None]
+
+    def _own_state(self) -> dict[str, Any]:
+        """What a face has beside the model, for its file: to be given to `_restore`."""
+        return {}
+
+    def _restore(self, fit: Fit, _state: dict[str, Any]) -> None:
+        """Be as fitted, from a file."""
+        self._keep(fit)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted algorithm to a file, for `surprise_autorec.load`.
+
+        The file holds tensors (in the format of safetensors) and, as JSON, ids and parameters: no pickle, nothing that
+        is executed. It holds which pairs were rated, for `recommend`, and not how. It is written whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path-like
+            By custom it ends in ``.safetensors``.
+
+        Raises
+        ------
+        ValueError
+            If an id or a parameter is of a type that cannot be written: ids may be texts and numbers.
+
+        Warns
+        -----
+        UserWarning
+            If there are ``callbacks``: they are not written.
+        """
+        from surprise_autorec.persistence import save
+
+        save(self, path)
 
     def _fitted_model(self) -> AutoRecModel:
         try:

@@ -112,7 +112,8 @@ class AutoEncoder(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.encoder_activation = ACTIVATIONS[encoder_activation].function
+        self.encoder_activation = encoder_activation
+        self.encoder_function = ACTIVATIONS[encoder_activation].function
         start = mean if ACTIVATIONS[decoder_activation].interval is None else 0.0
         self.decoder_activation = decoder_activation
         self.biased = biased
@@ -128,6 +129,22 @@ class AutoEncoder(nn.Module):
         self.decoder_weight = nn.Parameter(torch.zeros(n_columns, last))
         self.decoder_bias = nn.Parameter(torch.full((n_columns,), start))
         self.column_encoder_weight = nn.Parameter(torch.zeros(n_rows, last)) if two_sided else None
+
+    @classmethod
+    def of_weights(
+        cls, weights: dict[str, Tensor], encoder_activation: str, decoder_activation: str, biased: bool
+    ) -> AutoEncoder:
+        """The trained network of the weights that ``state_dict`` has given."""
+        n_columns, first = weights["encoder_weight"].shape
+        deeper = [len(bias) for name, bias in weights.items() if name.startswith("deeper_biases.")]
+        column_encoder = weights.get("column_encoder_weight")
+        n_rows, two_sided = (0, False) if column_encoder is None else (len(column_encoder), True)
+        widths, no_seed = (first, *deeper), torch.Generator()
+        network = cls(
+            n_rows, n_columns, widths, encoder_activation, decoder_activation, biased, two_sided, 0.0, no_seed
+        )
+        network.load_state_dict(weights, assign=True)
+        return network.requires_grad_(False)
 
     @torch.no_grad()
     def start_from(self, other: AutoEncoder) -> None:
@@ -163,9 +180,9 @@ class AutoEncoder(nn.Module):
         return self._deeper(torch.zeros_like(self.encoder_bias).unsqueeze(0))
 
     def _deeper(self, products: Tensor) -> Tensor:
-        hidden = activate(self.encoder_activation, products + self.encoder_bias)
+        hidden = activate(self.encoder_function, products + self.encoder_bias)
         for weight, bias in zip(self.deeper_weights, self.deeper_biases, strict=True):
-            hidden = activate(self.encoder_activation, hidden @ weight + bias)
+            hidden = activate(self.encoder_function, hidden @ weight + bias)
         return hidden
 
     def decode(

@@ -1,0 +1,268 @@
+"""Saving and loading."""
+
+import json
+import pickle
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from sklearn.exceptions import NotFittedError
+from surprise import Dataset, Reader
+
+import surprise_autorec
+from surprise_autorec import AutoRec, datasets, persistence
+from surprise_autorec.callbacks import History
+from surprise_autorec.persistence import ModelFileError, load
+
+SMALL = {"n_factors": 8, "n_epochs": 2, "random_state": 0}
+KINDS = {
+    "item": {},
+    "user": {"variant": "user"},
+    "hybrid of two": {"variant": "hybrid", "n_estimators": 2},
+    "one-sided": {"two_sided": False},
+    "deep": {"n_factors": (9, 4)},
+    "not biased": {"biased": False},
+    "bounded": {"decoder_activation": "sigmoid", "encoder_activation": "tanh"},
+    "sgd baselines": {"bsl_options": {"method": "sgd", "n_epochs": 2}},
+    "early stopping": {"early_stopping": True, "n_iter_no_change": 1},
+}
+
+
+def answers(algorithm, trainset):
+    """All that an algorithm predicts, as bits and ids."""
+    pairs = [(uid, iid, None) for uid in [*range(20), "stranger"] for iid in [*range(20), "strange"]]
+    user = trainset.to_raw_uid(0)
+    recommended = algorithm.recommend([user], n=5)
+    return (
+        [prediction.est for prediction in algorithm.test(pairs)],
+        algorithm.predict(user, 3).est,
+        algorithm.predict_new_user({0: 5, 3: 1, "strange": 2}, [0, 1, 2]).tolist(),
+        algorithm.predict_new_item({0: 5, 3: 1}, [0, 1, 2]).tolist(),
+        recommended.to_dict("list"),
+        algorithm.similar_items(3, n=4).to_dict("list"),
+        algorithm.get_neighbors(2, 3),
+        algorithm.n_iter_,
+        algorithm.loss_curve_,
+        algorithm.validation_scores_,
+        algorithm.bu.tolist(),
+        algorithm.bi.tolist(),
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loaded_is_as_saved(trainset, tmp_path, kind):
+    algorithm = AutoRec(**{**SMALL, **KINDS[kind]}).fit(trainset)
+    algorithm.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert type(loaded) is AutoRec
+    for name, value in vars(AutoRec(**{**SMALL, **KINDS[kind]})).items():
+        assert getattr(loaded, name) == value
+        assert type(getattr(loaded, name)) is type(value)
+    assert answers(loaded, trainset) == answers(algorithm, trainset)
+    assert loaded.default_prediction() == algorithm.default_prediction()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_it_is_the_same_in_another_process_without_the_data(trainset, tmp_path):
+    algorithm = AutoRec(**SMALL, variant="hybrid").fit(trainset)
+    algorithm.save(tmp_path / "model")
+    script = """
+import sys, json, surprise_autorec
+algorithm = surprise_autorec.load(sys.argv[1])
+estimates = [algorithm.predict(u, i).est for u in range(9) for i in range(9)]
+print(json.dumps([estimates, algorithm.recommend(n=2)["item"].tolist()]))
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "model")]
+    estimates, items = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert estimates == [algorithm.predict(u, i).est for u in range(9) for i in range(9)]
+    assert items == algorithm.recommend(n=2)["item"].tolist()
+
+
+IDS = {
+    "str": ["a", "ü", ""],
+    "int": [3, -1, 2**70],
+    "float": [0.5, 1e300, -0.0],
+    "bool": [True, False],
+    "numpy.int64": [np.int64(3), np.int64(-9)],
+    "numpy.int32": [np.int32(3), np.int32(4)],
+    "numpy.uint64": [np.uint64(2**64 - 1), np.uint64(4)],
+    "numpy.float32": [np.float32(0.1), np.float32(4)],
+    "numpy.str_": [np.str_("a"), np.str_("b")],
+    "numpy.bool": [np.True_, np.False_],
+    "mixed": ["a", 1, 2.5, np.int64(7), np.str_("b"), ("a", 1)],
+}
+
+
+@pytest.mark.parametrize("kind", IDS)
+def test_ids_come_back_as_the_same_types(tmp_path, kind):
+    ids = IDS[kind]
+    triples = [(one, other, 1.0 + n % 5, None) for n, one in enumerate(ids) for other in ids]
+    data = Dataset(Reader(rating_scale=(1, 5)))
+    AutoRec(**SMALL).fit(data.construct_trainset(triples)).save(tmp_path / "model")
+    model = load(tmp_path / "model").model_
+    for loaded in (model.user_ids, model.item_ids):
+        assert loaded == ids
+        assert [type(one) for one in loaded] == [type(one) for one in ids]
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("wrong", [frozenset({1}), b"bytes", None.__class__, ("a", b"b")])
+def test_ids_of_other_types_are_named(tmp_path, side, wrong):
+    triples = [("a", wrong, 3.0, None) if side == "item" else (wrong, "a", 3.0, None)]
+    algorithm = AutoRec(**SMALL).fit(Dataset(Reader()).construct_trainset(triples))
+    with pytest.raises(ValueError, match=f"the ids of {side}s must be texts, numbers .* got .*, of type"):
+        algorithm.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parameters_of_every_kind_come_back(trainset, tmp_path):
+    parameters = {
+        "n_factors": (np.int64(5), 4),
+        "lr_all": np.float32(0.01),
+        "bsl_options": {"method": "als", "reg_u": 3},
+        "random_state": np.random.RandomState(7),
+    }
+    algorithm = AutoRec(**{**SMALL, **parameters}).fit(trainset)
+    algorithm.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert loaded.n_factors == (5, 4)
+    assert type(loaded.n_factors[0]) is np.int64
+    assert (loaded.lr_all, type(loaded.lr_all)) == (np.float32(0.01), np.float32)
+    assert loaded.bsl_options == {"method": "als", "reg_u": 3}
+    assert loaded.random_state.randint(10**6) == parameters["random_state"].randint(10**6)
+
+
+def test_callbacks_are_not_saved_and_that_is_said(trainset, tmp_path):
+    algorithm = AutoRec(**SMALL, callbacks=[History()]).fit(trainset)
+    with pytest.warns(UserWarning, match="callbacks cannot be saved"):
+        algorithm.save(tmp_path / "model")
+    assert load(tmp_path / "model").callbacks == ()
+
+
+def test_a_loaded_model_can_be_fitted_and_saved_again_but_not_go_on(trainset, tmp_path):
+    algorithm = AutoRec(**SMALL).fit(trainset)
+    algorithm.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    with pytest.raises(ValueError, match="partial_fit must have the ratings that were trained on"):
+        loaded.partial_fit([(0, 0, 3.0)])
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
+    assert answers(loaded.fit(trainset), trainset) == answers(algorithm, trainset)
+
+
+def test_an_algorithm_that_is_not_fitted_cannot_be_saved(tmp_path):
+    with pytest.raises(NotFittedError, match="AutoRec must be fitted first"):
+        AutoRec().save(tmp_path / "model")
+
+
+# The file
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    frame = datasets.make_ratings(20, 15, 120)
+    data = Dataset.load_from_df(frame, Reader(rating_scale=(1, 5)))
+    path = tmp_path_factory.mktemp("saved") / "model"
+    AutoRec(n_factors=2, n_epochs=1, random_state=0).fit(data.build_full_trainset()).save(path)
+    return path.read_bytes()
+
+
+def test_it_replaces_an_older_file_whole_or_not_at_all(trainset, tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    algorithm = AutoRec(**SMALL).fit(trainset)
+
+    def fail(_):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(persistence.os, "fsync", fail)
+        with pytest.raises(OSError, match="disk full"):
+            algorithm.save(path)
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    algorithm.save(str(path))
+    load(str(path))
+
+
+def test_there_is_no_pickle_in_it(saved):
+    length = struct.unpack("<Q", saved[:8])[0]
+    header = json.loads(saved[8 : 8 + length])
+    contents = json.loads(header["__metadata__"]["surprise_autorec"].partition(" ")[2])
+    assert contents["version"] == 1
+    assert contents["class"] == "AutoRec"
+    assert all(set(entry) == {"dtype", "shape", "data_offsets"} for name, entry in header.items() if name[0] != "_")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_truncated_or_changed_file_is_an_error(saved, tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    path, position = tmp_path / "model", int(rng.integers(len(saved)))
+    damaged = bytearray(saved)
+    damaged[position] ^= int(rng.integers(1, 256))
+    for contents in (saved[:position], bytes(damaged)):
+        path.write_bytes(contents)
+        with pytest.raises(ModelFileError, match=r"model is (no saved model|damaged)"):
+            load(path)
+
+
+@pytest.mark.parametrize("contents", [b"", b"user,item,rating\n", pickle.dumps({"a": 1}), b"\xff" * 100])
+def test_a_file_of_something_else_is_an_error(tmp_path, contents):
+    (tmp_path / "model").write_bytes(contents)
+    with pytest.raises(ModelFileError, match="model is no saved model"):
+        load(tmp_path / "model")
+
+
+def test_a_safetensors_file_of_something_else_is_an_error(tmp_path):
+    save_file({"x": np.zeros(3)}, tmp_path / "model", {"format": "pt"})
+    with pytest.raises(ModelFileError, match="is a safetensors file of something else"):
+        load(tmp_path / "model")
+
+
+def forged(tmp_path, saved, change):
+    """The path of a saved model whose JSON was changed, with the right checksum."""
+    (tmp_path / "genuine").write_bytes(saved)
+    with persistence.safe_open(tmp_path / "genuine", framework="numpy") as file:
+        contents = json.loads(file.metadata()["surprise_autorec"].partition(" ")[2])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    change(contents, arrays)
+    text = json.dumps(contents)
+    checksum = persistence._checksum(text, arrays)
+    save_file(arrays, tmp_path / "model", {"surprise_autorec": f"{checksum} {text}"})
+    return tmp_path / "model"
+
+
+def test_a_newer_version_is_an_error_that_tells_what_to_do(saved, tmp_path):
+    path = forged(tmp_path, saved, lambda contents, _: contents.update(version=2))
+    with pytest.raises(ModelFileError, match="has format version 2, and this package reads versions up to 1: upgrade"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda contents, _: contents.update({"class": "os.system"}),
+        lambda contents, _: contents.pop("scale"),
+        lambda contents, _: contents.update(version="1"),
+        lambda contents, _: contents.update(user_ids={"type": "system", "ids": [1]}),
+        lambda contents, _: contents["parameters"]["dict"].update(nonsense=1),
+        lambda contents, _: contents["networks"][0].update(encoder_activation="system"),
+        lambda _, arrays: arrays.pop("0.hidden"),
+        lambda _, arrays: arrays.update({"0.network.encoder_bias": np.zeros(7, np.float32)}),
+    ],
+)
+def test_contents_that_nobody_saved_are_an_error(saved, tmp_path, change):
+    with pytest.raises(ModelFileError, match="model is no saved model: "):
+        load(forged(tmp_path, saved, change))
+
+
+def test_a_missing_file_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "nothing")
+
+
+def test_load_is_among_the_names_of_the_package():
+    assert surprise_autorec.load is load
