@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from surprise_autorec.comparison import compare
     from surprise_autorec.persistence import load
     from surprise_autorec.plots import plot_comparison, plot_history
+    from surprise_autorec.regressor import AutoRecRegressor
 
 __version__ = version("surprise-autorec")
 
@@ -18,6 +19,7 @@ __all__ = [
     "BEST",
     "PAPER",
     "AutoRec",
+    "AutoRecRegressor",
     "DivergenceError",
     "__version__",
     "compare",
@@ -28,6 +30,7 @@ __all__ = [
 
 #: Where the names are that are imported when first asked for, since few programs need them and some load pandas.
 _LAZY = {
+    "AutoRecRegressor": "surprise_autorec.regressor",
     "load": "surprise_autorec.persistence",
     "compare": "surprise_autorec.comparison",
     "plot_comparison": "surprise_autorec.plots",

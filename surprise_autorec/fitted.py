@@ -106,8 +106,8 @@ class FittedAutoRec:
             If there are no ratings, or one is no number on the rating scale.
         """
         model = self._with_new("user", {"the new user": ratings})
-        items = _indices(model.item_index, iids)
-        return _clipped(model, model.predict(np.zeros(len(items), np.int32), items))
+        items = list(iids)
+        return predict_pairs(model, ["the new user"] * len(items), items)
 
     def predict_new_item(self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable]) -> FloatArray:
         """Predict ratings of an item that is not in the training ratings; as `predict_new_user`, the other way round.
@@ -130,8 +130,8 @@ class FittedAutoRec:
             If there are no ratings, or one is no number on the rating scale.
         """
         model = self._with_new("item", {"the new item": ratings})
-        users = _indices(model.user_index, uids)
-        return _clipped(model, model.predict(users, np.zeros(len(users), np.int32)))
+        users = list(uids)
+        return predict_pairs(model, users, ["the new item"] * len(users))
 
     def _with_new(self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]]) -> AutoRecModel:
         """The model with users (or items) exchanged for new ones, given by their ratings."""
@@ -277,7 +277,9 @@ def _taken(ids: Sequence[Hashable], positions: npt.NDArray[np.integer]) -> list[
     return [ids[position] for position in positions]
 
 
-def _clipped(model: AutoRecModel, estimates: FloatArray) -> FloatArray:
+def predict_pairs(model: AutoRecModel, uids: Iterable[Hashable], iids: Iterable[Hashable]) -> FloatArray:
+    """Predictions for pairs of ids, clipped to the scale; the mean rating where there is nothing else to go by."""
+    estimates = model.predict(_indices(model.user_index, uids), _indices(model.item_index, iids))
     return np.clip(np.where(np.isnan(estimates), model.mean_rating, estimates), *model.scale)
 
 

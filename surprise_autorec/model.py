@@ -116,6 +116,9 @@ class AutoRecModel:
 
     def _outputs(self, users: IndexArray, items: IndexArray) -> FloatArray:
         """The networks' averaged outputs for pairs of known users and items."""
+        if len(users) > len(self.user_ids) * len(self.item_ids):  # than there are: no sparse matrix holds so many
+            pairs, place = np.unique(np.stack([users, items]), axis=1, return_inverse=True)
+            return self._outputs(*pairs)[place]
         outputs = np.zeros(len(users))
         for (rows_are, weight), factors, _ in self.networks:
             rows, columns = (users, items) if rows_are == "user" else (items, users)

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
+import surprise_autorec
 from surprise_autorec.callbacks import Epoch
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import InputRules, RowsAndColumns
@@ -163,9 +164,9 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 def _restored(contents: Mapping[str, Any], arrays: Arrays) -> FittedAutoRec:
     """The algorithm that was saved."""
-    from surprise_autorec.algorithm import AutoRec  # here, as only one is needed and each loads a library
-
-    constructor: Any = {"AutoRec": AutoRec}[contents["class"]]
+    if contents["class"] not in ("AutoRec", "AutoRecRegressor"):
+        raise ValueError(f"its class is {contents['class']!r}")
+    constructor = getattr(surprise_autorec, contents["class"])
     biased, decoder_activation = contents["biased"], contents["decoder_activation"]
     networks = []
     for n, saved in enumerate(contents["networks"]):
