@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -145,7 +146,7 @@ def _read_npz(file: Path) -> pd.DataFrame:
         return pd.DataFrame({name: arrays[name] for name in arrays.files if name.lower() in known})
 
 
-def _read_text(file: Path, **options: Any) -> pd.DataFrame:
+def _read_text(file: Path | IO[str], **options: Any) -> pd.DataFrame:
     frame: pd.DataFrame = pd.read_csv(file, dtype=str, keep_default_na=False, **options)
     return frame
 
@@ -163,32 +164,62 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 
 def _read(file: Path) -> pd.DataFrame:
     """A file's ratings, in its order, as columns user, item and rating (float)."""
-    reader = _READERS.get(file.suffix.lower())
-    if reader is None:
-        raise ValueError(f"{file} must end in one of {sorted(_READERS)}, got {file.suffix!r}")
+    return read(file, ("user", "item", "rating"))
+
+
+def read(source: str | os.PathLike[str] | IO[str], roles: Sequence[str]) -> pd.DataFrame:
+    """Read some of the columns user, item and rating, whatever they are named.
+
+    Parameters
+    ----------
+    source : path, or text stream
+        A file of one of the formats that `load` knows; a stream is read as csv.
+    roles : sequence of str
+        Which of "user", "item" and "rating" there must be. Other columns are left out.
+
+    Returns
+    -------
+    DataFrame
+        The columns, under these names, in the order of the file; ratings are floats.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, lacks a column, has no rows, or a value is missing or no number.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        name, suffix = str(source), Path(source).suffix.lower()
+        if suffix not in _READERS:
+            raise ValueError(f"{name} must end in one of {sorted(_READERS)}, got {suffix!r}")
+        reader: Callable[[], pd.DataFrame] = partial(_READERS[suffix], Path(source))
+    else:
+        name, suffix, reader = "standard input", ".csv", partial(_read_text, source)
     try:
-        frame = reader(file)
+        frame = reader()
     except (ValueError, BadZipFile) as error:
-        raise ValueError(f"{file} must be a {file.suffix} file of ratings: {error}") from error
+        raise ValueError(f"{name} must be a {suffix} file of ratings: {error}") from error
     by_lower_name = {str(column).lower(): column for column in frame.columns}
     chosen = {}
-    for role, names in _COLUMNS.items():
-        column = next((by_lower_name[name] for name in names if name in by_lower_name), None)
+    for role in roles:
+        names = _COLUMNS[role]
+        column = next((by_lower_name[known] for known in names if known in by_lower_name), None)
         if column is None:
             raise ValueError(
-                f"{file} must have a column for the {role}, named one of {list(names)}, got {list(frame.columns)}"
+                f"{name} must have a column for the {role}, named one of {list(names)}, got {list(frame.columns)}"
             )
         chosen[role] = frame[column]
     if frame.empty:
-        raise ValueError(f"{file} must have at least one rating, got none")
-    ratings = pd.to_numeric(chosen["rating"], errors="coerce").astype(np.float64)
-    _check_rows(file, "rating", "a finite number", chosen["rating"], ratings.abs() < np.inf)
-    for role in ("user", "item"):
-        _check_rows(file, role, "an id", chosen[role], chosen[role].notna() & (chosen[role] != ""))
-    return pd.DataFrame({**chosen, "rating": ratings})
+        raise ValueError(f"{name} must have at least one {'rating' if 'rating' in roles else 'row'}, got none")
+    if "rating" in roles:
+        ratings = pd.to_numeric(chosen["rating"], errors="coerce").astype(np.float64)
+        _check_rows(name, "rating", "a finite number", chosen["rating"], ratings.abs() < np.inf)
+        chosen["rating"] = ratings
+    for role in set(roles) - {"rating"}:
+        _check_rows(name, role, "an id", chosen[role], chosen[role].notna() & (chosen[role] != ""))
+    return pd.DataFrame(chosen)
 
 
-def _check_rows(file: Path, role: str, rule: str, values: pd.Series[Any], holds: pd.Series[bool]) -> None:
+def _check_rows(file: str, role: str, rule: str, values: pd.Series[Any], holds: pd.Series[bool]) -> None:
     wrong = np.flatnonzero(~holds.to_numpy())
     if len(wrong):
         raise ValueError(f"{file}: the {role} of rating {wrong[0] + 1} must be {rule}, got {values.iloc[wrong[0]]!r}")

@@ -178,6 +178,13 @@ class AutoRecParameters:
         self.callbacks = callbacks
         self.verbose = verbose
 
+    def _check_parameters(self) -> None:
+        """Raise ValueError if a parameter breaks its rule; the message names the parameter, the rule and the value."""
+        self._training_options()
+        self._members()
+        self._baseline_estimator()
+        self._callbacks(unit=1.0)
+
     def _training_options(self) -> TrainingOptions:
         """Check the parameters of training.
 

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from surprise_autorec import __version__, cli, datasets
+from surprise_autorec import __version__, datasets
+from surprise_autorec.cli import app
+from surprise_autorec.cli import compare as cli
 
 CHEAP = ["-a", "BaselineOnly", "-a", "NormalPredictor"]
 
@@ -22,7 +24,7 @@ def ratings(tmp_path_factory):
 
 def run(*arguments):
     """Run the command line in this process; an exception that it does not handle fails the test."""
-    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if not isinstance(result.exception, (SystemExit, type(None))):
         raise result.exception
     return result

@@ -33,6 +33,8 @@ REG_FACTOR = 4.5
 HIDDEN_WEIGHT = 2.0
 #: How fast training goes on from trained weights. The optimiser knows nothing of them, and its first steps are long.
 CONTINUED_RATE = 0.25
+#: In bytes, what glibc's allocator may keep when it is freed.
+LARGEST_BLOCK = 31 * 2**20
 #: The mean of the hidden activations is an exponential one over steps: a step weighs this much less than the next.
 MEAN_DECAY = 0.9
 
@@ -70,11 +72,12 @@ class Learner:
         generator: torch.Generator,
         start: AutoEncoder | None = None,
     ) -> None:
-        _keep_freed_memory()
         self.options, self.generator = options, generator
         self.kind = OPTIMIZERS[options.optimizer]
         self.cutter = cutter
         self.shape = ratings.n_rows, ratings.n_columns
+        if 4 * ratings.n_columns * max(options.n_factors) <= LARGEST_BLOCK:
+            _keep_freed_memory()
         # Dropout masks are drawn on the device that uses them.
         self.mask_generator = torch.Generator(options.device)
         self.mask_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
@@ -251,9 +254,10 @@ def _keep_freed_memory() -> None:
     """Let glibc's allocator keep what a step frees, as the next step needs as much again.
 
     It hands free memory back to the system beyond twice the size of the largest block, of 32 MiB at most, that it ever
-    freed. So we free one that large. Otherwise page faults can take a tenth of the time of training.
+    freed. So we free one that large. Otherwise page faults can take a tenth of the time of training. (Larger blocks are
+    always handed back.)
     """
-    torch.empty(31 * 2**20, dtype=torch.uint8)
+    torch.empty(LARGEST_BLOCK, dtype=torch.uint8)
 
 
 def _mean(hidden: Tensor, counts: Tensor) -> Tensor:

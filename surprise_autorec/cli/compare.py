@@ -1,12 +1,10 @@
-"""The command line."""
+"""``surprise-autorec compare``."""
 
 from __future__ import annotations
 
-import ast
-import inspect
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import numpy as np
 import surprise
@@ -14,17 +12,11 @@ import torch
 import typer
 from surprise.model_selection import KFold
 
-from surprise_autorec import __version__, datasets
+from surprise_autorec import datasets
 from surprise_autorec.algorithm import AutoRec
+from surprise_autorec.cli.shared import fail, known_keywords, one_line_errors, parse_setting
 from surprise_autorec.comparison import compare, format_comparison
 from surprise_autorec.plots import plot_comparison
-
-app = typer.Typer(
-    help="Rating prediction with AutoRec, an autoencoder, beside the algorithms of Surprise.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 #: What can be compared by name: a class and its arguments.
 _ALGORITHMS: dict[str, tuple[type[surprise.AlgoBase], dict[str, Any]]] = {
@@ -46,23 +38,7 @@ _ALGORITHMS: dict[str, tuple[type[surprise.AlgoBase], dict[str, Any]]] = {
 _DEFAULT = ["AutoRec", "SVD++", "SVD", "KNNBaseline", "BaselineOnly"]
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and stop.")
-    ] = False,
-) -> None:
-    """Hold the options that stand before a command."""
-
-
-@app.command(name="compare")
-def _compare(
+def command(
     data: Annotated[
         str, typer.Option(help="ml-100k, ml-1m, ml-latest-small, or a file of your own (csv, parquet, ...).")
     ] = "ml-100k",
@@ -79,6 +55,9 @@ def _compare(
         typer.Option("--param", "-p", help="A keyword of an algorithm, as in SVD.n_factors=50; repeat it for more."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the folds and of every algorithm.")] = 0,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Judge rankings of the test items, too: lists of so many.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for comparison.csv, comparison.md and comparison.png.")
     ] = None,
@@ -88,17 +67,15 @@ def _compare(
     Example: surprise-autorec compare --data ml-100k --folds 5 -a AutoRec -a SVD -p AutoRec.n_factors=250 --output out
     """
     if output is not None and find_spec("matplotlib") is None:
-        _fail("--output draws a chart and needs matplotlib: pip install 'surprise-autorec[plot]'")
+        fail("--output draws a chart and needs matplotlib: pip install 'surprise-autorec[plot]'")
     keywords = _keywords(algorithm or _DEFAULT, param or [], seed)
     np.random.seed(seed)  # noqa: NPY002 (where NormalPredictor draws from)
-    try:
+    with one_line_errors():
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
         dataset = datasets.load(data, path)
         algorithms = {name: _ALGORITHMS[name][0](**arguments) for name, arguments in keywords.items()}
-        frame = compare(algorithms, dataset, cv=KFold(folds, random_state=seed), verbose=True)
-    except Exception as error:  # what an algorithm raises for a wrong keyword is up to it
-        _fail(str(error))
+        frame = compare(algorithms, dataset, cv=KFold(folds, random_state=seed), verbose=True, rank_at=rank)
     typer.echo(
         f"\n{data}: {len(dataset.raw_ratings):,} ratings, KFold({folds}, random_state={seed}), "
         f"{torch.get_num_threads()} torch threads\n\n{format_comparison(frame, 'rounded_outline')}"
@@ -123,41 +100,15 @@ def _keywords(names: list[str], settings: list[str], seed: int) -> dict[str, dic
                 f"must be one of {', '.join(_ALGORITHMS)}, each once, got {name!r}", param_hint="--algorithm"
             )
         constructor, arguments = _ALGORITHMS[name]
-        seeded = {"random_state": seed} if "random_state" in _known_keywords(constructor) else {}
+        seeded = {"random_state": seed} if "random_state" in known_keywords(constructor) else {}
         keywords[name] = {**seeded, **arguments}
     for setting in settings:
         name, dot, assignment = setting.partition(".")
-        key, equals, text = assignment.partition("=")
-        if name not in keywords or not (dot and equals):
+        if name not in keywords or not dot or "=" not in assignment:
             raise typer.BadParameter(
                 f"must be NAME.KEYWORD=VALUE with NAME one of {', '.join(keywords)}, got {setting!r}",
                 param_hint="--param",
             )
-        known = _known_keywords(_ALGORITHMS[name][0])
-        if key not in known:
-            raise typer.BadParameter(
-                f"a keyword of {name} must be one of {', '.join(known)}, got {key!r}", param_hint="--param"
-            )
-        keywords[name][key] = _value(text)
+        key, value = parse_setting(name, known_keywords(_ALGORITHMS[name][0]), assignment)
+        keywords[name][key] = value
     return keywords
-
-
-def _known_keywords(constructor: type[surprise.AlgoBase]) -> list[str]:
-    """The keywords of an algorithm, with the two that Surprise's take unnamed."""
-    parameters = inspect.signature(constructor).parameters
-    named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
-    unnamed = ["bsl_options", "sim_options"] if len(named) < len(parameters) else []
-    return list(dict.fromkeys([*named, *unnamed]))
-
-
-def _value(text: str) -> Any:
-    """A Python literal, or else the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError):
-        return text
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(1)

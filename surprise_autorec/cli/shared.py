@@ -1,0 +1,162 @@
+"""What the commands share: settings, files in and out, errors."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import pandas as pd
+import typer
+from surprise import Dataset, Reader
+
+from surprise_autorec import datasets
+from surprise_autorec.algorithm import AutoRec
+
+#: Where a table goes.
+_WRITERS: dict[str, Callable[[pd.DataFrame, Any], object]] = {
+    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
+    ".jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True),
+}
+
+RatingsArgument = Annotated[
+    str,
+    typer.Argument(help="ml-100k, ml-1m, ml-latest-small, a file (csv, parquet, ...), or - for csv on stdin."),
+]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", help="A keyword of AutoRec, as in n_factors=50; repeat it for more."),
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(help="Lowest and highest rating, as in 1,5. Default: the data set's, or those in the file."),
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
+TableOption = Annotated[
+    str, typer.Option("--output", "-o", help="A .csv, .parquet or .jsonl file, or - for csv on stdout.")
+]
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong and exit with 1."""
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(1)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what goes wrong inside into an error message and exit code 1, and warnings into lines on stderr."""
+
+    def show(message: Warning | str, *_: object) -> None:
+        typer.echo(f"warning: {message}", err=True)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)
+            warnings.showwarning = show  # type: ignore[assignment]
+            yield
+    except (typer.Exit, typer.BadParameter, BrokenPipeError):
+        raise
+    except Exception as error:  # what Surprise's algorithms and pandas raise is up to them
+        fail(str(error) or type(error).__name__)
+
+
+def known_keywords(constructor: type) -> list[str]:
+    """The keywords of an algorithm, with the two that Surprise's take unnamed."""
+    parameters = inspect.signature(constructor).parameters
+    named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
+    unnamed = ["bsl_options", "sim_options"] if len(named) < len(parameters) else []
+    return list(dict.fromkeys([*named, *unnamed]))
+
+
+def parse_setting(name: str, known: Sequence[str], assignment: str, hint: str = "--param") -> tuple[str, Any]:
+    """A keyword and its value from KEYWORD=VALUE; a usage error where it is no such thing."""
+    key, equals, text = assignment.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"must be KEYWORD=VALUE, got {assignment!r}", param_hint=hint)
+    if key not in known:
+        raise typer.BadParameter(f"a keyword of {name} must be one of {', '.join(known)}, got {key!r}", param_hint=hint)
+    return key, value_of(text)
+
+
+def autorec_keywords(settings: list[str] | None, seed: int) -> dict[str, Any]:
+    """The keywords of AutoRec that -p settings and a seed make."""
+    known = known_keywords(AutoRec)
+    return {"random_state": seed} | dict(parse_setting("AutoRec", known, setting) for setting in settings or [])
+
+
+def value_of(text: str) -> Any:
+    """A Python literal, or else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError):
+        return text
+
+
+def load_ratings(source: str, rating_scale: str | None) -> Dataset:
+    """The ratings of a known data set, a file or stdin."""
+    scale = None
+    if rating_scale is not None:
+        ends = value_of(rating_scale)
+        is_scale = isinstance(ends, tuple) and len(ends) == 2 and all(isinstance(end, Real) for end in ends)
+        if not is_scale or not ends[0] < ends[1]:
+            raise typer.BadParameter(
+                f"must be the lowest and the highest rating, as in 1,5, got {rating_scale!r}",
+                param_hint="--rating-scale",
+            )
+        scale = float(ends[0]), float(ends[1])
+    if source != "-":
+        return datasets.load(source, rating_scale=scale)
+    frame = datasets.read(sys.stdin, ("user", "item", "rating"))
+    found = float(frame["rating"].min()), float(frame["rating"].max())
+    return Dataset.load_from_df(frame, Reader(rating_scale=scale or found))
+
+
+def read_table(source: str, roles: Sequence[str]) -> pd.DataFrame:
+    """Columns of a file or of stdin."""
+    return datasets.read(sys.stdin if source == "-" else source, roles)
+
+
+def check_output(output: str) -> None:
+    """Raise a usage error, before any work is done, where a table cannot go."""
+    path = Path(output)
+    if output == "-":
+        return
+    if path.suffix.lower() not in _WRITERS:
+        raise typer.BadParameter(
+            f"must be - or end in one of {', '.join(_WRITERS)}, got {output!r}", param_hint="--output"
+        )
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raise a usage error where the folder of a file is not there."""
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"must be in a folder that is there, got {str(path)!r}", param_hint="--output")
+
+
+def write_table(frame: pd.DataFrame, output: str) -> None:
+    """Write a table to a file or to stdout."""
+    if output == "-":
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        _WRITERS[Path(output).suffix.lower()](frame, output)
+
+
+def as_ids(values: Iterable[Any], known: Sequence[Hashable]) -> list[Any]:
+    """Ids from a file as the ids of a model: texts that are whole numbers are numbers where all of the model's are.
+
+    And the other way round: numbers are texts where all of the model's ids are. Whatever is neither stays as it is.
+    """
+    if all(isinstance(one, str) for one in known):
+        return [str(value) for value in values]
+    if all(isinstance(one, Integral) for one in known):
+        return [int(value) if str(value).lstrip("-").isdecimal() else value for value in values]
+    return list(values)

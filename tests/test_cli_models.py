@@ -1,0 +1,360 @@
+"""The command line: fit, predict, recommend, evaluate, tune."""
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from surprise import Dataset, Reader, accuracy
+from surprise.model_selection import KFold, cross_validate
+from test_cli import assert_one_error, run
+
+from surprise_autorec import AutoRec, datasets, load
+
+QUICK = ["-p", "n_factors=8", "-p", "n_epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return datasets.make_ratings(n_users=50, n_items=40, n_ratings=1000)
+
+
+@pytest.fixture(scope="module")
+def ratings(frame, tmp_path_factory):
+    file = tmp_path_factory.mktemp("ratings") / "mine.csv"
+    frame.to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture(scope="module")
+def model(ratings):
+    """A model of ids that are texts."""
+    path = ratings.with_name("model.safetensors")
+    assert run("fit", ratings, "-o", path, *QUICK).exit_code == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def int_model(frame, ratings):
+    """A model of ids that are numbers."""
+    path = ratings.with_name("ints.safetensors")
+    frame.to_parquet(ratings.with_suffix(".parquet"))
+    assert run("fit", ratings.with_suffix(".parquet"), "-o", path, *QUICK).exit_code == 0
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    file = tmp_path / "pairs.csv"
+    file.write_text("userId,movieId,note\n3,7,x\n4,8,y\n")
+    return file
+
+
+def table(text):
+    return pd.read_csv(io.StringIO(text), dtype={"user": str, "item": str})
+
+
+# fit
+
+
+def test_fit_says_what_it_did(ratings, tmp_path):
+    result = run("fit", ratings, "-o", tmp_path / "model", *QUICK, "-p", "variant=user", "--seed", 3)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("1,000 ratings by 50 users of 40 items: trained in ")
+    assert result.stdout.rstrip().endswith(f"s, written to {tmp_path / 'model'}")
+    assert "2/2" in result.stderr  # the progress bar
+    algorithm = load(tmp_path / "model")
+    assert (algorithm.n_factors, algorithm.variant, algorithm.random_state) == (8, "user", 3)
+
+
+def test_fit_takes_the_scale_of_the_file_or_the_one_given(ratings, model, tmp_path, frame):
+    assert load(model).model_.scale == (frame["rating"].min(), frame["rating"].max())
+    assert run("fit", ratings, "-o", tmp_path / "model", *QUICK, "--rating-scale", "0,10").exit_code == 0
+    assert load(tmp_path / "model").model_.scale == (0, 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["-p", "n_factor=8"], "a keyword of AutoRec must be one of n_factors"),
+        (["-p", "n_factors"], "must be KEYWORD=VALUE, got 'n_factors'"),
+        (["--rating-scale", "5,1"], "must be the lowest and the highest rating"),
+        (["--rating-scale", "much"], "must be the lowest and the highest rating"),
+        (["--seed", "-1"], "seed"),
+    ],
+)
+def test_wrong_usage_of_fit(ratings, tmp_path, arguments, word):
+    result = run("fit", ratings, "-o", tmp_path / "model", *arguments)
+    assert result.exit_code == 2
+    assert word in " ".join(result.stderr.replace("│", " ").split())
+    assert not (tmp_path / "model").exists()
+
+
+def test_fit_into_a_folder_that_is_not_there_is_said_before_any_work(ratings, tmp_path):
+    result = run("fit", ratings, "-o", tmp_path / "no" / "model")
+    assert result.exit_code == 2
+    assert "epoch" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("user,item,rating\n1,2,much\n", ["the rating of rating 1 must be a finite number, got 'much'"]),
+        ("user,item,rating\n1,,3\n", ["the item of rating 1 must be an id, got ''"]),
+        ("user,item\n1,2\n", ["must have a column for the rating"]),
+        ("user,item,rating\n", ["must have at least one rating, got none"]),
+        ("", ["must be a .csv file of ratings"]),
+    ],
+)
+def test_ratings_that_are_none_are_one_error(tmp_path, text, words):
+    (tmp_path / "mine.csv").write_text(text)
+    assert_one_error(run("fit", tmp_path / "mine.csv", "-o", tmp_path / "model"), *words)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_parameter_that_breaks_its_rule_is_one_error(ratings, tmp_path):
+    result = run("fit", ratings, "-o", tmp_path / "model", "-p", "dropout=2")
+    assert_one_error(result, "dropout must be a number in [0, 1), got 2")
+
+
+def test_ratings_off_the_scale_are_one_error(ratings, tmp_path):
+    result = run("fit", ratings, "-o", tmp_path / "model", "--rating-scale", "2,3")
+    assert_one_error(result, "ratings must lie on the rating scale, 2 to 3: user")
+
+
+def test_a_pair_rated_twice_is_a_warning(tmp_path):
+    (tmp_path / "mine.csv").write_text("user,item,rating\na,b,1\na,b,2\nc,b,3\n")
+    result = run("fit", tmp_path / "mine.csv", "-o", tmp_path / "model", *QUICK)
+    assert result.exit_code == 0
+    assert "warning: user 'a' rated item 'b' more than once" in result.stderr
+
+
+# predict
+
+
+def test_predict_answers_for_each_pair(model, pairs):
+    result = run("predict", model, pairs)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    found = table(result.stdout)
+    assert found[["user", "item"]].to_numpy().tolist() == [["3", "7"], ["4", "8"]]
+    wanted = [load(model).predict(*pair).est for pair in [("3", "7"), ("4", "8")]]
+    assert found["estimate"].tolist() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_predict_writes_tables(model, pairs, tmp_path, suffix):
+    output = tmp_path / f"out.{suffix}"
+    assert run("predict", model, pairs, "-o", output).stdout == ""
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "jsonl": lambda path: pd.read_json(path, lines=True)}
+    found = read[suffix](output)
+    assert list(found.columns) == ["user", "item", "estimate"]
+    assert found["estimate"].tolist() == pytest.approx(table(run("predict", model, pairs).stdout)["estimate"].tolist())
+
+
+def test_texts_are_matched_with_ids_that_are_numbers_and_the_other_way_round(int_model, model, pairs, tmp_path):
+    assert load(int_model).model_.user_ids[0] in range(50)
+    result = run("predict", int_model, pairs)
+    assert result.stderr == ""
+    wanted = [load(int_model).predict(*pair).est for pair in [(3, 7), (4, 8)]]
+    assert table(result.stdout)["estimate"].tolist() == pytest.approx(wanted)
+    pd.DataFrame({"user": [3], "item": [7]}).to_parquet(tmp_path / "pairs.parquet")
+    result = run("predict", model, tmp_path / "pairs.parquet")
+    assert result.stderr == ""
+    assert table(result.stdout)["estimate"].tolist() == pytest.approx([load(model).predict("3", "7").est])
+
+
+def test_unknown_users_and_items_are_counted(model, int_model, tmp_path):
+    (tmp_path / "pairs.csv").write_text("user,item\nnobody,7\n3,nothing\n3,7\n")
+    for which in (model, int_model):
+        result = run("predict", which, tmp_path / "pairs.csv")
+        assert result.exit_code == 0
+        assert result.stderr.startswith("warning: 2 of 3 pairs have a user or an item that the model does not know")
+        assert len(table(result.stdout)) == 3
+
+
+def test_what_is_no_model_is_one_error(ratings, pairs, tmp_path):
+    assert_one_error(run("predict", ratings, pairs), "mine.csv is no saved model")
+    assert_one_error(run("predict", tmp_path / "none", pairs), "No such file", "none")
+
+
+def test_wrong_output_is_said_before_any_work(model, pairs, tmp_path):
+    for output in ("out.txt", tmp_path / "no" / "out.csv"):
+        result = run("predict", model, pairs, "-o", output)
+        assert result.exit_code == 2
+        assert "--output" in result.stderr
+
+
+def test_pairs_without_items_are_one_error(model, tmp_path):
+    (tmp_path / "pairs.csv").write_text("user,thing\n3,7\n")
+    assert_one_error(run("predict", model, tmp_path / "pairs.csv"), "must have a column for the item")
+
+
+# recommend
+
+
+def test_recommend_lists_for_all_users_or_some(model):
+    everybody = table(run("recommend", model, "-n", 3).stdout)
+    assert everybody["item"].tolist() == load(model).recommend(n=3)["item"].tolist()
+    some = table(run("recommend", model, "-n", 3, "--user", 4, "-u", 9).stdout)
+    wanted = load(model).recommend(["4", "9"], n=3)
+    assert some["item"].tolist() == wanted["item"].tolist()
+    assert some["rank"].tolist() == [1, 2, 3, 1, 2, 3]
+
+
+def test_recommend_chooses_among_candidates_rated_or_not(int_model, frame, tmp_path):
+    rated = frame.loc[frame["user"] == 3, "item"].iloc[:4]
+    (tmp_path / "items.csv").write_text("item\n" + "\n".join(map(str, rated)))
+    flags = ["recommend", int_model, "--user", 3, "--candidates", tmp_path / "items.csv"]
+    assert len(table(run(*flags).stdout)) == 0
+    assert set(table(run(*flags, "--include-rated").stdout)["item"]) == set(map(str, rated))
+
+
+def test_recommend_for_new_users(int_model, tmp_path):
+    (tmp_path / "new.csv").write_text("user,item,rating\nann,3,5\nann,4,1\nann,4,3\nbob,9,2\n")
+    found = table(run("recommend", int_model, "--new-users", tmp_path / "new.csv", "-n", 2).stdout)
+    wanted = load(int_model).recommend(new_users={"ann": {3: 5.0, 4: 2.0}, "bob": {9: 2.0}}, n=2)
+    assert found["user"].tolist() == ["ann", "ann", "bob", "bob"]
+    assert found["item"].tolist() == wanted["item"].astype(str).tolist()
+
+
+def test_recommend_for_strangers_is_a_warning(model):
+    result = run("recommend", model, "--user", "nobody")
+    assert result.exit_code == 0
+    assert "warning: user 'nobody' is not in the training ratings" in result.stderr
+
+
+def test_unknown_candidates_are_one_error(model, tmp_path):
+    (tmp_path / "items.csv").write_text("item\n3\nnothing\n")
+    result = run("recommend", model, "--candidates", tmp_path / "items.csv")
+    assert_one_error(result, "candidates must be items of the training ratings, got 'nothing'")
+
+
+# evaluate
+
+
+def test_evaluate_cross_validates(ratings, frame):
+    result = run("evaluate", ratings, "--folds", 3, *QUICK)
+    data = Dataset.load_from_df(frame, Reader(rating_scale=(frame["rating"].min(), frame["rating"].max())))
+    algorithm = AutoRec(n_factors=8, n_epochs=2, random_state=0)
+    wanted = cross_validate(algorithm, data, ["rmse"], KFold(3, random_state=0))["test_rmse"]
+    rows = [line.split("│")[1:3] for line in result.stdout.splitlines() if line.startswith("│")][1:]
+    assert [row[0].strip() for row in rows] == ["1", "2", "3", "mean"]
+    assert [float(row[1]) for row in rows] == pytest.approx([*wanted, wanted.mean()], abs=1e-4)
+
+
+def test_evaluate_a_saved_model(model, int_model, ratings, frame):
+    for which, kind in ((model, str), (int_model, int)):
+        result = run("evaluate", ratings, "--model", which)
+        triples = [(kind(u), kind(i), r) for u, i, r in frame.itertuples(index=False)]
+        wanted = accuracy.rmse(load(which).test(triples), verbose=False)
+        assert f"{wanted:.4f}" in result.stdout
+        assert result.stderr == ""
+
+
+def test_keywords_of_a_saved_model_are_its_own(model, ratings):
+    result = run("evaluate", ratings, "--model", model, *QUICK)
+    assert result.exit_code == 2
+
+
+# tune
+
+
+def tune(ratings, *arguments):
+    return run("tune", ratings, "-g", "n_epochs=1,2", "--folds", 2, *arguments)
+
+
+def test_tune_tries_all_and_names_the_best(ratings, tmp_path):
+    result = tune(ratings, "-g", "n_factors=4,8", "-g", "variant=item,user", "-o", tmp_path / "all.csv")
+    assert result.exit_code == 0, result.stderr
+    assert "16/16" in result.stderr
+    found = pd.read_csv(tmp_path / "all.csv")
+    assert len(found) == 8
+    assert found["rmse"].is_monotonic_increasing
+    best = found.iloc[0]
+    call = result.stdout.splitlines()[-1].removeprefix("best: ")
+    algorithm = eval(call, {"AutoRec": AutoRec})
+    assert (algorithm.n_epochs, algorithm.n_factors, algorithm.variant) == (best.n_epochs, best.n_factors, best.variant)
+    algorithm.random_state = 0
+    errors = cross_validate(algorithm, datasets.load(str(ratings)), ["rmse"], KFold(2, random_state=0))["test_rmse"]
+    assert errors.mean() == pytest.approx(best.rmse)
+
+
+def test_tune_tries_some_at_random_by_seed(ratings, tmp_path):
+    def tried(seed):
+        flags = ["-g", "n_factors=2,3,4,5,6", "--random", 3, "--seed", seed, "-o", tmp_path / "some.jsonl"]
+        assert tune(ratings, *flags).exit_code == 0
+        frame = pd.read_json(tmp_path / "some.jsonl", lines=True)
+        return sorted(zip(frame["n_factors"], frame["n_epochs"], strict=True))
+
+    first = tried(1)
+    assert len(first) == 3
+    assert tried(1) == first
+    assert tried(2) != first
+
+
+@pytest.mark.parametrize("suffix", ["json", "toml"])
+def test_a_grid_may_stand_in_a_file(ratings, tmp_path, suffix):
+    grid = {
+        "json": json.dumps({"n_factors": [4, [5, 3]], "n_epochs": [1]}),
+        "toml": "n_factors = [4, [5, 3]]\nn_epochs = [1]",
+    }
+    (tmp_path / f"grid.{suffix}").write_text(grid[suffix])
+    result = run("tune", ratings, "--grid", tmp_path / f"grid.{suffix}", "--folds", 2)
+    assert result.exit_code == 0
+    assert "(5, 3)" in result.stdout
+    assert "4/4" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("g.json", "[1]"), ("g.json", '{"n_factors": 3}'), ("g.json", "{"), ("g.toml", "n_factors = "), ("g.txt", ""),
+     ("g.json", '{"n_factor": [3]}'), ("g.json", '{"n_factors": []}')],
+)  # fmt: skip
+def test_a_grid_that_is_none_is_wrong_usage(ratings, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    result = run("tune", ratings, "--grid", tmp_path / name)
+    assert result.exit_code == 2
+    assert "--grid" in result.stderr
+
+
+def test_tune_without_a_grid_or_with_a_missing_one_is_wrong_usage(ratings, tmp_path):
+    assert run("tune", ratings).exit_code == 2
+    assert run("tune", ratings, "--grid", tmp_path / "none.json").exit_code == 2
+
+
+def test_a_value_that_breaks_a_rule_is_said_before_anything_is_trained(ratings):
+    result = tune(ratings, "-g", "dropout=0.5,2")
+    assert_one_error(result, "dropout must be a number in [0, 1), got 2")
+    assert "fit/s" not in result.stderr
+
+
+# All of it
+
+
+@pytest.mark.parametrize("command", ["fit", "predict", "recommend", "evaluate", "tune", "compare"])
+def test_help_has_an_example(command):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: surprise-autorec {command} " in " ".join(result.stdout.replace("│", " ").split())
+
+
+def test_pipes(frame, tmp_path):
+    def program(*arguments, stdin):
+        command = [sys.executable, "-m", "surprise_autorec", *map(str, arguments)]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout
+
+    program("fit", "-", "-o", tmp_path / "model", *QUICK, stdin=frame.to_csv(index=False))
+    listed = program("recommend", tmp_path / "model", "-n", 2, "-u", 3, stdin="")
+    predicted = program("predict", tmp_path / "model", "-", stdin=listed)
+    np.testing.assert_array_equal(table(predicted)["estimate"], table(listed)["estimate"])
+
+
+def test_nothing_on_stdin_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "surprise_autorec", "fit", "-", "-o", str(tmp_path / "model")]
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: standard input must be a .csv file of ratings: No columns to parse from file\n"
