@@ -108,8 +108,11 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         model = self._fitted_model()
         if not self.trainset.n_ratings:
             raise ValueError("partial_fit must have the ratings that were trained on, which a loaded model has not")
-        triples = [(row[0], row[1], row[2]) for row in ratings]
-        updated = _ratings_of(self.trainset).updated(triples)
+        rows = list(ratings)
+        for row in rows:
+            if not isinstance(row, (tuple, list)) or len(row) < 3:
+                raise ValueError(f"every rating must be (uid, iid, rating), got {row!r}")
+        updated = _ratings_of(self.trainset).updated((row[0], row[1], row[2]) for row in rows)
         fit = refit_model(updated, self, model, n_epochs)
         AlgoBase.fit(self, _trainset_of(updated))
         self._keep(fit)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surprise_autorec.core.training import Side
-from surprise_autorec.fitting import Fit, Ratings
+from surprise_autorec.fitting import Fit, Ratings, numbers
 from surprise_autorec.model import AutoRecModel, IndexArray
 from surprise_autorec.parameters import positive_integer
 from surprise_autorec.ranking import nearest, rank_items
@@ -136,18 +136,20 @@ class FittedAutoRec:
     def _with_new(self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]]) -> AutoRecModel:
         """The model with users (or items) exchanged for new ones, given by their ratings."""
         model = self._fitted_model()
+        for one, ratings in ratings_of.items():
+            if not isinstance(ratings, Mapping):
+                raise ValueError(f"the ratings of {one!r} must be a mapping, got {ratings!r}")
+            if not ratings:
+                raise ValueError(f"every new {side} must have at least one rating, got none of {one!r}")
         ids = list(ratings_of)
-        empty = [one for one, ratings in ratings_of.items() if not ratings]
-        if empty:
-            raise ValueError(f"every new {side} must have at least one rating, got none of {empty[0]!r}")
         owners = np.repeat(np.arange(len(ids), dtype=np.int32), [len(ratings) for ratings in ratings_of.values()])
-        pairs = [pair for ratings in ratings_of.values() for pair in ratings.items()]
-        others, values = [other for other, _ in pairs], np.array([value for _, value in pairs], np.float64)
-        positions = np.arange(len(pairs), dtype=np.int32)
-        users, items, user_ids, item_ids = owners, positions, ids, others
-        index = model.item_index
+        others = [other for ratings in ratings_of.values() for other in ratings]
+        given = [value for ratings in ratings_of.values() for value in ratings.values()]
+        positions = np.arange(len(others), dtype=np.int32)
+        users, items, user_ids, item_ids, index = owners, positions, ids, others, model.item_index
         if side == "item":
             users, items, user_ids, item_ids, index = positions, owners, others, ids, model.user_index
+        values = numbers(given, [user_ids[user] for user in users], [item_ids[item] for item in items])
         Ratings(users, items, values, user_ids, item_ids, model.scale).check()
         return model.with_new(side, ids, owners, _indices(index, others), values)
 
@@ -207,7 +209,7 @@ class FittedAutoRec:
             jobs.append((model, _listed("uids", uids)))
         elif new_users is None:
             jobs.append((model, model.user_ids))
-        if new_users is not None:
+        if new_users:
             jobs.append((self._with_new("user", new_users), list(new_users)))
         frames = []
         for of_users, ids in jobs:
@@ -224,6 +226,8 @@ class FittedAutoRec:
                     }
                 )
             )
+        if not frames:
+            return pd.DataFrame(columns=["user", "item", "rank", "estimate"])
         return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 
     def similar_items(self, iid: Hashable, n: int = 10) -> pd.DataFrame:

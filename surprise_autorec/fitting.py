@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,8 +51,9 @@ class Ratings(NamedTuple):
         item_index = {iid: index for index, iid in enumerate(self.item_ids)}
         users = np.array([user_index.setdefault(uid, len(user_index)) for uid in uids], np.int32)
         items = np.array([item_index.setdefault(iid, len(item_index)) for iid in iids], np.int32)
-        new = Ratings(users, items, np.array(values, np.float64), list(user_index), list(item_index), self.scale)
-        new.check()
+        new = Ratings(users, items, numbers(values, uids, iids), list(user_index), list(item_index), self.scale)
+        if triples:
+            new.check()
         pairs, new_pairs = (
             ratings.users.astype(np.int64) * len(new.item_ids) + ratings.items for ratings in (self, new)
         )
@@ -76,6 +78,14 @@ class Ratings(NamedTuple):
                 f"rated item {self.item_ids[self.items[first]]!r} {self.values[first]:g} "
                 f"({len(wrong)} of {len(self.values)} ratings are off it). Correct them, or set the scale"
             )
+
+
+def numbers(values: Sequence[Any], uids: Sequence[Hashable], iids: Sequence[Hashable]) -> npt.NDArray[np.float64]:
+    """Ratings that a user has given to a method, as an array. Raises ValueError where one is no number."""
+    for value, uid, iid in zip(values, uids, iids, strict=True):
+        if not isinstance(value, Real):
+            raise ValueError(f"ratings must be numbers: user {uid!r} rated item {iid!r} {value!r}")
+    return np.array(values, np.float64)
 
 
 class Fit(NamedTuple):
