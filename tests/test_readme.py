@@ -22,18 +22,21 @@ def blocks(language):
 
 @pytest.mark.skipif(find_spec("recbole") is None, reason="ML-100K comes with recbole, which is not installed")
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.strip().splitlines()[-1][:40])
-def test_python_block_runs(code, capsys):
+def test_python_block_runs(code, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out.strip()
 
 
 def test_command_line_block_runs(tmp_path, monkeypatch):
-    (command,) = [block for block in blocks("bash") if block.startswith("surprise-autorec compare")]
+    (block,) = [block for block in blocks("bash") if block.startswith("surprise-autorec compare")]
     monkeypatch.chdir(tmp_path)
     datasets.make_ratings(n_ratings=1000).to_csv("ratings.csv", index=False)
-    result = CliRunner().invoke(app, shlex.split(command)[1:])
-    assert result.exit_code == 0, result.output
+    for command in block.splitlines():
+        result = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert result.exit_code == 0, f"{command}: {result.output}"
     assert (tmp_path / "out" / "comparison.png").stat().st_size > 0
+    assert len((tmp_path / "top.csv").read_text().splitlines()) > 5
 
 
 def test_the_two_commands_are_those_of_ci_and_tox():
