@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -183,9 +183,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         """
         uids, iids, ratings = zip(*testset, strict=True) if (testset := list(testset)) else ((), (), ())
         model = self.model_
-        users = np.fromiter(map(model.user_index.get, uids, repeat(-1)), np.int32, len(uids))
-        items = np.fromiter(map(model.item_index.get, iids, repeat(-1)), np.int32, len(iids))
-        estimates = model.predict(users, items)
+        estimates = model.predict(model.find_users(uids), model.find_items(iids))
         impossible = np.isnan(estimates)
         if impossible.any():
             estimates[impossible] = self.default_prediction()

@@ -106,8 +106,8 @@ class FittedAutoRec:
             If there are no ratings, or one is no number on the rating scale.
         """
         model = self._with_new("user", {"the new user": ratings})
-        items = list(iids)
-        return predict_pairs(model, ["the new user"] * len(items), items)
+        items = model.find_items(list(iids))
+        return model.answer(np.zeros_like(items), items)
 
     def predict_new_item(self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable]) -> FloatArray:
         """Predict ratings of an item that is not in the training ratings; as `predict_new_user`, the other way round.
@@ -130,8 +130,8 @@ class FittedAutoRec:
             If there are no ratings, or one is no number on the rating scale.
         """
         model = self._with_new("item", {"the new item": ratings})
-        users = list(uids)
-        return predict_pairs(model, users, ["the new item"] * len(users))
+        users = model.find_users(list(uids))
+        return model.answer(users, np.zeros_like(users))
 
     def _with_new(self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]]) -> AutoRecModel:
         """The model with users (or items) exchanged for new ones, given by their ratings."""
@@ -146,12 +146,13 @@ class FittedAutoRec:
         others = [other for ratings in ratings_of.values() for other in ratings]
         given = [value for ratings in ratings_of.values() for value in ratings.values()]
         positions = np.arange(len(others), dtype=np.int32)
-        users, items, user_ids, item_ids, index = owners, positions, ids, others, model.item_index
+        users, items, user_ids, item_ids = owners, positions, ids, others
         if side == "item":
-            users, items, user_ids, item_ids, index = positions, owners, others, ids, model.user_index
+            users, items, user_ids, item_ids = positions, owners, others, ids
         values = numbers(given, [user_ids[user] for user in users], [item_ids[item] for item in items])
         Ratings(users, items, values, user_ids, item_ids, model.scale).check()
-        return model.with_new(side, ids, owners, _indices(index, others), values)
+        known = model.find_items(others) if side == "user" else model.find_users(others)
+        return model.with_new(side, ids, owners, known, values)
 
     def recommend(
         self,
@@ -200,7 +201,7 @@ class FittedAutoRec:
         items = None
         if candidates is not None:
             wanted = list(dict.fromkeys(_listed("candidates", candidates)))
-            items = _indices(model.item_index, wanted)
+            items = model.find_items(wanted)
             if (items < 0).any():
                 unknown = wanted[int(np.argmin(items))]
                 raise ValueError(f"candidates must be items of the training ratings, got {unknown!r}")
@@ -213,7 +214,7 @@ class FittedAutoRec:
             jobs.append((self._with_new("user", new_users), list(new_users)))
         frames = []
         for of_users, ids in jobs:
-            users = _indices(of_users.user_index, ids)
+            users = of_users.find_users(ids)
             _warn_of_strangers(ids, users)
             ranking = rank_items(of_users, users, n, exclude_rated, items)
             frames.append(
@@ -273,18 +274,8 @@ def _listed(name: str, ids: Iterable[Hashable]) -> list[Hashable]:
     return list(ids)
 
 
-def _indices(index: Mapping[Hashable, int], ids: Iterable[Hashable]) -> IndexArray:
-    return np.array([index.get(one, -1) for one in ids], np.int32)
-
-
 def _taken(ids: Sequence[Hashable], positions: npt.NDArray[np.integer]) -> list[Hashable]:
     return [ids[position] for position in positions]
-
-
-def predict_pairs(model: AutoRecModel, uids: Iterable[Hashable], iids: Iterable[Hashable]) -> FloatArray:
-    """Predictions for pairs of ids, clipped to the scale; the mean rating where there is nothing else to go by."""
-    estimates = model.predict(_indices(model.user_index, uids), _indices(model.item_index, iids))
-    return np.clip(np.where(np.isnan(estimates), model.mean_rating, estimates), *model.scale)
 
 
 def _warn_of_strangers(ids: Sequence[Hashable], users: IndexArray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -90,6 +91,19 @@ class AutoRecModel:
     def item_index(self) -> dict[Hashable, int]:
         """From an item's id to its index."""
         return {iid: index for index, iid in enumerate(self.item_ids)}
+
+    def find_users(self, uids: Sequence[Hashable]) -> IndexArray:
+        """Indices of users, -1 for one that the training ratings did not have."""
+        return np.fromiter(map(self.user_index.get, uids, repeat(-1)), np.int32, len(uids))
+
+    def find_items(self, iids: Sequence[Hashable]) -> IndexArray:
+        """Indices of items, -1 for one that the training ratings did not have."""
+        return np.fromiter(map(self.item_index.get, iids, repeat(-1)), np.int32, len(iids))
+
+    def answer(self, users: IndexArray, items: IndexArray) -> FloatArray:
+        """What `predict` estimates, clipped to the scale; the mean rating where there is nothing to go by."""
+        estimates = self.predict(users, items)
+        return np.clip(np.where(np.isnan(estimates), self.mean_rating, estimates), *self.scale)
 
     def predict(self, users: IndexArray, items: IndexArray) -> FloatArray:
         """Estimate ratings: eq. 1, plus the baselines where biased.

@@ -2,102 +2,108 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Hashable
-from typing import Any
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from inspect import Parameter, signature
+from math import isfinite, isinf
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
-from surprise_autorec.fitted import FittedAutoRec, predict_pairs
+from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model, refit_model
-from surprise_autorec.model import RatingScale
+from surprise_autorec.model import FloatArray, IndexArray, RatingScale
 from surprise_autorec.parameters import AutoRecParameters
 
-FloatArray = npt.NDArray[np.float64]
-IdArray = npt.NDArray[Any]
+
+def _with_shared_parameters(init: Callable[..., None]) -> Callable[..., None]:
+    """Show what AutoRecParameters takes in a constructor's signature, where scikit-learn finds the parameters."""
+    own = [parameter for parameter in signature(init).parameters.values() if parameter.kind != Parameter.VAR_KEYWORD]
+    _, *shared = signature(AutoRecParameters.__init__).parameters.values()
+    shared = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in shared]
+    init.__signature__ = signature(init).replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    return init
 
 
 class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEstimator):  # type: ignore[misc]
-    """AutoRec as a regressor of scikit-learn: from pairs of user and item to ratings.
+    """AutoRec as a regressor of scikit-learn: `AutoRec` for ratings that are in arrays or DataFrames.
 
-    The same ratings, scale and seed give the same predictions, bit for bit, as `surprise_autorec.AutoRec`.
-
-    Parameters
-    ----------
-    user_column, item_column : str, optional
-        The columns of a DataFrame that hold the ids of users and items. Default: the first and the second column.
-    rating_scale : tuple of float, optional
-        Lowest and highest rating, to which predictions are clipped. Default: those of ``y``.
-    **parameters
-        Those of `surprise_autorec.AutoRec`.
+    ``X`` has a row for each rating, with the ids of its user and its item; ``y`` has the ratings. Ids are ints or
+    strings and need no encoding. The same ratings, scale, parameters and seed give the predictions of `AutoRec`.
 
     Attributes
     ----------
     model_ : AutoRecModel
         The fitted model.
-    ratings_ : Ratings
-        What it was trained on, for `partial_fit`. (A loaded regressor does not have it.)
     n_iter_ : int
         Epochs that were run.
-    loss_curve_, validation_scores_ : list of float
-        See `surprise_autorec.AutoRec`.
+    loss_curve_ : list of float
+        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the penalty.
+    validation_scores_ : list of float
+        With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
+    ratings_ : Ratings
+        What was trained on, for `partial_fit`. (A loaded regressor does not have it.)
+    columns_ : tuple of int
+        The positions in ``X`` of the columns of users and of items.
     n_features_in_ : int
+        Number of columns of ``X``.
     feature_names_in_ : ndarray of str
-        Only where ``X`` has names.
+        Their names, where ``X`` has names.
 
     Examples
     --------
     >>> from sklearn.model_selection import cross_val_score
     >>> from surprise_autorec import AutoRecRegressor, datasets
     >>> ratings = datasets.make_ratings(noise=0.2)
-    >>> regressor = AutoRecRegressor(n_factors=50, random_state=0)
+    >>> regressor = AutoRecRegressor(n_factors=50, rating_scale=(1, 5), random_state=0)
     >>> scores = cross_val_score(regressor, ratings[["user", "item"]], ratings["rating"], cv=3)
-    >>> bool(scores.min() > 0.5)  # the coefficient of determination
+    >>> bool(scores.min() > 0.5)
     True
     """
 
-    ratings_: Ratings
-
+    @_with_shared_parameters
     def __init__(
         self,
-        user_column: str | None = None,
-        item_column: str | None = None,
+        *,
+        user_column: Hashable = None,
+        item_column: Hashable = None,
         rating_scale: tuple[float, float] | None = None,
         **parameters: Any,
     ) -> None:
+        """Store the parameters; `fit` checks them.
+
+        Parameters
+        ----------
+        user_column : label, optional
+            Name of the column with the users' ids, where ``X`` is a DataFrame; an array's columns are named 0, 1, ...
+            Default: the first column.
+        item_column : label, optional
+            The same for the items. Default: the second column.
+        rating_scale : tuple of float, optional
+            Lowest and highest rating, which predictions are clipped to. Default: those of ``y``.
+        **parameters
+            The parameters of `AutoRec`.
+        """
         super().__init__(**parameters)
         self.user_column = user_column
         self.item_column = item_column
         self.rating_scale = rating_scale
 
-    # All parameters by name, where scikit-learn (and help) looks for them: they are declared in one place only.
-    __init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            *list(inspect.signature(__init__).parameters.values())[:-1],
-            *list(inspect.signature(AutoRecParameters.__init__).parameters.values())[1:],
-        ]
-    )
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = tags.input_tags.categorical = True
-        tags.regressor_tags.poor_score = True  # on numbers that are no ids
-        return tags
-
-    def fit(self, X: Any, y: Any) -> AutoRecRegressor:
-        """Train, from nothing, whatever was fitted before.
+    def fit(self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike) -> AutoRecRegressor:
+        """Train on ratings, from nothing, whatever was fitted before.
 
         Parameters
         ----------
-        X : array-like or DataFrame, shape (n_ratings, n_columns)
-            Ids of users and items, numbers or texts, in two columns; others are left unread.
+        X : DataFrame or array-like, shape (n_ratings, n_columns)
+            Ids of users and items.
         y : array-like of float, shape (n_ratings,)
-            Ratings.
+            The ratings.
 
         Returns
         -------
@@ -106,121 +112,195 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
 
         Raises
         ------
+        TypeError
+            If an id is not hashable.
         ValueError
-            If a parameter breaks its rule, there are fewer than two columns, an id is missing, or a rating is NaN or
-            off the scale.
+            If a parameter breaks its rule, an id is missing, or a rating is NaN, infinite or off ``rating_scale``.
         DivergenceError
-            If training diverges.
+            If training diverges, as it does with too high a learning rate.
 
         Warns
         -----
         UserWarning
-            If a user rated an item more than once: the mean is used.
+            If ``X`` has more than two columns and it was not said by name which to use, or if a user rated an item more
+            than once: the mean is used.
         """
-        users, items, ratings = self._rated_columns(X, y, reset=True)
-        user_codes, user_ids = pd.factorize(users)
-        item_codes, item_ids = pd.factorize(items)
-        low, high = (ratings.min(), ratings.max()) if self.rating_scale is None else self.rating_scale
-        if not low <= high:
-            raise ValueError(f"rating_scale must be a lower and a higher number, got {self.rating_scale!r}")
-        self.ratings_ = Ratings(
-            users=user_codes.astype(np.int32),
-            items=item_codes.astype(np.int32),
-            values=ratings,
-            user_ids=user_ids.tolist(),
-            item_ids=item_ids.tolist(),
-            scale=RatingScale(float(low), float(high)),
-        )
-        self._keep(fit_model(self.ratings_, self))
+        frame = self._frame(X, reset=True)
+        self.columns_ = self._chosen_columns(frame)
+        users, items = self._ids(frame)
+        values = self._values(y, users, items)
+        ratings = Ratings(users.codes, items.codes, values, users.distinct, items.distinct, self._scale_of(values))
+        self._keep(fit_model(ratings, self))
+        self.ratings_ = ratings
         return self
 
-    def partial_fit(self, X: Any, y: Any, n_epochs: int = 4) -> AutoRecRegressor:
-        """Go on training from where `fit` ended, with more ratings, users and items; before any `fit`, do that.
+    def partial_fit(self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike, n_epochs: int = 4) -> AutoRecRegressor:
+        """Go on training from where `fit` ended, with more ratings, users and items. If there was no fit, do that.
 
         Parameters
         ----------
-        X : array-like or DataFrame, shape (n_ratings, n_columns)
-            As in `fit`.
+        X : DataFrame or array-like, shape (n_ratings, n_columns)
+            Ids of users and items, in columns as in `fit`.
         y : array-like of float, shape (n_ratings,)
-            Ratings, on the scale of those before. A pair that was rated before has its new rating.
+            The ratings, on the scale of the fit. They are added to those trained on; a pair that was rated before has
+            its new rating.
         n_epochs : int, default=4
             Passes over all ratings, old and new.
 
         Returns
         -------
         AutoRecRegressor
-            This regressor.
+            This regressor. ``ratings_`` holds all ratings; the attributes that tell of training tell of this one.
 
         Raises
         ------
-        ValueError
-            As in `fit`; if ``early_stopping`` is on, or parameters of the network were changed since `fit`; or where
-            the ratings that were trained on are not there: a loaded regressor does not have them.
+        TypeError, ValueError
+            As by `fit`, and if ``early_stopping`` is on (ratings held out now may have been trained on before),
+            parameters of the network were changed since `fit`, or the ratings that were trained on are not there: a
+            loaded model does not have them.
         """
-        if "model_" not in vars(self):
+        try:
+            model = self._fitted_model()
+        except NotFittedError:
             return self.fit(X, y)
         if "ratings_" not in vars(self):
-            raise ValueError("partial_fit must have the ratings that were trained on, which a loaded regressor has not")
-        users, items, ratings = self._rated_columns(X, y, reset=False)
-        updated = self.ratings_.updated(zip(users.tolist(), items.tolist(), ratings, strict=True))
-        self._keep(refit_model(updated, self, self.model_, n_epochs))
-        self.ratings_ = updated
+            raise ValueError("partial_fit must have the ratings that were trained on, which a loaded model has not")
+        users, items = self._ids(self._frame(X, reset=False))
+        values = self._values(y, users, items)
+        ratings = self.ratings_.updated(zip(users.listed(), items.listed(), values.tolist(), strict=True))
+        self._keep(refit_model(ratings, self, model, n_epochs))
+        self.ratings_ = ratings
         return self
 
-    def predict(self, X: Any) -> FloatArray:
-        """Predict ratings.
+    def predict(self, X: npt.ArrayLike | pd.DataFrame) -> FloatArray:
+        """Estimate ratings.
 
         Parameters
         ----------
-        X : array-like or DataFrame, shape (n_pairs, n_columns)
-            As in `fit`. Users and items that the training ratings did not have are answered from the baselines, or,
-            where not ``biased``, with the mean rating.
+        X : DataFrame or array-like, shape (n_pairs, n_columns)
+            Ids of users and items, in columns as in `fit`. Users and items that were not trained on are answered from
+            the baselines or, by a model that is not ``biased``, with the mean rating.
 
         Returns
         -------
         ndarray of float64, shape (n_pairs,)
             Clipped to the rating scale.
+
+        Raises
+        ------
+        ValueError
+            If an id is missing.
         """
-        check_is_fitted(self)
-        users, items = self._id_columns(X, validate_data(self, X, dtype=None, reset=False, ensure_all_finite=False))
-        return predict_pairs(self.model_, users.tolist(), items.tolist())
-
-    def _rated_columns(self, X: Any, y: Any, reset: bool) -> tuple[IdArray, IdArray, FloatArray]:
-        """The columns of users and items, and the ratings, checked."""
-        # (Of fewer columns than before, scikit-learn wants to hear that they are fewer than before.)
-        n_columns = 2 if reset else 1
-        checked, ratings = validate_data(
-            self, X, y, dtype=None, y_numeric=True, reset=reset, ensure_min_features=n_columns, ensure_all_finite=False
+        model = self._fitted_model()
+        users, items = self._ids(self._frame(X, reset=False))
+        return model.answer(
+            model.find_users(users.distinct)[users.codes], model.find_items(items.distinct)[items.codes]
         )
-        return *self._id_columns(X, checked), np.asarray(ratings, np.float64)
 
-    def _id_columns(self, X: Any, checked: IdArray) -> tuple[IdArray, IdArray]:
-        """The columns of users and items, which are at hand by name (in X) and by number (in what is checked of it)."""
-        names = [str(name) for name in X.columns] if isinstance(X, pd.DataFrame) else []
-        columns = []
-        for side, name, place in (("user", self.user_column, 0), ("item", self.item_column, 1)):
-            if name is not None:
-                if name not in names:
-                    raise ValueError(f"{side}_column must be a column of X, one of {names}, got {name!r}")
-                place = names.index(name)
-            column = checked[:, place]
-            missing = np.flatnonzero(pd.isna(column) | (pd.Series(column).isin([np.inf, -np.inf])))
-            if len(missing):
-                first = missing[0]
-                raise ValueError(
-                    f"the {side} of row {first} must be an id (not NaN, None or inf), got {column[first]!r}"
-                )
-            columns.append(column)
-        return columns[0], columns[1]
+    def _frame(self, X: Any, reset: bool) -> pd.DataFrame:
+        """X as a DataFrame, whose columns have a type each, after scikit-learn's checks."""
+        if isinstance(X, pd.DataFrame):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X
+        if isinstance(X, (list, tuple)):
+            X = np.asarray(X, dtype=object)  # or one string among the ids would make strings of all
+        array = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
+        return pd.DataFrame(array)
+
+    def _chosen_columns(self, frame: pd.DataFrame) -> tuple[int, int]:
+        """Positions of the columns of users and items."""
+        labels = list(frame.columns)
+        if len(labels) < 2:
+            raise ValueError(f"X must have a column of users and one of items, got {len(labels)} feature(s): {labels}")
+        user_column = _position("user_column", self.user_column, labels, default=0)
+        item_column = _position("item_column", self.item_column, labels, default=1)
+        if user_column == item_column:
+            raise ValueError(f"users and items must have a column each, got {labels[user_column]!r} for both")
+        are_named = self.user_column is not None and self.item_column is not None
+        if len(labels) > 2 and not are_named:
+            used = [labels[user_column], labels[item_column]]
+            warnings.warn(
+                f"columns of X other than {used} are ignored: {[label for label in labels if label not in used]}. "
+                "(Naming user_column and item_column turns this warning off)",
+                UserWarning,
+                stacklevel=3,
+            )
+        return user_column, item_column
+
+    def _ids(self, frame: pd.DataFrame) -> tuple[_Ids, _Ids]:
+        """The columns of users and items."""
+        user_column, item_column = self.columns_
+        return _Ids.of(frame, user_column, "user"), _Ids.of(frame, item_column, "item")
+
+    def _values(self, y: Any, users: _Ids, items: _Ids) -> FloatArray:
+        """The ratings, after scikit-learn's checks, one for each row of X."""
+        _, values = check_X_y(np.column_stack([users.codes, items.codes]), y, y_numeric=True, estimator=self)
+        values = np.asarray(values, np.float64)
+        assert_all_finite(values, input_name="y")  # again: None among objects has become NaN
+        return values
+
+    def _scale_of(self, values: FloatArray) -> RatingScale:
+        scale = self.rating_scale
+        if scale is None:
+            return RatingScale(float(values.min()), float(values.max()))
+        are_bounds = isinstance(scale, (tuple, list)) and len(scale) == 2
+        are_bounds = are_bounds and all(isinstance(bound, Real) and isfinite(bound) for bound in scale)
+        if not (are_bounds and scale[0] <= scale[1]):
+            raise ValueError(f"rating_scale must be None or the lowest and the highest rating, got {scale!r}")
+        return RatingScale(float(scale[0]), float(scale[1]))
 
     def _own_state(self) -> dict[str, Any]:
-        names: list[Hashable] | None = None
-        if "feature_names_in_" in vars(self):
-            names = self.feature_names_in_.tolist()
-        return {"n_features_in_": int(self.n_features_in_), "feature_names_in_": names}
+        names = self.feature_names_in_.tolist() if "feature_names_in_" in vars(self) else None
+        return {"n_features_in_": int(self.n_features_in_), "feature_names_in_": names, "columns_": self.columns_}
 
     def _restore(self, fit: Fit, state: dict[str, Any]) -> None:
-        self.n_features_in_ = state["n_features_in_"]
+        self.n_features_in_, self.columns_ = state["n_features_in_"], state["columns_"]
         if state["feature_names_in_"] is not None:
             self.feature_names_in_ = np.array(state["feature_names_in_"], dtype=object)
         super()._restore(fit, state)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        # (Ids are categories, too. But scikit-learn 1.6 has a check that no estimator of categories passes.)
+        tags.input_tags.string = True
+        tags.regressor_tags.poor_score = True  # on scikit-learn's test data, whose numbers are not ids
+        return tags
+
+
+def _position(name: str, label: Hashable, labels: Sequence[Hashable], default: int) -> int:
+    """The position of the column that a parameter names."""
+    if label is None:
+        return default
+    if labels.count(label) != 1:
+        raise ValueError(f"{name} must be the name of one column of X, which has {labels}, got {label!r}")
+    return labels.index(label)
+
+
+class _Ids(NamedTuple):
+    """A column of ids: the distinct ones, in the order they appear, and where among them that of each row is."""
+
+    codes: IndexArray
+    distinct: list[Hashable]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, position: int, role: str) -> _Ids:
+        """Those of a column. Raises TypeError if one is not hashable, ValueError if one is missing or infinite."""
+        column = frame.iloc[:, position]
+        try:
+            codes, distinct = pd.factorize(column)
+        except TypeError as error:
+            raise TypeError(f"{role} ids, column {column.name!r} of X, must be hashable: {error}") from error
+        ids = [one.item() if isinstance(one, np.generic) else one for one in distinct.tolist()]
+        infinite = [code for code, one in enumerate(ids) if isinstance(one, float) and isinf(one)]
+        wrong = np.flatnonzero((codes == -1) | np.isin(codes, infinite))
+        if len(wrong):
+            row = wrong[0]
+            raise ValueError(
+                f"{role} ids must not be missing (NaN, None) or infinite, got {column.iloc[row]} in row {row} (from 0) "
+                f"and column {column.name!r} of X ({len(wrong)} of {len(column)} rows are so)"
+            )
+        return cls(codes.astype(np.int32), ids)
+
+    def listed(self) -> list[Hashable]:
+        """The id of each row."""
+        return [self.distinct[code] for code in self.codes]

@@ -253,3 +253,11 @@ def test_cuda_learns_what_the_cpu_learns(trainset, variant):
     )
     testset = trainset.build_testset()
     np.testing.assert_allclose(estimates(on_gpu, testset), estimates(on_cpu, testset), atol=1e-2)
+
+
+def test_more_pairs_may_be_asked_for_than_there_are(frame):
+    few = frame[frame["user"].isin([0, 1]) & frame["item"].isin(frame["item"].unique()[:3])]
+    algorithm = AutoRec(**FAST).fit(dataset_of(few).build_full_trainset())
+    testset = algorithm.trainset.build_testset()
+    assert estimates(algorithm, testset * 7).tolist() == estimates(algorithm, testset).tolist() * 7
+    assert len(set(algorithm.predict_new_user({few["item"].iloc[0]: 4}, [few["item"].iloc[0]] * 9))) == 1

@@ -1,52 +1,123 @@
-"""What scikit-learn asks of a regressor, without exceptions."""
+"""AutoRecRegressor stands wherever scikit-learn takes a regressor."""
 
-import inspect
+import pickle
 
+import joblib
+import numpy as np
+import pandas as pd
 import pytest
-from sklearn.base import clone
+from conftest import FAST
+from sklearn.base import clone, is_regressor
+from sklearn.compose import make_column_transformer
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, KFold, cross_val_score, cross_validate
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from surprise_autorec import AutoRec, AutoRecRegressor
+from surprise_autorec import AutoRecRegressor, datasets
 
-#: The checks' data are no ratings, and many of their pairs are there more than once: of that, a warning is due.
-pytestmark = pytest.mark.filterwarnings("ignore:user .* rated item .* more than once:UserWarning")
-VARIANTS = ["item", "user", "hybrid"]
+#: 2,000 ratings by 80 users of 50 items; ids are strings and ints.
+RATINGS = datasets.make_ratings(n_users=80, n_items=50, n_ratings=2000, noise=0.3, random_state=1)
+RATINGS["user"] = "u" + RATINGS["user"].astype(str)
+X, y = RATINGS[["user", "item"]], RATINGS["rating"]
+
+TINY = {"n_factors": 4, "n_epochs": 2}
 
 
-@parametrize_with_checks([AutoRecRegressor(n_factors=8, n_epochs=3, variant=variant) for variant in VARIANTS])
-def test_check(estimator, check):
+@pytest.mark.filterwarnings("ignore:columns of X other than:UserWarning", "ignore:user .* more than once:UserWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([AutoRecRegressor(**TINY), AutoRecRegressor(**TINY, variant="hybrid", biased=False)])
+def test_check_of_scikit_learn(estimator, check):
     check(estimator)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-def test_no_check_is_expected_to_fail():
-    results = check_estimator(AutoRecRegressor(n_factors=4, n_epochs=2), on_fail=None)
-    assert len(results) > 40
-    # (One is skipped: the array API is switched off.)
-    assert {result["status"] for result in results} <= {"passed", "skipped"}
-    assert sum(result["status"] == "skipped" for result in results) <= 1
+@pytest.mark.filterwarnings("ignore:columns of X other than:UserWarning", "ignore:user .* more than once:UserWarning")
+def test_check_estimator():
+    results = check_estimator(AutoRecRegressor(**TINY), on_skip=None)
+    statuses = [result["status"] for result in results]
+    assert set(statuses) <= {"passed", "skipped"}
+    assert statuses.count("passed") > 40
 
 
-def test_it_takes_all_parameters_of_autorec_by_name_and_three_of_its_own():
-    own = {"user_column": None, "item_column": None, "rating_scale": None}
-    defaults = {name: parameter.default for name, parameter in inspect.signature(AutoRec).parameters.items()}
-    assert AutoRecRegressor().get_params() == {**own, **defaults}
-    assert {name: p.default for name, p in inspect.signature(AutoRecRegressor).parameters.items()} == {
-        **own,
-        **defaults,
-    }
+def test_is_a_regressor():
+    assert is_regressor(AutoRecRegressor())
 
 
-def test_unknown_parameters_are_refused():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'n_factor'"):
-        AutoRecRegressor(n_factor=3)
-    with pytest.raises(ValueError, match="Invalid parameter 'n_factor' for estimator AutoRecRegressor"):
-        AutoRecRegressor().set_params(n_factor=3)
+def test_cross_val_score():
+    scores = cross_val_score(AutoRecRegressor(random_state=0), X, y, cv=KFold(3, shuffle=True, random_state=0))
+    assert scores.min() > 0.25
 
 
-def test_clone_and_repr():
-    regressor = AutoRecRegressor(n_factors=(9, 4), bsl_options={"reg_u": 3}, user_column="u", rating_scale=(1, 5))
-    assert clone(regressor).get_params() == regressor.get_params()
-    assert repr(regressor).replace("\n", "").replace(" ", "") == (
-        "AutoRecRegressor(bsl_options={'reg_u':3},n_factors=(9,4),rating_scale=(1,5),user_column='u')"
+def test_one_and_two_processes_give_the_same_bits():
+    one, two = (
+        cross_validate(AutoRecRegressor(**FAST, variant="hybrid"), X, y, cv=2, n_jobs=n)["test_score"] for n in (1, 2)
     )
+    assert one.tolist() == two.tolist()
+
+
+def test_grid_search():
+    grid = {"n_factors": [4, (8, 4)], "variant": ["item", "user"], "bsl_options": [None, {"method": "sgd"}]}
+    search = GridSearchCV(AutoRecRegressor(**FAST), grid, cv=2, scoring="neg_root_mean_squared_error").fit(X, y)
+    assert len(set(search.cv_results_["mean_test_score"])) == 8
+    assert search.best_estimator_.get_params()["n_factors"] == search.best_params_["n_factors"]
+    assert len(search.best_estimator_.recommend([X["user"].iloc[0]], n=3)) == 3
+
+
+@pytest.mark.parametrize("resource", ["n_samples", "n_epochs"])
+def test_halving_grid_search(resource):
+    search = HalvingGridSearchCV(
+        AutoRecRegressor(**FAST),
+        {"reg_all": [1, 10, 100]},
+        resource=resource,
+        min_resources=200 if resource == "n_samples" else 2,
+        max_resources="auto" if resource == "n_samples" else 6,
+        cv=2,
+        random_state=0,
+    ).fit(X, y)
+    assert search.n_iterations_ == 2
+    assert search.best_params_["reg_all"] in {1, 10, 100}
+
+
+def test_pipeline_and_parameters_of_its_steps():
+    lower_case = FunctionTransformer(lambda frame: frame.assign(user=frame["user"].str.lower()))
+    pipeline = Pipeline([("lower", lower_case), ("autorec", AutoRecRegressor(**FAST))])
+    search = GridSearchCV(pipeline, {"autorec__dropout": [0.0, 0.5]}, cv=2).fit(X, y)
+    shouted = X.assign(user=X["user"].str.upper())
+    assert search.predict(shouted).tolist() == search.predict(X).tolist()
+    assert len(set(search.cv_results_["mean_test_score"])) == 2
+
+
+def test_set_output_of_a_pipeline_hands_named_columns_on():
+    columns = make_column_transformer(("passthrough", ["item", "user"]), verbose_feature_names_out=False)
+    regressor = AutoRecRegressor(**FAST, user_column="user", item_column="item")
+    pipeline = make_pipeline(columns, regressor).set_output(transform="pandas").fit(RATINGS, y)
+    assert pipeline[-1].feature_names_in_.tolist() == ["item", "user"]
+    assert pipeline.predict(RATINGS).tolist() == AutoRecRegressor(**FAST).fit(X, y).predict(X).tolist()
+
+
+def test_clone_has_the_parameters_and_is_not_fitted():
+    regressor = AutoRecRegressor(**FAST, user_column="user", rating_scale=(1, 5)).fit(X, y)
+    copy = clone(regressor)
+    assert copy.get_params() == regressor.get_params()
+    assert not [name for name in vars(copy) if name.endswith("_")]
+    assert copy.fit(X, y).predict(X).tolist() == regressor.predict(X).tolist()
+
+
+@pytest.mark.parametrize("copied_by", ["pickle", "joblib"])
+def test_copies_predict_and_go_on_alike(copied_by, tmp_path):
+    regressor = AutoRecRegressor(**FAST).fit(X, y)
+    if copied_by == "pickle":
+        copy = pickle.loads(pickle.dumps(regressor))
+    else:
+        joblib.dump(regressor, tmp_path / "regressor.joblib")
+        copy = joblib.load(tmp_path / "regressor.joblib")
+    assert copy.predict(X).tolist() == regressor.predict(X).tolist()
+    more = pd.DataFrame({"user": ["new"], "item": [0]}), [4]
+    assert copy.partial_fit(*more).predict(X).tolist() == regressor.partial_fit(*more).predict(X).tolist()
+
+
+def test_global_generators_are_left_alone():
+    state = np.random.get_state()[1].tolist()  # noqa: NPY002
+    AutoRecRegressor(**FAST).fit(X, y).partial_fit(X[:5], y[:5])
+    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002

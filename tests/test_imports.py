@@ -67,13 +67,13 @@ print(*sys.modules)
     assert not {"surprise", "sklearn", "pandas"} & set(loaded)
 
 
-def test_only_the_outermost_modules_import_the_face():
-    # Through the package itself, which re-exports it, or from the module that defines it.
-    face = ["surprise_autorec.algorithm", "surprise_autorec.AutoRec"]
+def test_only_the_outermost_modules_import_the_faces():
+    # Through the package itself, which re-exports them, or from the modules that define them.
+    faces = [f"surprise_autorec.{name}" for name in ("algorithm", "AutoRec", "regressor", "AutoRecRegressor")]
     importers = {
         path.relative_to(PACKAGE).as_posix()
         for path in ALL_FILES
-        if any(is_under(name, *face) for name in imports_of(path))
+        if any(is_under(name, *faces) for name in imports_of(path))
     }
     assert {name for name in importers if not name.startswith("cli/")} <= {"__init__.py", "persistence.py"}
     assert "__init__.py" in importers

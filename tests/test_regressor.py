@@ -1,237 +1,347 @@
-"""The face toward scikit-learn."""
+"""What AutoRecRegressor does beyond scikit-learn's contract: ids, columns, the scale, more training."""
 
-import io
-import pickle
-from dataclasses import replace
+import inspect
+import re
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import FAST
 from sklearn.exceptions import NotFittedError
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.metrics import mean_squared_error
-from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, cross_val_score, train_test_split
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 from surprise import Dataset, Reader
 
 from surprise_autorec import AutoRec, AutoRecRegressor, datasets, load
 
-SMALL = {"n_factors": 16, "n_epochs": 5, "random_state": 0}
+VARIANTS = ["item", "user", "hybrid"]
+RATINGS = datasets.make_ratings(n_users=80, n_items=50, n_ratings=2000, noise=0.3, random_state=1)
+RATINGS["user"] = "u" + RATINGS["user"].astype(str)
+X, y = RATINGS[["user", "item"]], RATINGS["rating"]
+FEW = pd.DataFrame({"user": ["ann", "ann", "bob", "bob"], "item": [1, 2, 1, 3], "stars": [1.0, 2, 3, 4]})
 
 
 @pytest.fixture(scope="module")
-def frame():
-    return datasets.make_ratings(n_users=80, n_items=50, n_ratings=2000, noise=0.3, random_state=1)
+def fitted():
+    return AutoRecRegressor(**FAST, rating_scale=(1, 5)).fit(X, y)
 
 
-@pytest.fixture(scope="module")
-def X(frame):  # noqa: N802 (scikit-learn's name)
-    return frame[["user", "item"]]
+def algorithm_of(ratings, **parameters):
+    data = Dataset.load_from_df(ratings, Reader(rating_scale=(1, 5)))
+    return AutoRec(**FAST, **parameters).fit(data.build_full_trainset())
 
 
-@pytest.fixture(scope="module")
-def y(frame):
-    return frame["rating"]
+def estimates(algorithm, ratings):
+    return [prediction.est for prediction in algorithm.test(list(ratings.itertuples(index=False, name=None)))]
 
 
-@pytest.mark.parametrize("variant", ["item", "user", "hybrid"])
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("biased", [True, False])
-def test_predictions_are_those_of_autorec_bit_for_bit(frame, X, y, variant, biased):
-    data = Dataset.load_from_df(frame, Reader(rating_scale=(1, 5)))
-    algorithm = AutoRec(**SMALL, variant=variant, biased=biased).fit(data.build_full_trainset())
-    regressor = AutoRecRegressor(**SMALL, variant=variant, biased=biased, rating_scale=(1, 5)).fit(X, y)
-    pairs = [(user, item) for user in [0, 7, 79, 1000] for item in [3, 2, 49, 2000]]
-    wanted = [prediction.est for prediction in algorithm.test([(*pair, None) for pair in pairs])]
-    assert regressor.predict(pd.DataFrame(pairs, columns=["user", "item"])).tolist() == wanted
+def test_predicts_what_the_algorithm_of_surprise_predicts_to_the_bit(variant, biased):
+    algorithm = algorithm_of(RATINGS, variant=variant, biased=biased)
+    regressor = AutoRecRegressor(**FAST, variant=variant, biased=biased, rating_scale=(1, 5)).fit(X, y)
+    assert regressor.predict(X).tolist() == estimates(algorithm, RATINGS)
+    assert regressor.loss_curve_ == algorithm.loss_curve_
+    assert regressor.n_iter_ == 5
+    assert list(regressor.model_.user_ids) == [algorithm.trainset.to_raw_uid(u) for u in algorithm.trainset.all_users()]
 
 
-def test_it_predicts_better_than_baselines(X, y):
-    learnt, asked, y_learnt, y_asked = train_test_split(X, y, test_size=0.2, random_state=0)
-    regressor = AutoRecRegressor(n_factors=16, n_epochs=10, random_state=0).fit(learnt, y_learnt)
-    no_network = AutoRecRegressor(n_factors=1, n_epochs=1, reg_all=1e6, random_state=0).fit(learnt, y_learnt)
-    assert regressor.score(asked, y_asked) > no_network.score(asked, y_asked) > 0.2
+def test_unknown_users_and_items_are_answered_from_the_baselines(fitted):
+    strangers = pd.DataFrame({"user": ["u1", "new", "new"], "item": [-7, 1, -7], "rating": 0.0})
+    wanted = estimates(algorithm_of(RATINGS), strangers)
+    assert fitted.predict(strangers[["user", "item"]]).tolist() == wanted
+    assert len(set(wanted)) == 3
+
+
+def test_without_baselines_unknown_users_and_items_get_the_mean_rating():
+    regressor = AutoRecRegressor(**FAST, biased=False).fit(X, y)
+    strangers = pd.DataFrame({"user": ["u1", "new", "new"], "item": [-7, 1, -7]})
+    assert regressor.predict(strangers) == pytest.approx([y.mean()] * 3)
+
+
+def test_predicting_nothing_is_nothing(fitted):
+    assert fitted.predict(X[:0]).shape == (0,)
+    assert AutoRecRegressor(**FAST).fit(X.to_numpy(), np.arange(len(X)) % 5).predict(np.empty((0, 2))).shape == (0,)
 
 
 FORMS = {
-    "lists": lambda X: X.to_numpy().tolist(),
-    "array": lambda X: X.to_numpy(),
-    "floats": lambda X: X.to_numpy(np.float64),
-    "texts": lambda X: X.astype(str),
-    "text array": lambda X: X.astype(str).to_numpy(dtype="U5"),
-    "objects": lambda X: X.astype(object),
-    "categories": lambda X: X.astype(str).astype("category"),
-    "nullable": lambda X: X.astype("Int64"),
-    "mixed": lambda X: X.assign(item=[f"i{item}" for item in X["item"]]),
+    "object array": lambda X: X.to_numpy(dtype=object),
+    "list": lambda X: X.to_numpy(dtype=object).tolist(),
+    "object columns": lambda X: X.astype(object),
+    "NumPy numbers as objects": lambda X: X.assign(item=pd.Series(list(X["item"].to_numpy(np.int16)), dtype=object)),
+    "categories": lambda X: X.astype("category"),
+    "categories in another order": lambda X: X.astype({"item": pd.CategoricalDtype(range(99, -1, -1))}),
+    "nullable": lambda X: X.astype({"user": "string", "item": "Int64"}),
+    "int16": lambda X: X.astype({"item": "int16"}),
+    "other index": lambda X: X.set_index(X.index[::-1]),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_ids_may_come_in_many_forms(X, y, form):
-    wanted = AutoRecRegressor(**SMALL).fit(X, y).predict(X)
-    other = FORMS[form](X)
-    np.testing.assert_array_equal(AutoRecRegressor(**SMALL).fit(other, y).predict(other), wanted)
+def test_every_form_of_ids_gives_the_same_predictions_and_plain_ids(fitted, form):
+    changed = FORMS[form](X)
+    regressor = AutoRecRegressor(**FAST, rating_scale=(1, 5)).fit(changed, y.to_numpy())
+    assert regressor.predict(changed).tolist() == fitted.predict(X).tolist()
+    assert {type(uid) for uid in regressor.model_.user_ids} == {str}
+    assert {type(iid) for iid in regressor.model_.item_ids} == {int}
 
 
-def test_columns_are_the_first_two_or_those_named(X, y):
-    wanted = AutoRecRegressor(**SMALL).fit(X, y).predict(X)
-    wide = X.assign(other=1.5)
-    np.testing.assert_array_equal(AutoRecRegressor(**SMALL).fit(wide, y).predict(wide), wanted)
-    turned = pd.DataFrame({"time": 1, "item": X["item"], "user": X["user"]})
-    named = AutoRecRegressor(**SMALL, user_column="user", item_column="item").fit(turned, y)
-    np.testing.assert_array_equal(named.predict(turned), wanted)
-    assert list(named.feature_names_in_) == ["time", "item", "user"]
+def test_ids_of_an_array_of_numbers_and_of_strings():
+    numbers = AutoRecRegressor(**FAST).fit(np.array([[7, 1], [2**60 + 1, 0]]), [1, 2])
+    assert numbers.model_.user_ids == [7, 2**60 + 1]
+    assert {type(uid) for uid in numbers.model_.user_ids} == {int}
+    strings = AutoRecRegressor(**FAST).fit(np.array([["b", "x"], ["a", "x"]]), [1, 2])
+    assert strings.model_.user_ids == ["b", "a"]
+    assert {type(uid) for uid in strings.model_.user_ids} == {str}
 
 
-@pytest.mark.parametrize("side", ["user", "item"])
-@pytest.mark.parametrize("as_array", [True, False])
-def test_a_column_that_is_not_there_is_named(X, y, side, as_array):
-    regressor = AutoRecRegressor(**SMALL, **{f"{side}_column": "uid"})
-    with pytest.raises(ValueError, match=rf"{side}_column must be a column of X, one of \[.*\], got 'uid'"):
-        regressor.fit(X.to_numpy() if as_array else X, y)
+def test_a_list_of_numbers_and_strings_keeps_both():
+    assert AutoRecRegressor(**FAST).fit([["ann", 1], [5, 2]], [1, 2]).model_.user_ids == ["ann", 5]
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, np.inf])
-@pytest.mark.parametrize("side", ["user", "item"])
-@pytest.mark.parametrize("asked", ["fit", "predict"])
-def test_a_missing_id_is_named(X, y, missing, side, asked):
-    wrong = X.astype(object)
-    wrong.loc[7, side] = missing
-    regressor = AutoRecRegressor(**SMALL).fit(X.astype(object), y)
-    with pytest.raises(ValueError, match=rf"the {side} of row 7 must be an id \(not NaN, None or inf\), got"):
-        regressor.fit(wrong, y) if asked == "fit" else regressor.predict(wrong)
+def test_large_ids_beside_other_columns_keep_their_digits():
+    X = pd.DataFrame({"user": [2**60, 2**60 + 1], "item": [1, 2], "price": [0.5, np.nan]})
+    regressor = AutoRecRegressor(**FAST, user_column="user", item_column="item").fit(X, [1, 2])
+    assert regressor.model_.user_ids == [2**60, 2**60 + 1]
 
 
-def test_a_missing_rating_is_an_error(X, y):
-    with pytest.raises(ValueError, match="Input y contains NaN"):
-        AutoRecRegressor(**SMALL).fit(X, y.where(y.index != 3))
+def test_what_a_fitted_autorec_can_do(fitted):
+    algorithm = algorithm_of(RATINGS)
+    pd.testing.assert_frame_equal(fitted.recommend(["u3"], n=4), algorithm.recommend(["u3"], n=4))
+    assert not set(fitted.recommend(["u3"], n=50)["item"]) & set(X.loc[X["user"] == "u3", "item"])
+    seen = {1: 5, 2: 1}
+    assert fitted.predict_new_user(seen, [3, 4]).tolist() == algorithm.predict_new_user(seen, [3, 4]).tolist()
+    assert fitted.predict_new_item({"u3": 5}, ["u1"]).tolist() == algorithm.predict_new_item({"u3": 5}, ["u1"]).tolist()
+    pd.testing.assert_frame_equal(fitted.similar_items(1), algorithm.similar_items(1))
+    pd.testing.assert_frame_equal(fitted.similar_users("u1"), algorithm.similar_users("u1"))
 
 
-def test_fewer_than_two_columns_are_an_error(X, y):
-    with pytest.raises(ValueError, match=r"1 feature.* while a minimum of 2 is required"):
-        AutoRecRegressor(**SMALL).fit(X[["user"]], y)
-    with pytest.raises(ValueError, match="X has 3 features, but AutoRecRegressor is expecting 2 features"):
-        AutoRecRegressor(**SMALL).fit(X.to_numpy(), y).predict(np.zeros((4, 3)))
+@pytest.mark.parametrize(
+    ("names", "columns"),
+    [
+        ({"user_column": "user", "item_column": "item"}, ["item", "stars", "user"]),
+        ({"user_column": "user"}, ["stars", "item", "user"]),
+        ({"item_column": "item"}, ["user", "stars", "item"]),
+        ({}, ["user", "item", "stars"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:columns of X other than:UserWarning")
+def test_columns_are_the_named_ones_or_else_the_first_two(names, columns):
+    regressor = AutoRecRegressor(**FAST, **names).fit(FEW[columns], FEW["stars"])
+    assert regressor.model_.user_ids == ["ann", "bob"]
+    assert regressor.model_.item_ids == [1, 2, 3]
+    assert regressor.columns_ == (columns.index("user"), columns.index("item"))
+    wanted = AutoRecRegressor(**FAST).fit(FEW[["user", "item"]], FEW["stars"]).predict(FEW[["user", "item"]])
+    assert regressor.predict(FEW[columns]).tolist() == wanted.tolist()
 
 
-@pytest.mark.parametrize("scale", [(5, 1), (np.nan, 5)])
-def test_a_wrong_scale_is_named(X, y, scale):
-    with pytest.raises(ValueError, match=r"rating_scale must be a lower and a higher number, got \("):
-        AutoRecRegressor(**SMALL, rating_scale=scale).fit(X, y)
+def test_columns_of_an_array_are_named_by_their_positions():
+    X = FEW[["stars", "item", "user"]].to_numpy()
+    assert AutoRecRegressor(**FAST, user_column=2, item_column=1).fit(X, FEW["stars"]).model_.user_ids == ["ann", "bob"]
 
 
-def test_ratings_off_a_given_scale_are_named(X, y):
-    with pytest.raises(ValueError, match="ratings must lie on the rating scale, 2 to 5: user"):
-        AutoRecRegressor(**SMALL, rating_scale=(2, 5)).fit(X, y)
+def test_further_columns_are_ignored_with_a_warning_unless_both_were_named(recwarn):
+    message = r"^columns of X other than \['user', 'item'\] are ignored: \['stars'\]"
+    with pytest.warns(UserWarning, match=message) as caught:
+        regressor = AutoRecRegressor(**FAST).fit(FEW, FEW["stars"])
+    assert caught[0].filename == __file__
+    regressor.predict(FEW)
+    regressor.partial_fit(FEW, FEW["stars"])
+    regressor.set_params(user_column="user", item_column="item").fit(FEW, FEW["stars"])
+    assert not recwarn
 
 
-def test_predictions_are_clipped_to_the_scale(X, y):
-    regressor = AutoRecRegressor(**SMALL).fit(X, y)
-    model = regressor.model_
-    regressor.model_ = replace(model, baselines=replace(model.baselines, mean=model.baselines.mean + 1.5))
-    raw = regressor.model_.predict(regressor.ratings_.users, regressor.ratings_.items)
-    assert raw.max() > y.max()
-    np.testing.assert_array_equal(regressor.predict(X), raw.clip(y.min(), y.max()))
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            {"item_column": "film"},
+            "item_column must be the name of one column of X, which has ['user', 'item', 'stars'",
+        ),
+        ({"user_column": 0}, "user_column must be the name of one column of X, which has ['user', 'item', 'stars'"),
+        ({"user_column": "item"}, "users and items must have a column each, got 'item' for both"),
+    ],
+)
+def test_wrong_column_is_named(names, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        AutoRecRegressor(**FAST, **names).fit(FEW, FEW["stars"])
 
 
-@pytest.mark.parametrize(("biased", "is_mean"), [(True, False), (False, True)])
-def test_unknown_users_and_items_have_answers(X, y, biased, is_mean):
-    regressor = AutoRecRegressor(**SMALL, biased=biased).fit(X, y)
-    estimates = regressor.predict(pd.DataFrame([[1000, 0], [0, 1000], [1000, 1000]], columns=["user", "item"]))
-    assert (estimates[:2] == pytest.approx(y.mean())) == is_mean
-    assert estimates[2] == pytest.approx(y.mean())
+@pytest.mark.parametrize("X", [FEW[["user"]], FEW[["user"]].to_numpy()], ids=["frame", "array"])
+def test_one_column_is_too_few(X):
+    with pytest.raises(ValueError, match=r"^X must have a column of users and one of items, got 1 feature"):
+        AutoRecRegressor(**FAST).fit(X, FEW["stars"])
 
 
-def test_a_pair_rated_twice_counts_with_its_mean(X, y):
-    twice, y_twice = pd.concat([X, X.iloc[:1]]), np.append(y, 1.0)
-    with pytest.warns(UserWarning, match="more than once"):
-        AutoRecRegressor(**SMALL).fit(twice, y_twice)
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, np.inf, -np.inf])
+@pytest.mark.parametrize("role", ["user", "item"])
+def test_missing_id_is_named_by_row_and_column(fitted, role, missing):
+    X = FEW[["user", "item"]].astype(object)
+    X.iloc[2:, X.columns.get_loc(role)] = missing
+    message = rf"^{role} ids must not be missing .*, got .* in row 2 .* column {role!r} of X \(2 of 4 rows"
+    for use in (lambda: AutoRecRegressor(**FAST).fit(X, FEW["stars"]), lambda: fitted.predict(X)):
+        with pytest.raises(ValueError, match=message):
+            use()
+    with pytest.raises(ValueError, match=f"^{role} ids must not be missing .* in row 2 "):
+        AutoRecRegressor(**FAST).fit(X.to_numpy(), FEW["stars"])
 
 
-def test_search_and_pipelines(X, y):
-    scores = cross_val_score(AutoRecRegressor(**SMALL), X, y, cv=3, scoring="neg_root_mean_squared_error")
-    assert (scores > -0.9).all()
-    pipeline = Pipeline([("as they are", FunctionTransformer()), ("autorec", AutoRecRegressor(**SMALL))])
-    search = GridSearchCV(pipeline, {"autorec__n_epochs": [1, 8]}, cv=2).fit(X, y)
-    assert search.best_params_ == {"autorec__n_epochs": 8}
-    halving = HalvingGridSearchCV(
-        AutoRecRegressor(**SMALL), {"n_factors": [4, 8, 16]}, resource="n_epochs", max_resources=9, cv=2, random_state=0
-    ).fit(X, y)
-    assert halving.best_params_["n_epochs"] == 9
+def test_id_that_is_not_hashable_is_an_error():
+    X = [["ann", 1], [["bob"], 2]]
+    with pytest.raises(TypeError, match=r"^user ids, column 0 of X, must be hashable: unhashable type: 'list'"):
+        AutoRecRegressor(**FAST).fit(X, [1, 2])
 
 
-def test_set_output_of_the_steps_before_it(X, y):
-    pipeline = make_pipeline(FunctionTransformer(), AutoRecRegressor(**SMALL, user_column="user", item_column="item"))
-    pipeline.set_output(transform="pandas").fit(X[["item", "user"]], y)
-    np.testing.assert_array_equal(pipeline.predict(X[["item", "user"]]), AutoRecRegressor(**SMALL).fit(X, y).predict(X))
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([1, 2, np.nan, 3], "Input y contains NaN"),
+        ([1, 2, None, 3], "Input y contains NaN"),
+        ([1, 2, np.inf, 3], "Input y contains infinity"),
+        ([1, 2, "good", 3], "could not convert string to float"),
+        ([1, 2, 3], "inconsistent numbers of samples: \\[4, 3\\]"),
+        ([], "inconsistent numbers of samples: \\[4, 0\\]"),
+    ],
+)
+def test_wrong_y_is_an_error(y, message):
+    regressor = AutoRecRegressor(**FAST)
+    with pytest.raises(ValueError, match=message):
+        regressor.fit(FEW[["user", "item"]], y)
+    with pytest.raises(ValueError, match=message):
+        regressor.fit(FEW[["user", "item"]], FEW["stars"]).partial_fit(FEW[["user", "item"]], y)
 
 
-def test_pickle_joblib_and_our_own_file(X, y, tmp_path):
-    regressor = AutoRecRegressor(**SMALL, rating_scale=(0, 6)).fit(X, y)
-    wanted = regressor.predict(X)
-    joblib.dump(regressor, file := io.BytesIO())
-    file.seek(0)
-    regressor.save(tmp_path / "model")
-    loaded = load(tmp_path / "model")
-    for copy in (pickle.loads(pickle.dumps(regressor)), joblib.load(file), loaded):
-        np.testing.assert_array_equal(copy.predict(X), wanted)
-        assert copy.get_params() == regressor.get_params()
-        assert list(copy.feature_names_in_) == ["user", "item"]
-        assert copy.n_features_in_ == 2
-    with pytest.raises(ValueError, match="which a loaded regressor has not"):
-        loaded.partial_fit(X, y)
+def test_no_ratings_are_an_error():
+    with pytest.raises(ValueError, match="0 sample"):
+        AutoRecRegressor(**FAST).fit(FEW.loc[:-1, ["user", "item"]], [])
 
 
-def test_a_saved_regressor_without_names_has_none(X, y, tmp_path):
-    AutoRecRegressor(**SMALL).fit(X.to_numpy(), y).save(tmp_path / "model")
-    loaded = load(tmp_path / "model")
-    assert not hasattr(loaded, "feature_names_in_")
-    with pytest.raises(ValueError, match="X has 3 features"):
-        loaded.predict(np.zeros((1, 3)))
+def test_scale_is_that_of_y_or_the_given_one_and_predictions_stay_on_it():
+    wild = {**FAST, "n_epochs": 60, "lr_all": 0.05, "reg_all": 0.0, "dropout": 0.0}
+    X, y = FEW[["user", "item"]], FEW["stars"]
+    by_y, given = (AutoRecRegressor(**wild, rating_scale=scale).fit(X, y) for scale in (None, (0, 10)))
+    assert by_y.model_.scale == (1, 4)
+    assert given.model_.scale == (0, 10)
+    everything = pd.DataFrame([(u, i) for u in ("ann", "bob", "new") for i in (1, 2, 3)], columns=["user", "item"])
+    for bounds in ((2, 3), [2.0, 3.0]):
+        narrow = AutoRecRegressor(**wild, rating_scale=bounds).fit(X, y.clip(2, 3))
+        assert (narrow.predict(everything).min(), narrow.predict(everything).max()) == (2, 3)
 
 
-def test_new_users_and_top_n(X, y):
-    regressor = AutoRecRegressor(**SMALL).fit(X.astype(str), y)
-    estimates = regressor.predict_new_user({"3": y.max(), "4": y.min()}, ["3", "4", "5"])
-    assert estimates[0] > estimates[1]
-    recommended = regressor.recommend(["7"], n=3)
-    assert recommended["estimate"].tolist() == regressor.predict(recommended[["user", "item"]]).tolist()
-    assert regressor.similar_items("3", n=2)["item"].map(type).eq(str).all()
+@pytest.mark.parametrize("scale", [(5, 1), (1,), (1, 2, 3), (1, np.nan), (1, np.inf), ("1", "5"), "15", 5])
+def test_wrong_scale_is_an_error(scale):
+    message = f"rating_scale must be None or the lowest and the highest rating, got {scale!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        AutoRecRegressor(**FAST, rating_scale=scale).fit(FEW[["user", "item"]], FEW["stars"])
 
 
-def test_partial_fit_goes_on_with_more_ratings(X, y):
-    order = np.random.default_rng(0).permutation(len(X))
-    old, new, asked = order[:1400], order[1400:1800], order[1800:]
-    texts = X.astype(str)
-    regressor = AutoRecRegressor(**{**SMALL, "n_epochs": 15}, rating_scale=(1, 5)).fit(texts.iloc[old], y.iloc[old])
-    before = mean_squared_error(y.iloc[asked], regressor.predict(texts.iloc[asked]))
-    assert regressor.partial_fit(texts.iloc[new], y.iloc[new]) is regressor
-    assert mean_squared_error(y.iloc[asked], regressor.predict(texts.iloc[asked])) < before
-    assert len(regressor.ratings_.values) == 1800
-    more = pd.DataFrame({"user": ["new", "new"], "item": ["0", "newer"]})
-    regressor.partial_fit(more, [1.0, 5.0], n_epochs=1)
-    assert regressor.model_.user_ids[-1] == "new"
-    assert regressor.model_.item_ids[-1] == "newer"
-    assert regressor.n_iter_ == 1
+def test_rating_off_the_scale_is_named():
+    with pytest.raises(ValueError, match=r"rating scale, 2 to 5: user 'ann' rated item 1 1 \(1 of 4"):
+        AutoRecRegressor(**FAST, rating_scale=(2, 5)).fit(FEW[["user", "item"]], FEW["stars"])
 
 
-def test_partial_fit_begins_with_fit(X, y):
-    wanted = AutoRecRegressor(**SMALL).fit(X, y).predict(X)
-    np.testing.assert_array_equal(AutoRecRegressor(**SMALL).partial_fit(X, y).predict(X), wanted)
+def test_pair_rated_twice_gives_a_warning():
+    twice = pd.concat([FEW, FEW])
+    with pytest.warns(UserWarning, match="user 'ann' rated item 1 more than once") as caught:
+        AutoRecRegressor(**FAST).fit(twice[["user", "item"]], twice["stars"])
+    assert caught[0].filename == __file__
 
 
-def test_nothing_works_before_fit(X):
-    regressor = AutoRecRegressor()
-    for ask in (lambda: regressor.predict(X), regressor.recommend, lambda: regressor.predict_new_user({1: 2}, [3])):
-        with pytest.raises(NotFittedError):
-            ask()
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_partial_fit_goes_on_as_the_algorithm_of_surprise_does(variant):
+    first, more = RATINGS[:1500], RATINGS[1400:].assign(rating=3.0)
+    more = pd.concat([more, pd.DataFrame({"user": ["new"], "item": [-7], "rating": [5.0]})])
+    algorithm = algorithm_of(first, variant=variant)
+    algorithm.partial_fit(more.itertuples(index=False, name=None), n_epochs=3)
+    regressor = AutoRecRegressor(**FAST, variant=variant, rating_scale=(1, 5))
+    regressor.fit(first[["user", "item"]], first["rating"])
+    before = regressor.predict(RATINGS[["user", "item"]])
+    assert regressor.partial_fit(more[["user", "item"]], more["rating"], n_epochs=3) is regressor
+    assert (regressor.n_iter_, len(regressor.ratings_.values)) == (3, 2001)
+    assert (regressor.model_.user_ids[-1], regressor.model_.item_ids[-1]) == ("new", -7)
+    assert regressor.predict(more[["user", "item"]]).tolist() == estimates(algorithm, more)
+    assert not np.allclose(regressor.predict(RATINGS[["user", "item"]]), before)
 
 
-def test_the_seed_makes_it_reproducible_and_nothing_else_is_touched(X, y):
-    state = np.random.get_state()[1].tolist()  # noqa: NPY002
-    one, same = (AutoRecRegressor(**SMALL).fit(X, y).predict(X) for _ in range(2))
-    np.testing.assert_array_equal(one, same)
-    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
-    other = AutoRecRegressor(**{**SMALL, "random_state": 1}).fit(X, y).predict(X)
-    assert not np.allclose(one, other)
+def test_partial_fit_of_an_unfitted_regressor_is_fit(fitted):
+    regressor = AutoRecRegressor(**FAST, rating_scale=(1, 5)).partial_fit(X, y)
+    assert regressor.n_iter_ == FAST["n_epochs"]
+    assert regressor.predict(X).tolist() == fitted.predict(X).tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "message"),
+    [
+        ({"early_stopping": True}, {}, "partial_fit must have early_stopping=False"),
+        ({"n_factors": 9}, {}, "n_factors and two_sided must be those of the model"),
+        ({}, {"n_epochs": 0}, "n_epochs must be a positive integer, got 0"),
+        ({}, {"y": FEW["stars"] + 1}, r"rating scale, 1 to 4: user 'bob' rated item 3 5"),
+    ],
+)
+def test_partial_fit_that_cannot_be_leaves_the_regressor_as_it_was(changes, arguments, message):
+    X = FEW[["user", "item"]]
+    regressor = AutoRecRegressor(**FAST).fit(X, FEW["stars"])
+    model, ratings = regressor.model_, regressor.ratings_
+    with pytest.raises(ValueError, match=message):
+        regressor.set_params(**changes).partial_fit(X, **{"y": FEW["stars"], **arguments})
+    assert regressor.model_ is model
+    assert regressor.ratings_ is ratings
+
+
+def test_fit_twice_is_fit_once(fitted):
+    regressor = AutoRecRegressor(**FAST, rating_scale=(1, 5)).fit(FEW[["user", "item"]], FEW["stars"]).fit(X, y)
+    assert regressor.predict(X).tolist() == fitted.predict(X).tolist()
+
+
+def test_random_state_none_draws_from_numpys_global_generator():
+    def fit():
+        np.random.seed(3)  # noqa: NPY002
+        return AutoRecRegressor(**{**FAST, "random_state": None}).fit(X, y).predict(X).tolist()
+
+    assert fit() == fit()
+    assert np.random.randint(2**31) != np.random.RandomState(3).randint(2**31)  # noqa: NPY002
+
+
+def test_unfitted_is_an_error():
+    for use in ("predict", "recommend"):
+        with pytest.raises(NotFittedError, match="AutoRecRegressor must be fitted first: call fit"):
+            getattr(AutoRecRegressor(), use)(FEW[["user", "item"]])
+
+
+def test_constructor_takes_the_parameters_of_the_algorithm_and_its_own():
+    own = {"user_column", "item_column", "rating_scale"}
+    shared = inspect.signature(AutoRec).parameters
+    parameters = inspect.signature(AutoRecRegressor).parameters
+    assert set(parameters) == {*shared, *own} == set(AutoRecRegressor().get_params())
+    for name, parameter in shared.items():
+        assert parameters[name].default is parameter.default is getattr(AutoRecRegressor(), name)
+        assert parameters[name].annotation == parameter.annotation
+    for name in own:
+        assert f"\n        {name} : " in AutoRecRegressor.__init__.__doc__
+
+
+def test_unknown_keyword_is_refused():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_factor'"):
+        AutoRecRegressor(n_factor=10)
+
+
+def test_representation_shows_what_differs_from_the_defaults():
+    assert repr(AutoRecRegressor(n_factors=9, user_column="u")) == "AutoRecRegressor(n_factors=9, user_column='u')"
+
+
+def test_parameters_are_checked_by_fit():
+    with pytest.raises(ValueError, match=r"^dropout must be a number in \[0, 1\), got 7$"):
+        AutoRecRegressor(dropout=7).fit(FEW[["user", "item"]], FEW["stars"])
+
+
+def test_a_saved_regressor_predicts_the_same_and_does_not_go_on(tmp_path):
+    for X in (FEW[["user", "item"]], FEW[["item", "user"]].to_numpy()):
+        regressor = AutoRecRegressor(**FAST, rating_scale=(0, 6)).fit(X, FEW["stars"])
+        regressor.save(tmp_path / "model")
+        loaded = load(tmp_path / "model")
+        assert type(loaded) is AutoRecRegressor
+        assert loaded.predict(X).tolist() == regressor.predict(X).tolist()
+        assert loaded.get_params() == regressor.get_params()
+        assert loaded.n_features_in_ == 2
+        with pytest.raises(ValueError, match="which a loaded model has not"):
+            loaded.partial_fit(X, FEW["stars"])
+        with pytest.raises(ValueError, match=r"X has 3 features|feature names should match"):
+            loaded.predict(pd.DataFrame(np.zeros((1, 3)), columns=["a", "b", "c"]) if "user" in X else np.zeros((1, 3)))

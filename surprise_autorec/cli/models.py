@@ -29,7 +29,7 @@ from surprise_autorec.cli.shared import (
     read_table,
     write_table,
 )
-from surprise_autorec.fitted import FittedAutoRec, predict_pairs
+from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.persistence import load
 
@@ -76,11 +76,8 @@ def predict(
         fitted = _loaded(model)
         frame = read_table(pairs, ("user", "item"))
         users, items = as_ids(frame["user"], fitted.user_ids), as_ids(frame["item"], fitted.item_ids)
-        frame["estimate"] = predict_pairs(fitted, users, items)
-        known = [
-            user in fitted.user_index and item in fitted.item_index for user, item in zip(users, items, strict=True)
-        ]
-        _warn_of_unknown(len(known) - sum(known), len(known))
+        frame["estimate"] = fitted.answer(fitted.find_users(users), fitted.find_items(items))
+        _warn_of_unknown(fitted, users, items)
         write_table(frame, output)
 
 
@@ -161,16 +158,16 @@ def _loaded(path: Path) -> AutoRecModel:
 def _predictions(model: AutoRecModel, ratings: list[tuple[str, str, float, None]]) -> list[Prediction]:
     uids, iids, values, _ = zip(*ratings, strict=True)
     users, items = as_ids(uids, model.user_ids), as_ids(iids, model.item_ids)
-    known = [user in model.user_index and item in model.item_index for user, item in zip(users, items, strict=True)]
-    _warn_of_unknown(len(known) - sum(known), len(known))
-    estimates = predict_pairs(model, users, items)
+    _warn_of_unknown(model, users, items)
+    estimates = model.answer(model.find_users(users), model.find_items(items))
     return [Prediction(*fields, {}) for fields in zip(uids, iids, values, estimates, strict=True)]
 
 
-def _warn_of_unknown(n_unknown: int, n_pairs: int) -> None:
+def _warn_of_unknown(model: AutoRecModel, users: list[Hashable], items: list[Hashable]) -> None:
+    n_unknown = int(((model.find_users(users) < 0) | (model.find_items(items) < 0)).sum())
     if n_unknown:
         typer.echo(
-            f"warning: {n_unknown:,} of {n_pairs:,} pairs have a user or an item that the model does not know: "
-            "they are answered from the baselines",
+            f"warning: {n_unknown:,} of {len(users):,} pairs have a user or an item that the model does not know: they "
+            "are answered from the baselines",
             err=True,
         )
