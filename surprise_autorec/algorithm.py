@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 
+from surprise_autorec.core.training import Side
 from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model, refit_model
 from surprise_autorec.model import RatingScale
-from surprise_autorec.parameters import AutoRecParameters
+from surprise_autorec.parameters import AutoRecParameters, positive_integer
 from surprise_autorec.ranking import nearest
 
 
@@ -103,16 +104,14 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         ValueError
             If a rating is NaN or off the rating scale, ``early_stopping`` is on (ratings held out now may have been
             trained on before), or parameters of the network were changed since `fit`; or where the ratings that were
-            trained on are not there: a loaded model does not have them.
+            trained on are not there: a loaded model does not have them. The algorithm is then left as it was.
+        DivergenceError
+            If training diverges. The algorithm is then left as it was.
         """
         model = self._fitted_model()
         if not self.trainset.n_ratings:
             raise ValueError("partial_fit must have the ratings that were trained on, which a loaded model has not")
-        rows = list(ratings)
-        for row in rows:
-            if not isinstance(row, (tuple, list)) or len(row) < 3:
-                raise ValueError(f"every rating must be (uid, iid, rating), got {row!r}")
-        updated = _ratings_of(self.trainset).updated((row[0], row[1], row[2]) for row in rows)
+        updated = _ratings_of(self.trainset).updated(map(_triple, ratings))
         fit = refit_model(updated, self, model, n_epochs)
         AlgoBase.fit(self, _trainset_of(updated))
         self._keep(fit)
@@ -146,8 +145,18 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         -------
         list of int
             Inner ids, the nearest first.
+
+        Raises
+        ------
+        ValueError
+            If there is no such inner id, or ``k`` is no positive integer.
         """
-        indices, _ = nearest(self._fitted_model(), "user" if self.variant == "user" else "item", iid, k)
+        model = self._fitted_model()
+        side: Side = "user" if self.variant == "user" else "item"
+        size = len(model.user_ids if side == "user" else model.item_ids)
+        if iid not in range(size):
+            raise ValueError(f"iid must be an inner id of the {side}s, 0 to {size - 1}, got {iid!r}")
+        indices, _ = nearest(model, side, iid, positive_integer("k", k))
         return [int(index) for index in indices]
 
     def estimate(self, u: int | str, i: int | str) -> float:
@@ -213,6 +222,13 @@ def _garbage_collection_put_off() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def _triple(row: Any) -> tuple[Any, Any, Any]:
+    """A user's id, an item's and the rating, without the timestamp that may follow."""
+    if not isinstance(row, (tuple, list, np.ndarray)) or len(row) not in (3, 4):
+        raise ValueError(f"ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got {row!r}")
+    return row[0], row[1], row[2]
 
 
 _UNKNOWN = "User and/or item is unknown."

@@ -32,7 +32,7 @@ class Callback(Protocol):
 
 
 class History:
-    """Keeps the report of every epoch, in ``epochs``."""
+    """Keeps the report of every epoch, of every fit that it is told of, in ``epochs``."""
 
     def __init__(self) -> None:
         self.epochs: list[Epoch] = []
@@ -59,7 +59,10 @@ class EarlyStopping:
 
     def on_epoch_end(self, state: Epoch) -> None:
         """Count the epochs without progress."""
-        assert state.validation_rmse is not None
+        if state.validation_rmse is None:
+            raise ValueError("EarlyStopping must have ratings held out to judge by: set early_stopping=True")
+        if state.number == 1:  # of another fit, maybe
+            self.best_rmse, self.n_epochs_without_progress = math.inf, 0
         progress = state.validation_rmse < self.best_rmse - self.tol
         self.best_rmse = min(self.best_rmse, state.validation_rmse)
         self.n_epochs_without_progress = 0 if progress else self.n_epochs_without_progress + 1

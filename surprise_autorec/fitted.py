@@ -103,10 +103,10 @@ class FittedAutoRec:
         Raises
         ------
         ValueError
-            If there are no ratings, or one is no number on the rating scale.
+            If ``ratings`` is no mapping or has none, or one is no number on the rating scale.
         """
         model = self._with_new("user", {"the new user": ratings})
-        items = model.find_items(list(iids))
+        items = model.find_items(_listed("iids", iids))
         return model.answer(np.zeros_like(items), items)
 
     def predict_new_item(self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable]) -> FloatArray:
@@ -127,10 +127,10 @@ class FittedAutoRec:
         Raises
         ------
         ValueError
-            If there are no ratings, or one is no number on the rating scale.
+            If ``ratings`` is no mapping or has none, or one is no number on the rating scale.
         """
         model = self._with_new("item", {"the new item": ratings})
-        users = model.find_users(list(uids))
+        users = model.find_users(_listed("uids", uids))
         return model.answer(users, np.zeros_like(users))
 
     def _with_new(self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]]) -> AutoRecModel:
@@ -212,24 +212,15 @@ class FittedAutoRec:
             jobs.append((model, model.user_ids))
         if new_users:
             jobs.append((self._with_new("user", new_users), list(new_users)))
-        frames = []
+        columns: dict[str, list[Any]] = {"user": [], "item": [], "rank": [], "estimate": []}
         for of_users, ids in jobs:
             users = of_users.find_users(ids)
             _warn_of_strangers(ids, users)
-            ranking = rank_items(of_users, users, n, exclude_rated, items)
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "user": _taken(ids, ranking.positions),
-                        "item": _taken(model.item_ids, ranking.items),
-                        "rank": ranking.ranks,
-                        "estimate": ranking.estimates,
-                    }
-                )
-            )
-        if not frames:
-            return pd.DataFrame(columns=["user", "item", "rank", "estimate"])
-        return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+            positions, best, ranks, estimates = rank_items(of_users, users, n, exclude_rated, items)
+            taken = _taken(ids, positions), _taken(model.item_ids, best), ranks.tolist(), estimates.tolist()
+            for column, values in zip(columns.values(), taken, strict=True):
+                column += values
+        return pd.DataFrame(columns).astype({"rank": np.int64, "estimate": np.float64})
 
     def similar_items(self, iid: Hashable, n: int = 10) -> pd.DataFrame:
         """List the items whose factors point most nearly in the direction of an item's.

@@ -46,14 +46,14 @@ class Ratings(NamedTuple):
         ----------
         triples : iterable of (uid, iid, rating)
         """
-        uids, iids, values = zip(*triples, strict=True) if (triples := list(triples)) else ((), (), ())
+        triples = list(triples)
         user_index = {uid: index for index, uid in enumerate(self.user_ids)}
         item_index = {iid: index for index, iid in enumerate(self.item_ids)}
+        uids, iids, values = zip(*triples, strict=True) if triples else ((), (), ())
         users = np.array([user_index.setdefault(uid, len(user_index)) for uid in uids], np.int32)
         items = np.array([item_index.setdefault(iid, len(item_index)) for iid in iids], np.int32)
         new = Ratings(users, items, numbers(values, uids, iids), list(user_index), list(item_index), self.scale)
-        if triples:
-            new.check()
+        new.check()
         pairs, new_pairs = (
             ratings.users.astype(np.int64) * len(new.item_ids) + ratings.items for ratings in (self, new)
         )
@@ -65,9 +65,7 @@ class Ratings(NamedTuple):
         )
 
     def check(self) -> None:
-        """Raise ValueError where there are no ratings, or one is no number on the scale; name the first such."""
-        if not len(self.values):
-            raise ValueError("there must be at least one rating to train on, got none")
+        """Raise ValueError where a rating is no number on the scale; name the first such."""
         low, high = self.scale
         rounding = 1e-6 * (high - low)  # of ratings that were single precision on their way
         wrong = np.flatnonzero(~((self.values >= low - rounding) & (self.values <= high + rounding)))
@@ -129,6 +127,8 @@ def fit_model(
     callbacks = parameters._callbacks(unit)
     seed = parameters._draw_seed()
     ratings.check()
+    if not len(ratings.values):
+        raise ValueError("there must be at least one rating to train on, got none")
     history = History()
     matrix = _matrix(ratings, options.early_stopping)
     with Progress(options.n_epochs, parameters.verbose) as progress:

@@ -138,4 +138,4 @@ def nearest(model: AutoRecModel, side: Side, index: int, n: int) -> tuple[npt.ND
         similarities += weight * (factors @ factors[index]) / (norms * norms[index])
     others = np.delete(np.arange(len(similarities)), index)
     order = np.argsort(-similarities[others], kind="stable")[:n]
-    return others[order], similarities[others][order]
+    return others[order], np.clip(similarities[others][order], -1, 1)  # rounding leads beyond

@@ -193,11 +193,13 @@ def test_training_goes_on_from_a_networks_weights():
     torch.testing.assert_close(learner.network.encoder_weight[RATINGS.n_columns :], random_weights[RATINGS.n_columns :])
 
 
-@pytest.mark.parametrize("options", [{"n_factors": (5,)}, {"n_factors": (4, 4)}, {"two_sided": False}])
+@pytest.mark.parametrize(
+    "options", [{"n_factors": (5,)}, {"n_factors": (4, 4)}, {"two_sided": False}, {"decoder_activation": "tanh"}]
+)
 def test_a_network_of_another_kind_is_refused(options):
     _, fold_in = trained(two_sided=True)
     network = make_learner(**{"two_sided": True, "biased": True, **options}).network
-    with pytest.raises(ValueError, match="n_factors and two_sided must be those of the model to go on from"):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be that of the model to go on from, "):
         network.start_from(fold_in.network)
 
 

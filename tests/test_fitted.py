@@ -255,6 +255,26 @@ def test_get_neighbors_is_surprises_by_inner_ids(trainset, variant):
     assert [to_raw(neighbor) for neighbor in neighbors] == similar[side].tolist()
 
 
+@pytest.mark.parametrize(
+    ("iid", "k", "message"),
+    [
+        (50, 1, "iid must be an inner id of the items, 0 to 49, got 50"),
+        (-1, 1, "iid must be an inner id of the items, 0 to 49, got -1"),
+        ("heat", 1, "iid must be an inner id of the items, 0 to 49, got 'heat'"),
+        (3, 0, "k must be a positive integer, got 0"),
+    ],
+)
+def test_wrong_inner_ids_are_named(item_algorithm, iid, k, message):
+    with pytest.raises(ValueError, match=message):
+        item_algorithm.get_neighbors(iid, k)
+
+
+@pytest.mark.parametrize("ask", ["predict_new_user", "predict_new_item"])
+def test_one_id_is_no_list_of_ids(item_algorithm, ask):
+    with pytest.raises(ValueError, match="ids must be a list of ids, got 'heat'"):
+        getattr(item_algorithm, ask)({3: 4}, "heat")
+
+
 # Always
 
 

@@ -103,9 +103,13 @@ def test_the_newest_rating_of_a_pair_counts(algorithm, trainset):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_factors": 7}, "n_factors and two_sided must be those of the model to go on from"),
-        ({"two_sided": False}, "n_factors and two_sided must be those of the model to go on from"),
-        ({"variant": "user"}, "variant, item_weight and n_estimators must be those of the model to go on from"),
+        ({"n_factors": 7}, "n_factors must be that of the model to go on from, (16,), got (7,)"),
+        ({"two_sided": False}, "two_sided must be that of the model to go on from, True, got False"),
+        ({"encoder_activation": "relu"}, "encoder_activation must be that of the model to go on from, 'sigmoid', got"),
+        (
+            {"variant": "user"},
+            "variant, item_weight and n_estimators must be those of the model to go on from, 1 item network, got 1 user network",
+        ),
         ({"n_estimators": 2}, "variant, item_weight and n_estimators must be those of the model to go on from"),
         ({"early_stopping": True}, "partial_fit must have early_stopping=False"),
         ({"dropout": 7}, "dropout must be a number in [0, 1), got 7"),
@@ -126,9 +130,9 @@ def test_changed_parameters_are_named_and_nothing_is_done(algorithm, change, mes
         ([(0, 0, 6.0)], "ratings must lie on the rating scale, 1 to 5: user 0 rated item 0 6"),
         ([(0, 0, 3.0), ("ann", 0, float("nan"))], "ratings must lie on the rating scale, 1 to 5: user 'ann' rated"),
         ([(0, 0, "much")], "ratings must be numbers: user 0 rated item 0 'much'"),
-        ([(0, 0)], "every rating must be (uid, iid, rating), got (0, 0)"),
-        (["abc"], "every rating must be (uid, iid, rating), got 'abc'"),
-        ([3], "every rating must be (uid, iid, rating), got 3"),
+        ([(0, 0)], "ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got (0, 0)"),
+        (["abc"], "ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got 'abc'"),
+        ([3], "ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got 3"),
     ],
 )  # fmt: skip
 def test_wrong_ratings_are_named_and_nothing_is_done(algorithm, ratings, message):

@@ -11,7 +11,7 @@ output by way of v, left out as in training. For f = identity and A = [H 1], D =
 
     [w b] = (A^T A + D / 2)^-1 A^T (y - H v + own)
 
-and for other f, Gauss-Newton steps of the same form.
+and for other f, Gauss-Newton steps of the same form, each cut in half until the objective falls.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from torch import Tensor
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import Batch, BatchCutter, InputRules
 from surprise_autorec.core.columns import column_vectors
-from surprise_autorec.core.network import AutoEncoder, decoder_output
+from surprise_autorec.core.network import ACTIVATIONS, AutoEncoder, decoder_output
 from surprise_autorec.core.ratings import FloatArray, RatingMatrix
 
-#: Steps of Gauss-Newton where f is not the identity.
-GAUSS_NEWTON_STEPS = 10
+#: Steps of Gauss-Newton where f is not the identity, and how often each is cut in half at most.
+GAUSS_NEWTON_STEPS, HALVINGS = 20, 12
 
 DoubleArray = npt.NDArray[np.float64]
 
@@ -121,14 +121,29 @@ class FoldIn:
         inputs = np.column_stack([hidden, np.ones(len(hidden))])
         penalty = np.append(np.full(hidden.shape[1], self.reg), self.reg_bias) / 2
         # Without a penalty there may be many solutions: a faint one picks the smallest.
-        penalty = np.diag(np.maximum(penalty, 1e-9 * (1 + np.square(inputs).sum())))
+        penalty = np.maximum(penalty, 1e-9 * (1 + np.square(inputs).sum()))
+
+        def objective(solution: DoubleArray) -> float:
+            outputs, _ = self._output_and_slope(inputs @ solution + outputs_so_far)
+            return float(np.square(targets - outputs).sum() + penalty @ np.square(solution))
+
         solution = np.zeros(inputs.shape[1])
+        if not len(targets):
+            return solution
+        if ACTIVATIONS[self.network.decoder_activation].interval is None:
+            solution[-1] = targets.mean()  # as in training: relu has no slope where it is off
         for _ in range(1 if self.network.decoder_activation == "identity" else GAUSS_NEWTON_STEPS):
             now = inputs @ solution
             outputs, slopes = self._output_and_slope(now + outputs_so_far)
             slanted = slopes[:, None] * inputs
             wanted = targets - outputs + slopes * now
-            solution = np.linalg.solve(slanted.T @ slanted + penalty, slanted.T @ wanted)
+            step = np.linalg.solve(slanted.T @ slanted + np.diag(penalty), slanted.T @ wanted) - solution
+            before = objective(solution)
+            tried = (solution + 0.5**n * step for n in range(HALVINGS))
+            better = next((candidate for candidate in tried if objective(candidate) < before), None)
+            if better is None:
+                break
+            solution = better
         return solution
 
     @torch.enable_grad()

@@ -112,6 +112,14 @@ class AutoEncoder(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
+        #: What weights only fit together with, by the names that users know.
+        self.kind = {
+            "n_factors": n_factors,
+            "two_sided": two_sided,
+            "biased": biased,
+            "encoder_activation": encoder_activation,
+            "decoder_activation": decoder_activation,
+        }
         self.encoder_activation = encoder_activation
         self.encoder_function = ACTIVATIONS[encoder_activation].function
         start = mean if ACTIVATIONS[decoder_activation].interval is None else 0.0
@@ -155,11 +163,10 @@ class AutoEncoder(nn.Module):
         ValueError
             If it is of another kind.
         """
-        ours_and_theirs = [list(network.parameters()) for network in (self, other)]
-        kinds = [[parameter.shape[1:] for parameter in parameters] for parameters in ours_and_theirs]
-        if kinds[0] != kinds[1]:
-            raise ValueError("n_factors and two_sided must be those of the model to go on from")
-        for ours, theirs in zip(*ours_and_theirs, strict=True):
+        for name, value in other.kind.items():
+            if self.kind[name] != value:
+                raise ValueError(f"{name} must be that of the model to go on from, {value!r}, got {self.kind[name]!r}")
+        for ours, theirs in zip(self.parameters(), other.parameters(), strict=True):
             ours[: len(theirs)] = theirs
 
     def encoder_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -120,6 +120,8 @@ def train(
 
     Raises
     ------
+    ValueError
+        If the networks to go on from are others than those asked for.
     DivergenceError
         If an epoch's error is not a finite number, or the trained networks' is far above that of no output at all.
     """
@@ -131,8 +133,11 @@ def train(
     starts: list[AutoEncoder | None] = [None] * len(members)
     if start is not None:
         if [network.member for network in start] != list(members):
-            raise ValueError("variant, item_weight and n_estimators must be those of the model to go on from")
-        starts = [network.fold_in.network if network.fold_in else None for network in start]
+            raise ValueError(
+                "variant, item_weight and n_estimators must be those of the model to go on from, "
+                f"{_described(network.member for network in start)}, got {_described(members)}"
+            )
+        starts = [_network_of(network) for network in start]
     learners = [
         _learner(member.rows, trained_on, baselines, options, generator, network)
         for member, network in zip(members, starts, strict=True)
@@ -182,6 +187,16 @@ def _learner(
     ratings = _turned(ratings, rows)
     rules = InputRules(centering, options.input_scaling, typical_count(ratings.row_counts))
     return Learner(ratings, BatchCutter(rules, baselines, options.device), options, generator, start)
+
+
+def _described(members: Iterable[Member]) -> str:
+    return " + ".join(f"{weight:g} {rows} network" for rows, weight in members)
+
+
+def _network_of(trained: TrainedNetwork) -> AutoEncoder:
+    if trained.fold_in is None:
+        raise ValueError("a model of new users or items has no network to go on from")
+    return trained.fold_in.network
 
 
 def _turned(ratings: RatingMatrix, rows: Side) -> RatingMatrix:
