@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -142,7 +143,10 @@ def _places(name: str, source: _Source, path: str | os.PathLike[str] | None) -> 
 
 def _read_npz(file: Path) -> pd.DataFrame:
     known = {name for names in _COLUMNS.values() for name in names}
-    with np.load(file, allow_pickle=False) as arrays:
+    arrays = np.load(file, allow_pickle=False)
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise ValueError("it holds one array without a name")
+    with arrays:
         return pd.DataFrame({name: arrays[name] for name in arrays.files if name.lower() in known})
 
 
@@ -194,10 +198,11 @@ def read(source: str | os.PathLike[str] | IO[str], roles: Sequence[str]) -> pd.D
         reader: Callable[[], pd.DataFrame] = partial(_READERS[suffix], Path(source))
     else:
         name, suffix, reader = "standard input", ".csv", partial(_read_text, source)
+    row = "rating" if "rating" in roles else "row"
     try:
         frame = reader()
-    except (ValueError, BadZipFile) as error:
-        raise ValueError(f"{name} must be a {suffix} file of ratings: {error}") from error
+    except (ValueError, BadZipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{name} must be a {suffix} file of {row}s: {str(error).strip()}") from error
     by_lower_name = {str(column).lower(): column for column in frame.columns}
     chosen = {}
     for role in roles:
@@ -209,20 +214,21 @@ def read(source: str | os.PathLike[str] | IO[str], roles: Sequence[str]) -> pd.D
             )
         chosen[role] = frame[column]
     if frame.empty:
-        raise ValueError(f"{name} must have at least one {'rating' if 'rating' in roles else 'row'}, got none")
+        raise ValueError(f"{name} must have at least one {row}, got none")
     if "rating" in roles:
         ratings = pd.to_numeric(chosen["rating"], errors="coerce").astype(np.float64)
-        _check_rows(name, "rating", "a finite number", chosen["rating"], ratings.abs() < np.inf)
+        _check_rows(f"{name}: the rating of rating", "a finite number", chosen["rating"], ratings.abs() < np.inf)
         chosen["rating"] = ratings
-    for role in set(roles) - {"rating"}:
-        _check_rows(name, role, "an id", chosen[role], chosen[role].notna() & (chosen[role] != ""))
+    for role in (role for role in roles if role != "rating"):
+        is_there = chosen[role].notna() & (chosen[role] != "")
+        _check_rows(f"{name}: the {role} of {row}", "an id", chosen[role], is_there)
     return pd.DataFrame(chosen)
 
 
-def _check_rows(file: str, role: str, rule: str, values: pd.Series[Any], holds: pd.Series[bool]) -> None:
+def _check_rows(what: str, rule: str, values: pd.Series[Any], holds: pd.Series[bool]) -> None:
     wrong = np.flatnonzero(~holds.to_numpy())
     if len(wrong):
-        raise ValueError(f"{file}: the {role} of rating {wrong[0] + 1} must be {rule}, got {values.iloc[wrong[0]]!r}")
+        raise ValueError(f"{what} {wrong[0] + 1} must be {rule}, got {values.iloc[wrong[0]]!r}")
 
 
 def make_ratings(

@@ -13,6 +13,7 @@ from surprise.model_selection import KFold, cross_validate
 from test_cli import assert_one_error, run
 
 from surprise_autorec import AutoRec, datasets, load
+from surprise_autorec.cli import shared
 
 QUICK = ["-p", "n_factors=8", "-p", "n_epochs=2"]
 
@@ -172,7 +173,10 @@ def test_unknown_users_and_items_are_counted(model, int_model, tmp_path):
     for which in (model, int_model):
         result = run("predict", which, tmp_path / "pairs.csv")
         assert result.exit_code == 0
-        assert result.stderr.startswith("warning: 2 of 3 pairs have a user or an item that the model does not know")
+        assert result.stderr == (
+            "warning: 2 of 3 pairs are answered from the baselines: users (1) or items (1) are not in the model, such "
+            "as user 'nobody'\n"
+        )
         assert len(table(result.stdout)) == 3
 
 
@@ -186,6 +190,48 @@ def test_wrong_output_is_said_before_any_work(model, pairs, tmp_path):
         result = run("predict", model, pairs, "-o", output)
         assert result.exit_code == 2
         assert "--output" in result.stderr
+
+
+def test_a_parquet_file_without_pyarrow_says_what_to_install(model, pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(shared, "find_spec", lambda _name: None)
+    assert_one_error(run("predict", model, pairs, "-o", tmp_path / "out.parquet"), "surprise-autorec[parquet]")
+
+
+def test_unknown_pairs_of_a_model_without_baselines_get_the_mean(ratings, frame, tmp_path):
+    assert run("fit", ratings, "-o", tmp_path / "model", *QUICK, "-p", "biased=False").exit_code == 0
+    (tmp_path / "pairs.csv").write_text("user,item\n3,nothing\n")
+    result = run("predict", tmp_path / "model", tmp_path / "pairs.csv")
+    assert table(result.stdout)["estimate"].tolist() == pytest.approx([frame["rating"].mean()])
+    assert result.stderr == (
+        "warning: 1 of 1 pairs are answered with the mean rating: users (0) or items (1) are not in the model, such as "
+        "item 'nothing'\n"
+    )
+
+
+def test_ids_that_read_otherwise_than_the_model_s_are_unknown(int_model, tmp_path):
+    (tmp_path / "pairs.csv").write_text("user,item\n3,7\n03,7\n--3,7\n")
+    result = run("predict", int_model, tmp_path / "pairs.csv")
+    assert "warning: 2 of 3 pairs" in result.stderr
+    known, zero, dashes = table(result.stdout)["estimate"]
+    assert known == pytest.approx(load(int_model).predict(3, 7).est)
+    assert zero == dashes == pytest.approx(load(int_model).predict(-1, 7).est)
+    assert zero != pytest.approx(known)
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "wanted"),
+    [
+        ([7, 8], ["7", "07", "7.0", "x"], [7, "07", "7.0", "x"]),
+        (["7", "8"], [7, 7.0, np.int64(8), 7.5], ["7", "7", "8", 7.5]),
+        ([7.0, 7.5], ["7", "7.5", 7], [7.0, 7.5, 7.0]),
+        ([7, "7", "07"], ["7", 7, "07"], ["7", 7, "07"]),
+        ([np.int32(7)], ["7"], [7]),
+    ],
+)
+def test_ids_are_matched_by_how_they_read(known, given, wanted):
+    found = shared.as_ids(given, known)
+    assert found == wanted
+    assert [isinstance(one, str) for one in found] == [isinstance(one, str) for one in wanted]
 
 
 def test_pairs_without_items_are_one_error(model, tmp_path):
@@ -227,6 +273,25 @@ def test_recommend_for_strangers_is_a_warning(model):
     assert "warning: user 'nobody' is not in the training ratings" in result.stderr
 
 
+def test_a_stranger_beside_ids_that_are_numbers_goes_into_parquet(int_model, tmp_path):
+    result = run("recommend", int_model, "-n", 1, "--user", 4, "--user", "zoe", "-o", tmp_path / "out.parquet")
+    assert result.exit_code == 0
+    assert pd.read_parquet(tmp_path / "out.parquet")["user"].tolist() == ["4", "zoe"]
+
+
+def test_what_may_surprise_about_new_users_is_a_warning(int_model, tmp_path):
+    (tmp_path / "new.csv").write_text("user,item,rating\n3,4,5\nann,4,1\nann,4,3\nann,nothing,2\n")
+    result = run("recommend", int_model, "--new-users", tmp_path / "new.csv", "-n", 2)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "warning: new users rated 1 items that are not in the model, such as 'nothing': that tells of the users' "
+        "biases only",
+        "warning: 1 of 2 new users are in the model, such as 3: what is listed for them is by their ratings in the "
+        "file alone",
+        "warning: 1 ratings of new users repeat a pair: the mean of a pair's ratings is used",
+    ]
+
+
 def test_unknown_candidates_are_one_error(model, tmp_path):
     (tmp_path / "items.csv").write_text("item\n3\nnothing\n")
     result = run("recommend", model, "--candidates", tmp_path / "items.csv")
@@ -255,9 +320,22 @@ def test_evaluate_a_saved_model(model, int_model, ratings, frame):
         assert result.stderr == ""
 
 
-def test_keywords_of_a_saved_model_are_its_own(model, ratings):
-    result = run("evaluate", ratings, "--model", model, *QUICK)
+@pytest.mark.parametrize("option", [QUICK, ["--folds", 5], ["--seed", 0], ["--rating-scale", "1,5"]])
+def test_a_saved_model_has_its_own_settings(model, ratings, option):
+    result = run("evaluate", ratings, "--model", model, *option)
     assert result.exit_code == 2
+    name = option[0].replace("-p", "--param") if option is QUICK else option[0]
+    assert result.stderr.splitlines()[-1] == (
+        f"Error: Invalid value for {name}: cannot be given with --model, which is not trained anew"
+    )
+
+
+def test_ratings_off_the_scale_of_a_saved_model_are_one_error(model, tmp_path):
+    (tmp_path / "other.csv").write_text("user,item,rating\n3,7,4\n3,8,40\n")
+    assert_one_error(
+        run("evaluate", tmp_path / "other.csv", "--model", model),
+        "user '3' rated item '8' 40 (1 of 2 ratings are off it)",
+    )
 
 
 # tune
@@ -326,6 +404,30 @@ def test_tune_without_a_grid_or_with_a_missing_one_is_wrong_usage(ratings, tmp_p
     assert run("tune", ratings, "--grid", tmp_path / "none.json").exit_code == 2
 
 
+def test_tune_goes_on_where_training_diverges(ratings, tmp_path):
+    flags = ["-p", "batch_size=2", "-g", "lr_all=1e4,auto", "-o", tmp_path / "all.csv"]
+    result = tune(ratings, *flags)
+    assert result.exit_code == 0
+    assert "4/8" not in result.stdout
+    assert "8/8" in result.stderr
+    assert result.stderr.count("training diverged") == 2  # and is not tried on the other folds
+    found = pd.read_csv(tmp_path / "all.csv")
+    assert found["lr_all"].tolist()[:2] == ["auto", "auto"]
+    assert found["rmse"].isna().tolist() == [False, False, True, True]
+    assert result.stdout.splitlines()[-1].startswith("best: AutoRec(batch_size=2, lr_all='auto', n_epochs=")
+
+
+def test_tune_in_which_all_diverges_is_one_error(ratings):
+    result = tune(ratings, "-p", "batch_size=2", "-g", "lr_all=1e4")
+    assert_one_error(result, "training diverged with every one of the combinations")
+
+
+def test_a_keyword_cannot_be_both_tried_and_set(ratings):
+    result = tune(ratings, "-p", "n_epochs=2")
+    assert result.exit_code == 2
+    assert "must not set n_epochs, whose values are to be tried" in result.stderr
+
+
 def test_a_value_that_breaks_a_rule_is_said_before_anything_is_trained(ratings):
     result = tune(ratings, "-g", "dropout=0.5,2")
     assert_one_error(result, "dropout must be a number in [0, 1), got 2")
@@ -358,3 +460,22 @@ def test_nothing_on_stdin_is_one_line(tmp_path):
     done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "error: standard input must be a .csv file of ratings: No columns to parse from file\n"
+
+
+def test_a_wrong_keyword_is_one_line(ratings):
+    result = run("evaluate", ratings, "-p", "n_factor=8")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(
+        "Error: Invalid value for --param: a keyword of AutoRec must be one of n_factors, n_epochs, "
+    )
+    assert result.stderr.endswith(", got 'n_factor'\n")
+
+
+def test_a_reader_that_has_enough_is_no_error(model, tmp_path):
+    (tmp_path / "pairs.csv").write_text("user,item\n" + "3,7\n" * 50_000)
+    command = [sys.executable, "-m", "surprise_autorec", "predict", str(model), str(tmp_path / "pairs.csv")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stdout.readline() == "user,item,estimate\n"
+        program.stdout.close()
+        assert program.stderr.read() == ""
+    assert program.returncode == 1

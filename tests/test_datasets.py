@@ -1,5 +1,6 @@
 """Loading ratings from files and known data sets, and making synthetic ones."""
 
+import io
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -232,19 +233,28 @@ def test_rating_that_is_no_number_is_named_with_its_row(tmp_path, value):
         load(str(tmp_path / "mine.csv"))
 
 
+def _npy():
+    file = io.BytesIO()
+    np.save(file, np.ones(3))
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
         pytest.param("mine.csv", b"", id="nothing in it"),
         pytest.param("mine.csv", b"user,item,rating\n", id="no ratings"),
         pytest.param("mine.csv", b"user,item,rating\n1,1,1\n1,2,inf\n", id="infinite rating"),
+        pytest.param("mine.csv", b"user,item,rating\n1,1,1\n1,2,3,4,5\n", id="a row too long"),
         pytest.param("mine.npz", b"PK\x03\x04 and no archive", id="broken archive"),
+        pytest.param("mine.npz", b"", id="empty archive"),
+        pytest.param("mine.npz", _npy(), id="an array without a name"),
         pytest.param("mine.parquet", b"no parquet", id="broken parquet"),
     ],
 )
 def test_file_that_holds_no_ratings_is_a_value_error(tmp_path, file, content):
     (tmp_path / file).write_bytes(content)
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(ValueError, match=rf"{file}[^\n]* must [^\n]*\Z"):  # one line
         load(str(tmp_path / file))
 
 

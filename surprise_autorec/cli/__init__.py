@@ -15,6 +15,7 @@ app = typer.Typer(
     help="Rating prediction with AutoRec, an autoencoder, beside the algorithms of Surprise.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # so that an error is one line, not a box that breaks it into several
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import typer
-from surprise import Prediction, accuracy
-from surprise.model_selection import KFold, cross_validate
+from surprise.model_selection import KFold
+from surprise.model_selection.validation import fit_and_score
 from tabulate import tabulate
+from tqdm.auto import tqdm
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
@@ -22,15 +25,17 @@ from surprise_autorec.cli.shared import (
     TableOption,
     as_ids,
     autorec_keywords,
-    check_folder,
+    check_file,
     check_output,
     load_ratings,
     one_line_errors,
     read_table,
+    warn,
     write_table,
 )
 from surprise_autorec.fitted import FittedAutoRec
-from surprise_autorec.model import AutoRecModel
+from surprise_autorec.fitting import Ratings
+from surprise_autorec.model import AutoRecModel, FloatArray
 from surprise_autorec.persistence import load
 
 ModelArgument = Annotated[Path, typer.Argument(help="A model that `surprise-autorec fit` has written.")]
@@ -48,7 +53,7 @@ def fit(
     Example: surprise-autorec fit ratings.csv -o model.safetensors -p n_factors=128 -p variant=hybrid
     """
     keywords = autorec_keywords(param, seed)
-    check_folder(output)
+    check_file(output)
     with one_line_errors():
         trainset = load_ratings(ratings, rating_scale).build_full_trainset()
         algorithm = AutoRec(**{"verbose": True, **keywords})
@@ -75,9 +80,7 @@ def predict(
     with one_line_errors():
         fitted = _loaded(model)
         frame = read_table(pairs, ("user", "item"))
-        users, items = as_ids(frame["user"], fitted.user_ids), as_ids(frame["item"], fitted.item_ids)
-        frame["estimate"] = fitted.answer(fitted.find_users(users), fitted.find_items(items))
-        _warn_of_unknown(fitted, users, items)
+        frame["estimate"] = _estimates(fitted, frame["user"], frame["item"])
         write_table(frame, output)
 
 
@@ -105,18 +108,14 @@ def recommend(
     with one_line_errors():
         algorithm: FittedAutoRec = load(model)
         fitted = algorithm.model_
-        ratings_of: dict[Hashable, dict[Hashable, float]] | None = None
-        if new_users is not None:
-            table = read_table(new_users, ("user", "item", "rating"))
-            table["item"] = as_ids(table["item"], fitted.item_ids)
-            means = table.groupby(["user", "item"], sort=False)["rating"].mean()
-            ratings_of = {uid: means[uid].to_dict() for uid in table["user"].unique()}
+        ratings_of = None if new_users is None else _ratings_of_new_users(new_users, fitted)
         items = None if candidates is None else as_ids(read_table(candidates, ("item",))["item"], fitted.item_ids)
         uids = None if user is None else as_ids(user, fitted.user_ids)
         write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of), output)
 
 
 def evaluate(
+    context: typer.Context,
     ratings: RatingsArgument,
     model: Annotated[
         Path | None, typer.Option("--model", "-m", help="Measure this model on the ratings, instead of training any.")
@@ -131,18 +130,24 @@ def evaluate(
     Example: surprise-autorec evaluate ratings.csv --folds 3 -p n_factors=128
     """
     keywords = autorec_keywords(param, seed)
-    if model is not None and param:
-        raise typer.BadParameter("cannot be given with --model, which has its own", param_hint="--param")
+    if model is not None:
+        for name in ("folds", "param", "rating_scale", "seed"):
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise typer.BadParameter(
+                    "cannot be given with --model, which is not trained anew", param_hint=f"--{name.replace('_', '-')}"
+                )
     with one_line_errors():
         data = load_ratings(ratings, rating_scale)
         if model is not None:
-            predictions = _predictions(_loaded(model), data.raw_ratings)
-            rows = [(model.name, accuracy.rmse(predictions, verbose=False), accuracy.mae(predictions, verbose=False))]
-            typer.echo(tabulate(rows, ["model", "RMSE", "MAE"], tablefmt="rounded_outline", floatfmt=".4f"))
+            rmse, mae = _errors(_loaded(model), data.raw_ratings)
+            typer.echo(tabulate([(model.name, rmse, mae)], ["model", "RMSE", "MAE"], "rounded_outline", floatfmt=".4f"))
             return
-        found = cross_validate(AutoRec(**keywords), data, ["rmse", "mae"], KFold(folds, random_state=seed))
-    names = {"test_rmse": "RMSE", "test_mae": "MAE", "fit_time": "fit [s]", "test_time": "test [s]"}
-    frame = pd.DataFrame(found)[[*names]].rename(columns=names)
+        algorithm, rows = AutoRec(**keywords), []
+        for trainset, testset in tqdm(KFold(folds, random_state=seed).split(data), total=folds, unit="fold"):
+            errors, _, *times = fit_and_score(algorithm, trainset, testset, ["rmse", "mae"])
+            rows.append([errors["rmse"], errors["mae"], *times])
+    frame = pd.DataFrame(rows, columns=["RMSE", "MAE", "fit [s]", "test [s]"])
     frame.index = pd.Index(range(1, folds + 1), name="fold").astype(str)
     frame.loc["mean"] = frame.mean()
     typer.echo(
@@ -155,19 +160,55 @@ def _loaded(path: Path) -> AutoRecModel:
     return algorithm.model_
 
 
-def _predictions(model: AutoRecModel, ratings: list[tuple[str, str, float, None]]) -> list[Prediction]:
-    uids, iids, values, _ = zip(*ratings, strict=True)
-    users, items = as_ids(uids, model.user_ids), as_ids(iids, model.item_ids)
-    _warn_of_unknown(model, users, items)
-    estimates = model.answer(model.find_users(users), model.find_items(items))
-    return [Prediction(*fields, {}) for fields in zip(uids, iids, values, estimates, strict=True)]
-
-
-def _warn_of_unknown(model: AutoRecModel, users: list[Hashable], items: list[Hashable]) -> None:
-    n_unknown = int(((model.find_users(users) < 0) | (model.find_items(items) < 0)).sum())
-    if n_unknown:
-        typer.echo(
-            f"warning: {n_unknown:,} of {len(users):,} pairs have a user or an item that the model does not know: they "
-            "are answered from the baselines",
-            err=True,
+def _estimates(model: AutoRecModel, users: Iterable[Hashable], items: Iterable[Hashable]) -> FloatArray:
+    """Predictions for pairs of ids from a file; a warning counts those whose user or item is unknown."""
+    uids, iids = as_ids(users, model.user_ids), as_ids(items, model.item_ids)
+    user_indices, item_indices = model.find_users(uids), model.find_items(iids)
+    unknown = (user_indices < 0) | (item_indices < 0)
+    if unknown.any():
+        first = int(unknown.argmax())
+        example = f"user {uids[first]!r}" if user_indices[first] < 0 else f"item {iids[first]!r}"
+        n_users, n_items = (
+            len({one for one, index in zip(ids, indices, strict=True) if index < 0})
+            for ids, indices in ((uids, user_indices), (iids, item_indices))
         )
+        warn(
+            f"{unknown.sum():,} of {len(uids):,} pairs are answered "
+            f"{'from the baselines' if model.biased else 'with the mean rating'}: users ({n_users:,}) or items "
+            f"({n_items:,}) are not in the model, such as {example}"
+        )
+    return model.answer(user_indices, item_indices)
+
+
+def _errors(model: AutoRecModel, ratings: list[tuple[Hashable, Hashable, float, None]]) -> tuple[float, float]:
+    """RMSE and MAE of a model. Raises ValueError where a rating is off its scale."""
+    users, items, values, _ = zip(*ratings, strict=True)
+    places, actual = np.arange(len(values), dtype=np.int32), np.array(values, np.float64)
+    Ratings(places, places, actual, users, items, model.scale).check()
+    errors = _estimates(model, users, items) - actual
+    return float(np.sqrt(np.mean(errors**2))), float(np.mean(np.abs(errors)))
+
+
+def _ratings_of_new_users(file: str, model: AutoRecModel) -> dict[Hashable, dict[Hashable, float]]:
+    """Ratings of items by user, from a file; a warning for each thing about them that may surprise."""
+    frame = read_table(file, ("user", "item", "rating"))
+    iids = as_ids(frame["item"], model.item_ids)
+    collected: dict[Hashable, dict[Hashable, list[float]]] = {}
+    for uid, iid, rating in zip(frame["user"], iids, frame["rating"], strict=True):
+        collected.setdefault(uid, {}).setdefault(iid, []).append(rating)
+    unknown = list(dict.fromkeys(iid for iid in iids if iid not in model.item_index))
+    if unknown:
+        warn(
+            f"new users rated {len(unknown):,} items that are not in the model, such as {unknown[0]!r}: that tells of "
+            "the users' biases only"
+        )
+    familiar = [uid for uid in as_ids(collected, model.user_ids) if uid in model.user_index]
+    if familiar:
+        warn(
+            f"{len(familiar):,} of {len(collected):,} new users are in the model, such as {familiar[0]!r}: what is "
+            "listed for them is by their ratings in the file alone"
+        )
+    n_pairs = sum(map(len, collected.values()))
+    if n_pairs < len(frame):
+        warn(f"{len(frame) - n_pairs:,} ratings of new users repeat a pair: the mean of a pair's ratings is used")
+    return {uid: {iid: fmean(given) for iid, given in ratings.items()} for uid, ratings in collected.items()}

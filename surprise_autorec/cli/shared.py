@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import sys
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Integral, Real
+from importlib.util import find_spec
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import numpy as np
 import pandas as pd
 import typer
 from surprise import Dataset, Reader
+from tqdm.auto import tqdm
 
 from surprise_autorec import datasets
 from surprise_autorec.algorithm import AutoRec
@@ -22,8 +26,10 @@ from surprise_autorec.algorithm import AutoRec
 #: Where a table goes.
 _WRITERS: dict[str, Callable[[pd.DataFrame, Any], object]] = {
     ".csv": lambda frame, path: frame.to_csv(path, index=False),
-    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
-    ".jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True),
+    ".parquet": lambda frame, path: _one_type_a_column(frame).to_parquet(path, index=False),
+    ".jsonl": lambda frame, path: frame.to_json(
+        path, orient="records", lines=True, force_ascii=False, double_precision=15
+    ),
 }
 
 RatingsArgument = Annotated[
@@ -55,17 +61,23 @@ def one_line_errors() -> Iterator[None]:
     """Turn what goes wrong inside into an error message and exit code 1, and warnings into lines on stderr."""
 
     def show(message: Warning | str, *_: object) -> None:
-        typer.echo(f"warning: {message}", err=True)
+        warn(str(message))
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("default", UserWarning)
+            warnings.simplefilter("always", UserWarning)
             warnings.showwarning = show  # type: ignore[assignment]
             yield
     except (typer.Exit, typer.BadParameter, BrokenPipeError):
         raise
     except Exception as error:  # what Surprise's algorithms and pandas raise is up to them
-        fail(str(error) or type(error).__name__)
+        is_plain = isinstance(error, (ValueError, OSError, ArithmeticError, ImportError)) and str(error)
+        fail(str(error).strip() if is_plain else f"{type(error).__name__}: {error}".strip(": \n"))
+
+
+def warn(message: str) -> None:
+    """Say it on stderr, above a progress bar that may be there."""
+    tqdm.write(f"warning: {message}", file=sys.stderr)
 
 
 def known_keywords(constructor: type) -> list[str]:
@@ -133,30 +145,44 @@ def check_output(output: str) -> None:
         raise typer.BadParameter(
             f"must be - or end in one of {', '.join(_WRITERS)}, got {output!r}", param_hint="--output"
         )
-    check_folder(path)
+    if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
+        fail("a .parquet file needs pyarrow: pip install 'surprise-autorec[parquet]'")
+    check_file(path)
 
 
-def check_folder(path: Path) -> None:
-    """Raise a usage error where the folder of a file is not there."""
-    if not path.parent.is_dir():
-        raise typer.BadParameter(f"must be in a folder that is there, got {str(path)!r}", param_hint="--output")
+def check_file(path: Path) -> None:
+    """Raise a usage error, before any work is done, where a file cannot be written."""
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise typer.BadParameter(
+            f"must be a file that can be written, in a folder that is there, got {str(path)!r}", param_hint="--output"
+        )
 
 
 def write_table(frame: pd.DataFrame, output: str) -> None:
     """Write a table to a file or to stdout."""
     if output == "-":
-        typer.echo(frame.to_csv(index=False), nl=False)
+        frame.to_csv(sys.stdout, index=False, lineterminator="\n")
+        sys.stdout.flush()  # here, where a broken pipe is known for what it is
     else:
         _WRITERS[Path(output).suffix.lower()](frame, output)
 
 
-def as_ids(values: Iterable[Any], known: Sequence[Hashable]) -> list[Any]:
-    """Ids from a file as the ids of a model: texts that are whole numbers are numbers where all of the model's are.
+def _one_type_a_column(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns of numbers and texts made texts, as parquet wants it: ids of a model beside unknown ones."""
+    mixed = [name for name in frame if pd.api.types.infer_dtype(frame[name]).startswith("mixed")]
+    return frame.astype(dict.fromkeys(mixed, "str"))
 
-    And the other way round: numbers are texts where all of the model's ids are. Whatever is neither stays as it is.
+
+def as_ids(values: Iterable[Hashable], known: Iterable[Hashable]) -> list[Hashable]:
+    """Ids from a file as the ids of a model: of one that the model does not have, the one that reads the same.
+
+    So the text "7" is a model's 7, and the other way round. "007" and "7.5" read otherwise: they stay as they are.
     """
-    if all(isinstance(one, str) for one in known):
-        return [str(value) for value in values]
-    if all(isinstance(one, Integral) for one in known):
-        return [int(value) if str(value).lstrip("-").isdecimal() else value for value in values]
-    return list(values)
+    ids = set(known)
+    by_text = {_text(one): one for one in ids}
+    return [one if one in ids else by_text.get(_text(one), one) for one in values]
+
+
+def _text(one: Hashable) -> str:
+    is_whole = isinstance(one, (float, np.floating)) and float(one).is_integer()
+    return str(int(one)) if is_whole else str(one)  # type: ignore[call-overload]

@@ -5,29 +5,34 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any
 
 import pandas as pd
 import typer
 from sklearn.model_selection import ParameterGrid, ParameterSampler
-from surprise import accuracy
+from surprise import Dataset
 from surprise.model_selection import KFold
+from surprise.model_selection.validation import fit_and_score
 from tabulate import tabulate
+from tqdm.auto import tqdm
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
+    ParamOption,
     RatingsArgument,
     ScaleOption,
     SeedOption,
+    autorec_keywords,
     check_output,
     known_keywords,
     load_ratings,
     one_line_errors,
     parse_setting,
     value_of,
+    warn,
     write_table,
 )
+from surprise_autorec.core.training import DivergenceError
 
 
 def command(
@@ -43,6 +48,7 @@ def command(
         int | None, typer.Option(min=1, help="Try so many random combinations instead of all of them.")
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 3,
+    param: ParamOption = None,
     rating_scale: ScaleOption = None,
     seed: SeedOption = 0,
     output: Annotated[
@@ -55,31 +61,57 @@ def command(
     """
     if output is not None:
         check_output(output)
-    from tqdm.auto import tqdm
-
-    tried = _combinations({**_grid_of_file(grid), **_grid_of_flags(values or [])}, random, seed)
+    fixed = autorec_keywords(param, seed)
+    choices = {**_grid_of_file(grid), **_grid_of_flags(values or [])}
+    for setting in param or []:
+        key = setting.partition("=")[0]
+        if key in choices:
+            raise typer.BadParameter(f"must not set {key}, whose values are to be tried", param_hint="--param")
+    tried = _combinations(choices, random, seed)
     with one_line_errors():
-        algorithms = [AutoRec(**{"random_state": seed, **keywords}) for keywords in tried]
-        for algorithm in algorithms:
-            algorithm._check_parameters()  # all of them, before the first is trained
-        splits = list(KFold(folds, random_state=seed).split(load_ratings(ratings, rating_scale)))
-        rows = []
-        with tqdm(total=len(tried) * folds, unit="fit") as bar:
-            for keywords, algorithm in zip(tried, algorithms, strict=True):
-                errors = []
-                for trainset, testset in splits:
-                    predictions = algorithm.fit(trainset).test(testset)
-                    errors.append([measure(predictions, verbose=False) for measure in (accuracy.rmse, accuracy.mae)])
-                    bar.update()
-                rmse, mae = map(fmean, zip(*errors, strict=True))
-                rows.append({**{key: _shown(value) for key, value in keywords.items()}, "rmse": rmse, "mae": mae})
-        order = sorted(range(len(rows)), key=lambda n: rows[n]["rmse"])
-        frame = pd.DataFrame([rows[n] for n in order])
+        settings = [{**fixed, **keywords} for keywords in tried]
+        for keywords in settings:
+            AutoRec(**keywords)._check_parameters()  # all of them, before the first is trained
+        measured = _measure(settings, load_ratings(ratings, rating_scale), KFold(folds, random_state=seed))
+        frame = pd.DataFrame([{key: _shown(value) for key, value in keywords.items()} for keywords in tried])
+        frame = frame.join(measured).sort_values("rmse")
         typer.echo(tabulate(frame.to_dict("list"), headers="keys", tablefmt="rounded_outline", floatfmt=".4f"))
-        best = ", ".join(f"{key}={value!r}" for key, value in tried[order[0]].items())
-        typer.echo(f"\nbest: AutoRec({best})")
+        given = {key: fixed[key] for key in (setting.partition("=")[0] for setting in param or [])}
+        typer.echo(f"\nbest: {_call({**given, **tried[frame.index[0]]})}")
         if output is not None:
             write_table(frame, output)
+
+
+def _measure(settings: list[dict[str, Any]], data: Dataset, cv: KFold) -> pd.DataFrame:
+    """Errors (means over folds) and times (medians) of AutoRec with each of the settings; NaN where training diverged.
+
+    (`surprise.model_selection.GridSearchCV` does the like, but shows no progress, and ends where training diverges.)
+    """
+    measured: list[list[dict[str, float]]] = [[] for _ in settings]
+    diverged = set()
+    with tqdm(total=len(settings) * cv.n_splits, unit="fit") as bar:
+        for trainset, testset in cv.split(data):
+            for n, keywords in enumerate(settings):
+                if n not in diverged:
+                    try:
+                        errors, _, fit_time, _ = fit_and_score(AutoRec(**keywords), trainset, testset, ["rmse", "mae"])
+                        measured[n].append({**errors, "fit_time": fit_time})
+                    except DivergenceError as error:
+                        diverged.add(n)
+                        warn(f"{_call(keywords)}: {error}")
+                bar.update()
+    if len(diverged) == len(settings):
+        raise DivergenceError("training diverged with every one of the combinations")
+    rows = []
+    for n, folds in enumerate(measured):
+        values = pd.DataFrame([] if n in diverged else folds, columns=["rmse", "mae", "fit_time"], dtype=float)
+        errors = values[["rmse", "mae"]]
+        rows.append({**errors.mean(), **errors.std(ddof=0).add_suffix("_std"), "fit_time": values["fit_time"].median()})
+    return pd.DataFrame(rows)[["rmse", "rmse_std", "mae", "mae_std", "fit_time"]]
+
+
+def _call(keywords: dict[str, Any]) -> str:
+    return f"AutoRec({', '.join(f'{key}={value!r}' for key, value in keywords.items())})"
 
 
 def _combinations(grid: dict[str, list[Any]], n_random: int | None, seed: int) -> list[dict[str, Any]]:
