@@ -13,9 +13,9 @@ import numpy as np
 from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 
 from surprise_autorec.core.training import Side
-from surprise_autorec.fitted import FittedAutoRec
+from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model, refit_model
-from surprise_autorec.model import RatingScale
+from surprise_autorec.model import AutoRecModel, RatingScale
 from surprise_autorec.parameters import AutoRecParameters, positive_integer
 from surprise_autorec.ranking import nearest
 
@@ -109,8 +109,6 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             If training diverges. The algorithm is then left as it was.
         """
         model = self._fitted_model()
-        if not self.trainset.n_ratings:
-            raise ValueError("partial_fit must have the ratings that were trained on, which a loaded model has not")
         updated = _ratings_of(self.trainset).updated(map(_triple, ratings))
         fit = refit_model(updated, self, model, n_epochs)
         AlgoBase.fit(self, _trainset_of(updated))
@@ -123,12 +121,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         self.bu, self.bi = baselines.row_biases * unit, baselines.column_biases * unit
 
     def _restore(self, fit: Fit, state: dict[str, Any]) -> None:
-        model = fit.model
-        nothing = np.empty(0, np.int32)
-        ratings = Ratings(nothing, nothing, np.empty(0), model.user_ids, model.item_ids, model.scale)
-        trainset = _trainset_of(ratings)
-        trainset._global_mean = model.mean_rating
-        AlgoBase.fit(self, trainset)
+        AlgoBase.fit(self, TrainsetWithoutRatings(fit.model))
         super()._restore(fit, state)
 
     def get_neighbors(self, iid: int, k: int) -> list[int]:
@@ -234,8 +227,34 @@ def _triple(row: Any) -> tuple[Any, Any, Any]:
 _UNKNOWN = "User and/or item is unknown."
 
 
+class TrainsetWithoutRatings(Trainset):  # type: ignore[misc]
+    """The trainset of a loaded algorithm: ids, scale and mean. What asks for ratings raises ValueError.
+
+    Parameters
+    ----------
+    model : AutoRecModel
+    """
+
+    def __init__(self, model: AutoRecModel) -> None:
+        users, items = model.user_index, model.item_index
+        nothing: list[dict[int, list[Any]]] = [{n: [] for n in range(len(ids))} for ids in (users, items)]
+        n_ratings = len(model.rated.items)
+        super().__init__(*nothing, len(users), len(items), n_ratings, tuple(model.scale), users, items)
+        self._global_mean = model.mean_rating
+
+    def all_ratings(self) -> Iterator[tuple[int, int, float]]:
+        """Raise ValueError."""
+        raise ValueError(NO_RATINGS)
+
+    def build_anti_testset(self, fill: float | None = None) -> list[tuple[Any, Any, float]]:  # noqa: ARG002
+        """Raise ValueError."""
+        raise ValueError(NO_RATINGS)
+
+
 def _ratings_of(trainset: Trainset) -> Ratings:
     """A trainset's ratings as arrays."""
+    if isinstance(trainset, TrainsetWithoutRatings):
+        raise ValueError(NO_RATINGS)
     users, items = trainset.all_users(), trainset.all_items()
     counts = [len(trainset.ur[user]) for user in users]
     cells = np.fromiter(

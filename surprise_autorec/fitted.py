@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
+#: What is said where the training ratings are needed and not there.
+NO_RATINGS = "a loaded model does not have the ratings that it was trained on, as they are not saved: fit it anew"
+
+
 class FittedAutoRec:
     """Base of the classes that train AutoRec: what they can do once they are fitted.
 

@@ -33,6 +33,11 @@ from surprise_autorec.model import AutoRecModel, Rated, RatingScale
 #: Raised by one whenever an older version of this package could not read what is written.
 FORMAT_VERSION = 1
 
+#: What safetensors reads of a header, and somewhat less.
+LARGEST_TEXT = 90_000_000
+
+_CLASSES = ("AutoRec", "AutoRecRegressor")
+
 #: The name that the checksum and the JSON have in the file's header.
 _CONTENTS = "surprise_autorec"
 
@@ -46,6 +51,8 @@ class ModelFileError(ValueError):
 def save(algorithm: FittedAutoRec, path: str | os.PathLike[str]) -> None:
     """Write a fitted algorithm; see `FittedAutoRec.save`."""
     model = algorithm._fitted_model()
+    if type(algorithm).__name__ not in _CLASSES:
+        raise ValueError(f"the class must be one of {', '.join(_CLASSES)} to be saved, got {type(algorithm).__name__}")
     arrays: Arrays = {
         "user_biases": model.baselines.row_biases,
         "item_biases": model.baselines.column_biases,
@@ -90,6 +97,8 @@ def save(algorithm: FittedAutoRec, path: str | os.PathLike[str]) -> None:
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps(contents)
+    if len(text) > LARGEST_TEXT:
+        raise ValueError(f"ids and parameters must have at most {LARGEST_TEXT:,} characters as JSON, got {len(text):,}")
     _write(Path(path), to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"}))
 
 
@@ -164,7 +173,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 def _restored(contents: Mapping[str, Any], arrays: Arrays) -> FittedAutoRec:
     """The algorithm that was saved."""
-    if contents["class"] not in ("AutoRec", "AutoRecRegressor"):
+    if contents["class"] not in _CLASSES:
         raise ValueError(f"its class is {contents['class']!r}")
     constructor = getattr(surprise_autorec, contents["class"])
     biased, decoder_activation = contents["biased"], contents["decoder_activation"]
@@ -229,8 +238,11 @@ def _encoded(value: Any) -> Any:
     if isinstance(value, np.generic) and type(value).__name__ in _NUMPY_TYPES:
         return {"numpy": type(value).__name__, "value": value.item()}
     if isinstance(value, np.random.RandomState):
-        kind, keys, *rest = value.get_state(legacy=True)
-        return {"RandomState": [kind, np.asarray(keys).tolist(), *rest]}
+        state: Any = value.get_state(legacy=False)
+        if state["bit_generator"] != "MT19937":
+            raise TypeError(f"got a RandomState of {state['bit_generator']}")
+        inner = state["state"]
+        return {"RandomState": ["MT19937", inner["key"].tolist(), inner["pos"], state["has_gauss"], state["gauss"]]}
     if value is None or type(value) in (bool, int, float, str):
         return value
     if type(value) in (tuple, list):

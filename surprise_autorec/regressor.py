@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
-from surprise_autorec.fitted import FittedAutoRec
+from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model, refit_model
 from surprise_autorec.model import FloatArray, IndexArray, RatingScale
 from surprise_autorec.parameters import AutoRecParameters
@@ -164,7 +164,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         except NotFittedError:
             return self.fit(X, y)
         if "ratings_" not in vars(self):
-            raise ValueError("partial_fit must have the ratings that were trained on, which a loaded model has not")
+            raise ValueError(NO_RATINGS)
         users, items = self._ids(self._frame(X, reset=False))
         values = self._values(y, users, items)
         ratings = self.ratings_.updated(zip(users.listed(), items.listed(), values.tolist(), strict=True))

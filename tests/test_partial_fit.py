@@ -108,7 +108,7 @@ def test_the_newest_rating_of_a_pair_counts(algorithm, trainset):
         ({"encoder_activation": "relu"}, "encoder_activation must be that of the model to go on from, 'sigmoid', got"),
         (
             {"variant": "user"},
-            "variant, item_weight and n_estimators must be those of the model to go on from, 1 item network, got 1 user",
+            "variant, item_weight and n_estimators must be those of the model to go on from, 1 item network, got",
         ),
         ({"n_estimators": 2}, "variant, item_weight and n_estimators must be those of the model to go on from"),
         ({"early_stopping": True}, "partial_fit must have early_stopping=False"),

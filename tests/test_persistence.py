@@ -135,6 +135,22 @@ def test_parameters_of_every_kind_come_back(trainset, tmp_path):
     assert loaded.random_state.randint(10**6) == parameters["random_state"].randint(10**6)
 
 
+def test_what_cannot_be_saved_is_named(trainset, tmp_path, monkeypatch):
+    algorithm = AutoRec(**{**SMALL, "random_state": np.random.RandomState(np.random.PCG64(3))}).fit(trainset)
+    with pytest.raises(ValueError, match=r"the parameters must be numbers, texts .* got a RandomState of PCG64"):
+        algorithm.save(tmp_path / "model")
+
+    class Mine(AutoRec):
+        pass
+
+    with pytest.raises(ValueError, match="the class must be one of AutoRec, AutoRecRegressor to be saved, got Mine"):
+        Mine(**SMALL).fit(trainset).save(tmp_path / "model")
+    monkeypatch.setattr(persistence, "LARGEST_TEXT", 1000)
+    with pytest.raises(ValueError, match="ids and parameters must have at most 1,000 characters as JSON, got "):
+        AutoRec(**SMALL).fit(trainset).save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_callbacks_are_not_saved_and_that_is_said(trainset, tmp_path):
     algorithm = AutoRec(**SMALL, callbacks=[History()]).fit(trainset)
     with pytest.warns(UserWarning, match="callbacks cannot be saved"):
@@ -146,8 +162,14 @@ def test_a_loaded_model_can_be_fitted_and_saved_again_but_not_go_on(trainset, tm
     algorithm = AutoRec(**SMALL).fit(trainset)
     algorithm.save(tmp_path / "model")
     loaded = load(tmp_path / "model")
-    with pytest.raises(ValueError, match="partial_fit must have the ratings that were trained on"):
-        loaded.partial_fit([(0, 0, 3.0)])
+    for ask in (
+        lambda: loaded.partial_fit([(0, 0, 3.0)]),
+        lambda: loaded.fit(loaded.trainset),
+        loaded.trainset.build_testset,
+        loaded.trainset.build_anti_testset,
+    ):
+        with pytest.raises(ValueError, match="a loaded model does not have the ratings that it was trained on"):
+            ask()
     loaded.save(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
     assert answers(loaded.fit(trainset), trainset) == answers(algorithm, trainset)

@@ -271,7 +271,7 @@ def test_partial_fit_of_an_unfitted_regressor_is_fit(fitted):
     ("changes", "arguments", "message"),
     [
         ({"early_stopping": True}, {}, "partial_fit must have early_stopping=False"),
-        ({"n_factors": 9}, {}, "n_factors and two_sided must be those of the model"),
+        ({"n_factors": 9}, {}, "n_factors must be that of the model"),
         ({}, {"n_epochs": 0}, "n_epochs must be a positive integer, got 0"),
         ({}, {"y": FEW["stars"] + 1}, r"rating scale, 1 to 4: user 'bob' rated item 3 5"),
     ],
@@ -341,7 +341,7 @@ def test_a_saved_regressor_predicts_the_same_and_does_not_go_on(tmp_path):
         assert loaded.predict(X).tolist() == regressor.predict(X).tolist()
         assert loaded.get_params() == regressor.get_params()
         assert loaded.n_features_in_ == 2
-        with pytest.raises(ValueError, match="which a loaded model has not"):
+        with pytest.raises(ValueError, match="a loaded model does not have the ratings"):
             loaded.partial_fit(X, FEW["stars"])
         with pytest.raises(ValueError, match=r"X has 3 features|feature names should match"):
             loaded.predict(pd.DataFrame(np.zeros((1, 3)), columns=["a", "b", "c"]) if "user" in X else np.zeros((1, 3)))
