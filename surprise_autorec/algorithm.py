@@ -14,7 +14,7 @@ from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 
 from surprise_autorec.core.training import Side
 from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
-from surprise_autorec.fitting import Fit, Ratings, fit_model, refit_model
+from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import AutoRecModel, RatingScale
 from surprise_autorec.parameters import AutoRecParameters, positive_integer
 from surprise_autorec.ranking import nearest
@@ -110,7 +110,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         """
         model = self._fitted_model()
         updated = _ratings_of(self.trainset).updated(map(_triple, ratings))
-        fit = refit_model(updated, self, model, n_epochs)
+        fit = fit_model(updated, self, model, n_epochs)
         AlgoBase.fit(self, _trainset_of(updated))
         self._keep(fit)
         return self

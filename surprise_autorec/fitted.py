@@ -277,8 +277,8 @@ def _warn_of_strangers(ids: Sequence[Hashable], users: IndexArray) -> None:
     strangers = np.flatnonzero(users < 0)
     if len(strangers):
         warnings.warn(
-            f"user {ids[strangers[0]]!r} is not in the training ratings, as happened with {len(strangers)} users: what "
-            "is recommended to them is what is rated highest, or most often, by all",
+            f"user {ids[strangers[0]]!r} is not in the training ratings ({len(strangers)} of {len(ids)} users are "
+            "not): what is recommended there is what is rated highest, or most often, by all",
             UserWarning,
             stacklevel=3,
         )

@@ -118,6 +118,8 @@ def fit_model(
     DivergenceError
         If training diverges.
     """
+    if start is not None and parameters.early_stopping:
+        raise ValueError("partial_fit must have early_stopping=False: what it would hold out may have been trained on")
     unit = ratings.scale.unit
     options = parameters._training_options()
     if n_epochs is not None:
@@ -153,13 +155,6 @@ def fit_model(
         rated=Rated(matrix.row_offsets, matrix.columns),
     )
     return Fit(model, history.epochs)
-
-
-def refit_model(ratings: Ratings, parameters: AutoRecParameters, model: AutoRecModel, n_epochs: int) -> Fit:
-    """`fit_model` from where a model is, for ``partial_fit``."""
-    if parameters.early_stopping:
-        raise ValueError("partial_fit must have early_stopping=False: what it would hold out may have been trained on")
-    return fit_model(ratings, parameters, model, n_epochs)
 
 
 def _tell(callbacks: Sequence[Callback], unit: float, epoch: Epoch) -> None:

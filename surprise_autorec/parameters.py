@@ -184,6 +184,7 @@ class AutoRecParameters:
         self._members()
         self._baseline_estimator()
         self._callbacks(unit=1.0)
+        self._check_random_state()
 
     def _training_options(self) -> TrainingOptions:
         """Check the parameters of training.
@@ -277,11 +278,14 @@ class AutoRecParameters:
                 _number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
         return partial(estimate, **options) if self.biased else zero_baselines
 
+    def _check_random_state(self) -> None:
+        is_source = self.random_state is None or isinstance(self.random_state, (Integral, np.random.RandomState))
+        _check("random_state", self.random_state, "None, an int or a numpy RandomState", is_source)
+
     def _draw_seed(self) -> int:
         """Draw the seed of a fit from ``random_state``. Raises ValueError as `_training_options` does."""
+        self._check_random_state()
         state = self.random_state
-        is_source = state is None or isinstance(state, (Integral, np.random.RandomState))
-        _check("random_state", state, "None, an int or a numpy RandomState", is_source)
         if state is None:
             return int(np.random.randint(2**31 - 1))  # noqa: NPY002 (the convention of Surprise and scikit-learn)
         generator = state if isinstance(state, np.random.RandomState) else np.random.RandomState(state)

@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
 from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
-from surprise_autorec.fitting import Fit, Ratings, fit_model, refit_model
+from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import FloatArray, IndexArray, RatingScale
 from surprise_autorec.parameters import AutoRecParameters
 
@@ -168,7 +168,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         users, items = self._ids(self._frame(X, reset=False))
         values = self._values(y, users, items)
         ratings = self.ratings_.updated(zip(users.listed(), items.listed(), values.tolist(), strict=True))
-        self._keep(refit_model(ratings, self, model, n_epochs))
+        self._keep(fit_model(ratings, self, model, n_epochs))
         self.ratings_ = ratings
         return self
 

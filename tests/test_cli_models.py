@@ -428,6 +428,12 @@ def test_a_keyword_cannot_be_both_tried_and_set(ratings):
     assert "must not set n_epochs, whose values are to be tried" in result.stderr
 
 
+def test_a_wrong_seed_is_said_before_anything_is_trained(ratings):
+    result = tune(ratings, "-g", "random_state=3,foo")
+    assert_one_error(result, "random_state must be None, an int or a numpy RandomState, got 'foo'")
+    assert "fit/s" not in result.stderr
+
+
 def test_a_value_that_breaks_a_rule_is_said_before_anything_is_trained(ratings):
     result = tune(ratings, "-g", "dropout=0.5,2")
     assert_one_error(result, "dropout must be a number in [0, 1), got 2")

@@ -3,212 +3,206 @@
 import numpy as np
 import pytest
 import torch
-from core_helpers import CPU, RATINGS, dense, make_learner, random_ratings
-from scipy.optimize import minimize
+from core_helpers import AS_THEY_ARE, RATINGS, make_learner, random_ratings
 
-from surprise_autorec.core import fold_in as module
+from surprise_autorec.core import fold_in as fold_in_module
 from surprise_autorec.core.baselines import als_baselines, sgd_baselines, zero_baselines
-from surprise_autorec.core.batches import BatchCutter, RowsAndColumns
+from surprise_autorec.core.batches import RowsAndColumns
 from surprise_autorec.core.network import decoder_output
 from surprise_autorec.core.ratings import RatingMatrix
 
-CENTERING = RowsAndColumns(0.3, 0.8)
-BASELINES = als_baselines(RATINGS)
-KINDS = {
-    "one-sided": {},
-    "two-sided": {"two_sided": True},
-    "scaled": {"input_scaling": 0.5, "two_sided": True},
-    "deep": {"n_factors": (6, 3)},
-    "full batch": {"optimizer": "rprop", "two_sided": True},
-    "bounded": {"encoder_activation": "tanh", "decoder_activation": "sigmoid", "two_sided": True},
+SETTINGS = {
+    "plain": {},
+    "deep": {"n_factors": (8, 4)},
+    "input_scaling": {"input_scaling": 0.5},
+    "two_sided": {"two_sided": True},
+    "rprop": {"optimizer": "rprop"},
+    "tanh, elu": {"encoder_activation": "tanh", "decoder_activation": "elu"},
+    "several steps": {"batch_size": 7, "dropout": 0.5, "averaging": 0.8},
 }
 
 
-def trained(**options):
-    """A trained network with biases and an own centre: its factors, and what folds in."""
-    options = {"biased": True, "reg": 3.0, "learning_rate": 0.02, **options}
-    learner = make_learner(RATINGS, BASELINES, CENTERING, **options)
-    for number in range(1, 9):
+def trained(ratings=RATINGS, n_epochs=5, **options):
+    """Factors, what folds in, and the baselines they were trained with."""
+    biased = options.get("biased", False)
+    baselines = als_baselines(ratings) if biased else zero_baselines(ratings)
+    centering = RowsAndColumns(0.3, 0.8) if biased else AS_THEY_ARE
+    learner = make_learner(ratings, baselines, centering, **options)
+    for number in range(1, n_epochs + 1):
         learner.run_epoch(number)
-    return learner.finish()
+    return *learner.finish(), baselines
 
 
-# Rows
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("options", SETTINGS.values(), ids=SETTINGS)
+def test_a_row_that_was_trained_on_has_its_hidden_activations(options, biased):
+    factors, fold_in, baselines = trained(biased=biased, **options)
+    some = np.array([5, 0, 17])
+    hidden = fold_in.encode_rows(RATINGS.take_rows(some), baselines.take_rows(some))
+    np.testing.assert_allclose(hidden, factors.hidden[some], atol=1e-6)
+    assert np.ptp(factors.hidden[some], axis=0).min() > 1e-4  # they differ, so the right ones were found
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_row_that_was_there_has_its_hidden_activations(kind):
-    factors, fold_in = trained(**KINDS[kind])
-    rows = np.array([7, 3, 31])
-    hidden = fold_in.encode_rows(RATINGS.take_rows(rows), BASELINES.take_rows(rows))
-    assert np.ptp(hidden, axis=0).max() > 0.001
-    np.testing.assert_allclose(hidden, factors.hidden[rows], rtol=1e-3, atol=1e-6)
+def test_a_row_without_ratings_is_encoded_as_nothing_is():
+    factors, fold_in, _ = trained(RatingMatrix.from_cells([0, 2, 2], [0, 1, 2], [5, 1, 2], (3, 3)))
+    nothing = RatingMatrix.from_cells([], [], [], (1, 3))
+    np.testing.assert_allclose(fold_in.encode_rows(nothing, zero_baselines(nothing)), factors.hidden[[1]], atol=1e-7)
 
 
-def test_a_row_without_ratings_has_those_of_no_input():
-    factors, fold_in = trained()
-    empty = RatingMatrix.from_cells([1], [4], [3.0], (2, RATINGS.n_columns))
-    hidden = fold_in.encode_rows(empty, BASELINES.take_rows(np.array([0, 1])))
-    wanted = fold_in.network.encode_nothing()[0] - fold_in.mean_hidden
-    np.testing.assert_allclose(hidden[0], wanted, rtol=1e-5)
-    assert hidden.shape == (2, factors.hidden.shape[1])
+class Problem:
+    """The module's equation for one new column, dense and in double precision."""
+
+    def __init__(self, fold_in, hidden, column, baselines):
+        rows, network = column.rows, fold_in.network
+        deviations = column.values.astype(np.float64) - baselines.at(rows, column.columns)
+        centred = column.values - fold_in.rules.centering.columns * baselines.at(rows, column.columns)
+        seen = torch.from_numpy(centred / np.sqrt(len(rows)))
+        self.hidden = torch.from_numpy(hidden[rows]).double()
+        self.targets = torch.from_numpy(deviations)
+        self.vector, self.own = torch.zeros(hidden.shape[1]).double(), torch.zeros(len(rows)).double()
+        if network.column_encoder_weight is not None:
+            encoder = network.column_encoder_weight[rows].double()
+            self.vector = seen @ encoder
+            self.own = seen * (encoder * self.hidden).sum(1)
+        self.network, self.reg, self.reg_bias = network, fold_in.reg, fold_in.reg_bias
+
+    def __call__(self, w, b):
+        pre_activation = self.hidden @ (self.vector + w) + b - self.own
+        outputs = decoder_output(pre_activation, self.network.decoder_activation, self.network.biased)
+        penalty = self.reg / 2 * w.square().sum() + self.reg_bias / 2 * b.square()
+        return (self.targets - outputs).square().sum() + penalty
+
+    def at(self, weight, bias):
+        """The objective, and the norm of its gradient, at a solution."""
+        w = (torch.from_numpy(weight).double() - self.vector).requires_grad_()
+        b = torch.tensor(float(bias), dtype=torch.float64, requires_grad=True)
+        value = self(w, b)
+        gradient = torch.cat([part.reshape(-1) for part in torch.autograd.grad(value, [w, b])])
+        return float(value.detach()), float(gradient.norm())
+
+    def minimum(self):
+        """The least value that a general minimiser finds, from several starts."""
+        found = []
+        for start in (0.0, float(self.targets.mean())):
+            w = torch.zeros_like(self.vector, requires_grad=True)
+            b = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+            optimizer = torch.optim.LBFGS([w, b], max_iter=300, line_search_fn="strong_wolfe")
+
+            def objective(optimizer=optimizer, w=w, b=b):
+                optimizer.zero_grad()
+                value = self(w, b)
+                value.backward()
+                return value
+
+            optimizer.step(objective)
+            found.append(float(self(w, b).detach()))
+        return min(found)
 
 
-# Columns
-
-
-def new_columns(counts, seed=5):
-    """Columns that the rows of RATINGS rate so many times each."""
+def new_column(n_rows, n, seed=3):
     rng = np.random.default_rng(seed)
-    rows = np.concatenate([rng.choice(RATINGS.n_rows, count, replace=False) for count in counts])
-    columns = np.repeat(np.arange(len(counts)), counts)
-    return RatingMatrix.from_cells(rows, columns, rng.integers(1, 6, len(rows)), (RATINGS.n_rows, len(counts)))
+    rows = np.sort(rng.choice(n_rows, n, replace=False))
+    return RatingMatrix.from_cells(rows, np.zeros(n, int), rng.integers(1, 6, n), (n_rows, 1))
 
 
-def baselines_of(columns):
-    turned = columns.transposed
-    return BASELINES.transposed.of_new_rows(turned.rows, turned.columns, turned.values, turned.n_rows).transposed
-
-
-def minimum(fold_in, hidden, ratings, baselines, column):
-    """Decoder weights (without the vector) and bias that minimise the objective, by SciPy's BFGS, and the vector."""
-    cells = ratings.columns == column
-    rows = ratings.rows[cells]
-    offsets = baselines.at(rows, ratings.columns[cells])
-    targets = ratings.values[cells] - offsets
-    inputs = (ratings.values[cells] - CENTERING.columns * offsets) / np.sqrt(len(rows))
-    E = np.zeros_like(hidden)
-    if fold_in.network.column_encoder_weight is not None:
-        E = fold_in.network.column_encoder_weight.numpy()
-    H = hidden[rows].astype(np.float64)
-    vector = inputs @ E[rows]
-    own = inputs * (E[rows] * H).sum(1)
-
-    def objective(solution):
-        inner = H @ (vector + solution[:-1]) + solution[-1] - own
-        outputs = decoder_output(torch.from_numpy(inner), fold_in.network.decoder_activation, biased=True).numpy()
-        penalty = fold_in.reg / 2 * np.square(solution[:-1]).sum() + fold_in.reg_bias / 2 * solution[-1] ** 2
-        return np.square(targets - outputs).sum() + penalty
-
-    found = minimize(objective, np.zeros(H.shape[1] + 1), method="BFGS", options={"gtol": 1e-7})
-    return found.x[:-1], found.x[-1], vector
-
-
-@pytest.mark.parametrize("decoder_activation", ["identity", "sigmoid", "tanh", "relu", "elu"])
-@pytest.mark.parametrize("two_sided", [False, True])
-@pytest.mark.parametrize("reg_bias", [0.5, 4.0])
-def test_a_new_column_minimises_what_is_left_of_the_objective(decoder_activation, two_sided, reg_bias):
-    options = {"two_sided": two_sided, "decoder_activation": decoder_activation, "reg_bias": reg_bias}
-    factors, fold_in = trained(**options)
-    ratings = new_columns([1, 3, 25])
-    baselines = baselines_of(ratings)
-    weight, bias = fold_in.solve_columns(ratings, baselines, factors.hidden)
+def solved(column, factors, fold_in, baselines):
+    by_new = baselines.transposed.of_new_rows(column.columns, column.rows, column.values, 1).transposed
+    weight, bias = fold_in.solve_columns(column, by_new, factors.hidden)
     assert weight.dtype == bias.dtype == np.float32
-    for column in range(3):
-        wanted, wanted_bias, vector = minimum(fold_in, factors.hidden, ratings, baselines, column)
-        np.testing.assert_allclose(weight[column] - vector, wanted, rtol=1e-2, atol=2e-4)
-        np.testing.assert_allclose(bias[column], wanted_bias, rtol=1e-2, atol=2e-4)
-    assert np.abs(weight).max() > 0.01
+    return weight[0], bias[0], Problem(fold_in, factors.hidden, column, by_new)
 
 
-@pytest.mark.parametrize("n_ratings", [1, 30])
-def test_without_a_penalty_ratings_are_met_as_well_as_can_be(n_ratings):
-    factors, fold_in = trained(reg=0.0)
-    ratings = new_columns([n_ratings])
-    baselines = baselines_of(ratings)
-    weight, bias = fold_in.solve_columns(ratings, baselines, factors.hidden)
-    hidden = factors.hidden[ratings.rows].astype(np.float64)
-    targets = ratings.values - baselines.at(ratings.rows, ratings.columns)
-    outputs = hidden @ weight[0] + bias[0]
-    design = np.column_stack([hidden, np.ones(len(hidden))])
-    best = design @ np.linalg.lstsq(design, targets)[0]
-    np.testing.assert_allclose(outputs, best, atol=2e-3)
+@pytest.mark.parametrize("n", [1, 3, 25])  # fewer and more than the 4 hidden units
+@pytest.mark.parametrize("penalties", [{"reg": 2.0, "reg_bias": 0.0}, {"reg": 0.5, "reg_bias": 3.0}], ids=str)
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("decoder_activation", ["identity", "tanh", "sigmoid", "relu", "elu"])
+def test_a_new_column_minimises_the_objective(decoder_activation, two_sided, biased, penalties, n):
+    options = {"decoder_activation": decoder_activation, "two_sided": two_sided, "biased": biased, **penalties}
+    factors, fold_in, baselines = trained(**options)
+    weight, bias, problem = solved(new_column(RATINGS.n_rows, n), factors, fold_in, baselines)
+    value, gradient = problem.at(weight, bias)
+    nowhere, _ = problem.at(problem.vector.float().numpy(), 0.0)
+    assert value <= problem.minimum() + 1e-4 * (1 + abs(nowhere))
+    assert gradient < 1e-2 * (1 + nowhere)
 
 
-def test_steps_of_gauss_newton_are_enough(monkeypatch):
-    factors, fold_in = trained(decoder_activation="sigmoid", reg=1.0)
-    ratings = new_columns([2, 8, 30])
-    results = []
-    for steps in (module.GAUSS_NEWTON_STEPS, 5 * module.GAUSS_NEWTON_STEPS):
-        monkeypatch.setattr(module, "GAUSS_NEWTON_STEPS", steps)
-        results.append(fold_in.solve_columns(ratings, baselines_of(ratings), factors.hidden)[0])
-    np.testing.assert_allclose(*results, atol=1e-4)
+@pytest.mark.parametrize("decoder_activation", ["identity", "sigmoid"])
+@pytest.mark.parametrize("n", [2, 25])
+def test_no_penalty_is_a_penalty_too(decoder_activation, n):
+    """With fewer ratings than unknowns they are met exactly, by weights that are not large."""
+    factors, fold_in, baselines = trained(reg=0.0, reg_bias=0.0, decoder_activation=decoder_activation)
+    weight, bias, problem = solved(new_column(RATINGS.n_rows, n), factors, fold_in, baselines)
+    assert problem.at(weight, bias)[0] <= problem.minimum() + 1e-3
+    assert np.isfinite(weight).all()
+    if n == 2 and decoder_activation == "identity":
+        assert problem.at(weight, bias)[0] < 1e-6
 
 
-def test_columns_are_folded_in_one_as_all():
-    factors, fold_in = trained(two_sided=True)
-    ratings = new_columns([4, 9, 2])
-    weight, bias = fold_in.solve_columns(ratings, baselines_of(ratings), factors.hidden)
-    for column in range(3):
-        (cells,) = np.nonzero(ratings.columns == column)
-        one = RatingMatrix.from_cells(
-            ratings.rows[cells], np.zeros(len(cells)), ratings.values[cells], (RATINGS.n_rows, 1)
+def test_columns_are_solved_for_one_by_one():
+    """Each as if it were alone, and one without ratings has nothing."""
+    factors, fold_in, baselines = trained(two_sided=True, decoder_activation="tanh")
+    together = random_ratings(RATINGS.n_rows, 3, 40, seed=5)
+    together = RatingMatrix.from_cells(together.rows, together.columns + 1, together.values, (RATINGS.n_rows, 4))
+    by_new = baselines.transposed.of_new_rows(together.columns, together.rows, together.values, 4).transposed
+    weight, bias = fold_in.solve_columns(together, by_new, factors.hidden)
+    assert not weight[0].any()
+    assert bias[0] == 0
+    for column in (1, 2, 3):
+        chosen = together.columns == column
+        alone = RatingMatrix.from_cells(
+            together.rows[chosen], np.zeros(chosen.sum(), int), together.values[chosen], (RATINGS.n_rows, 1)
         )
-        alone, bias_alone = fold_in.solve_columns(one, baselines_of(one), factors.hidden)
-        np.testing.assert_allclose(weight[column], alone[0], rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(bias[column], bias_alone[0], rtol=1e-4, atol=1e-6)
+        one_weight, one_bias, _ = solved(alone, factors, fold_in, baselines)
+        np.testing.assert_allclose(weight[column], one_weight, rtol=1e-4, atol=1e-5)
+        assert bias[column] == pytest.approx(one_bias, rel=1e-4, abs=1e-5)
 
 
-# Baselines
+def test_a_start_where_f_is_flat_is_left():
+    """Output relu is flat below the lowest rating, where zero is: from there no slope leads anywhere."""
+    factors, fold_in, baselines = trained(decoder_activation="relu")
+    ratings = RatingMatrix.from_cells([1, 2, 3], [0, 0, 0], [4, 5, 4], (RATINGS.n_rows, 1))
+    weight, bias, _ = solved(ratings, factors, fold_in, baselines)
+    assert factors.hidden[[1, 2, 3]] @ weight + bias == pytest.approx([4.3, 4.3, 4.3], abs=0.5)
 
 
-def test_baselines_of_rows_that_were_there_are_theirs():
-    rows = np.array([3, 0, 17])
-    part = RATINGS.take_rows(rows)
-    again = BASELINES.of_new_rows(part.rows, part.columns, part.values, 3)
-    np.testing.assert_allclose(again.row_biases, BASELINES.row_biases[rows], rtol=1e-6)
-    np.testing.assert_array_equal(again.column_biases, BASELINES.column_biases)
-    assert again.mean == BASELINES.mean
+def test_a_step_that_leads_uphill_is_cut(monkeypatch):
+    """Whole steps, where f bends and little is penalised, end far above the minimum."""
+    factors, fold_in, baselines = trained(decoder_activation="elu", biased=True, two_sided=True, reg=0.01)
+    factors = factors._replace(hidden=3 * factors.hidden)
+    column = new_column(RATINGS.n_rows, 12, seed=0)
+    weight, bias, problem = solved(column, factors, fold_in, baselines)
+    assert problem.at(weight, bias)[0] == pytest.approx(problem.minimum(), rel=1e-3)
+    monkeypatch.setattr(fold_in_module, "HALVINGS", 1)
+    weight, bias, _ = solved(column, factors, fold_in, baselines)
+    assert problem.at(weight, bias)[0] > 1.1 * problem.minimum()
 
 
-def test_baselines_of_gradient_descent_are_near_theirs():
-    baselines = sgd_baselines(RATINGS, n_epochs=200, reg=0.1)
-    part = RATINGS.take_rows(np.arange(10))
-    again = baselines.of_new_rows(part.rows, part.columns, part.values, 10)
-    np.testing.assert_allclose(again.row_biases, baselines.row_biases[:10], atol=0.1)
+@pytest.mark.parametrize("reg_u", [15.0, 0.0])
+def test_als_biases_of_rows_that_were_trained_on_are_theirs(reg_u):
+    baselines = als_baselines(RATINGS, reg_u=reg_u)
+    new = baselines.of_new_rows(RATINGS.rows, RATINGS.columns, RATINGS.values, RATINGS.n_rows)
+    np.testing.assert_allclose(new.row_biases, baselines.row_biases, atol=1e-6)
+    assert new.mean == baselines.mean
+    np.testing.assert_array_equal(new.column_biases, baselines.column_biases)
 
 
-def test_no_baselines_stay_none():
-    again = zero_baselines(RATINGS).of_new_rows(np.array([0, 1]), np.array([2, -1]), np.array([5.0, 3.0]), 3)
-    np.testing.assert_array_equal(again.row_biases, np.zeros(3))
+def test_sgd_biases_of_new_rows_are_where_descent_would_end():
+    """There the mean error is the penalty's pull: ``sum(e) = n * reg * b``."""
+    baselines = sgd_baselines(RATINGS, n_epochs=5, reg=0.3)
+    new = baselines.of_new_rows(RATINGS.rows, RATINGS.columns, RATINGS.values, RATINGS.n_rows)
+    errors = RATINGS.values - new.at(RATINGS.rows, RATINGS.columns)
+    pull = 0.3 * RATINGS.row_counts * new.row_biases
+    np.testing.assert_allclose(np.bincount(RATINGS.rows, errors, RATINGS.n_rows), pull, atol=1e-6)
 
 
-def test_ratings_of_unknown_columns_count_for_the_bias_and_a_row_without_ratings_has_none():
-    again = BASELINES.of_new_rows(np.array([0, 0]), np.array([4, -1]), np.array([5.0, 4.0]), 2)
-    deviations = 5 - BASELINES.mean - BASELINES.column_biases[4] + 4 - BASELINES.mean
-    np.testing.assert_allclose(again.row_biases, [deviations / (15 + 2), 0])
+def test_zero_baselines_stay_zero():
+    new = zero_baselines(RATINGS).of_new_rows(np.array([0, 0]), np.array([3, -1]), np.array([5.0, 4.0]), 2)
+    assert new.row_biases.tolist() == [0, 0]
 
 
-# Going on from a network
-
-
-def test_training_goes_on_from_a_networks_weights():
-    _, fold_in = trained(two_sided=True)
-    larger = random_ratings(50, 33, 700, seed=9)
-    learner = make_learner(larger, als_baselines(larger), CENTERING, two_sided=True, biased=True)
-    random_weights = learner.network.encoder_weight.detach().clone()
-    learner.network.start_from(fold_in.network)
-    for ours, theirs in zip(learner.network.parameters(), fold_in.network.parameters(), strict=True):
-        torch.testing.assert_close(ours[: len(theirs)], theirs)
-    torch.testing.assert_close(learner.network.encoder_weight[RATINGS.n_columns :], random_weights[RATINGS.n_columns :])
-
-
-@pytest.mark.parametrize(
-    "options", [{"n_factors": (5,)}, {"n_factors": (4, 4)}, {"two_sided": False}, {"decoder_activation": "tanh"}]
-)
-def test_a_network_of_another_kind_is_refused(options):
-    _, fold_in = trained(two_sided=True)
-    network = make_learner(**{"two_sided": True, "biased": True, **options}).network
-    with pytest.raises(ValueError, match=f"{next(iter(options))} must be that of the model to go on from, "):
-        network.start_from(fold_in.network)
-
-
-def test_inputs_are_those_of_training():
-    _, fold_in = trained(input_scaling=0.5)
-    cutter = BatchCutter(fold_in.rules, BASELINES, CPU)
-    (batch,) = cutter.cut(RATINGS, np.arange(RATINGS.n_rows), RATINGS.n_rows)
-    learner = make_learner(RATINGS, BASELINES, CENTERING, biased=True, input_scaling=0.5, batch_size=RATINGS.n_rows)
-    inputs = dense(RATINGS, batch.inputs)
-    for trained_on in learner.batches:
-        rows = np.repeat(trained_on.rows.numpy(), trained_on.cells.row_counts.numpy())
-        torch.testing.assert_close(inputs[rows, trained_on.cells.columns], trained_on.inputs)
+def test_ratings_in_unknown_columns_count_for_the_bias():
+    baselines = als_baselines(RATINGS, reg_u=2.0)
+    new = baselines.of_new_rows(np.array([0, 0, 2]), np.array([4, -1, -1]), np.array([5.0, 4.0, 1.0]), 3)
+    first = (5 - baselines.mean - baselines.column_biases[4] + 4 - baselines.mean) / 4
+    assert new.row_biases == pytest.approx([first, 0, (1 - baselines.mean) / 3])

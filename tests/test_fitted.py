@@ -195,7 +195,7 @@ def test_recommend_for_new_users(algorithm):
 @pytest.mark.parametrize("biased", [True, False])
 def test_strangers_get_a_ranking_and_a_warning(trainset, biased):
     algorithm = AutoRec(**FAST, biased=biased).fit(trainset)
-    message = r"user 'x' is not in the training ratings, as happened with 2 users: what is recommended .* by all"
+    message = r"user 'x' is not in the training ratings \(2 of 3 users are not\): what is recommended .* by all"
     with pytest.warns(UserWarning, match=message):
         frame = algorithm.recommend([3, "x", "y"], n=2)
     assert frame["user"].tolist() == [3, 3, "x", "x", "y", "y"]

@@ -1,132 +1,187 @@
-"""Rankings and neighbours, against brute force."""
-
-from dataclasses import replace
+"""The best items and the nearest neighbours, against loops over all of them."""
 
 import numpy as np
 import pytest
 from conftest import FAST
 
 from surprise_autorec import AutoRec, ranking
+from surprise_autorec.core.learner import Factors
+from surprise_autorec.core.training import Member, TrainedNetwork
+from surprise_autorec.model import Rated
 from surprise_autorec.ranking import nearest, rank_items
+
+#: Settings of a network whose outputs matter beside the baselines.
+LEARNT = {**FAST, "n_epochs": 20, "lr_all": 0.02, "reg_all": 0.5}
 
 KINDS = {
     "item": {},
     "user": {"variant": "user"},
-    "hybrid of two": {"variant": "hybrid", "n_estimators": 2},
-    "bounded": {"decoder_activation": "tanh"},
-    "not biased": {"biased": False, "variant": "user"},
+    "hybrid": {"variant": "hybrid", "item_weight": 0.6},
+    "several networks": {"n_estimators": 3},
+    "bounded": {"decoder_activation": "sigmoid"},
+    "relu, not biased": {"decoder_activation": "relu", "biased": False},
+    "not biased": {"biased": False},
+    "deep, one-sided": {"n_factors": (12, 8), "two_sided": False},
 }
 
 
-@pytest.fixture(params=KINDS)
-def model(trainset, request):
-    return AutoRec(**FAST, **KINDS[request.param]).fit(trainset).model_
+@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS)
+def fitted(request, data):
+    algorithm = AutoRec(**{**LEARNT, **request.param}).fit(data.build_full_trainset())
+    outputs = algorithm.model_._outputs(*np.indices((80, 50), np.int32).reshape(2, -1)).reshape(80, 50)
+    assert outputs.std(axis=1).mean() > 0.1  # the network matters beside the baselines
+    return algorithm
 
 
-def brute_force(model, users, n, exclude_rated=True, candidates=None):
-    """(position, item, rank, estimate) of each row, by a loop over all pairs."""
-    rows = []
-    for position, user in enumerate(users):
-        items = list(range(len(model.item_ids)) if candidates is None else candidates)
-        if user < 0:
-            popularity = np.bincount(model.rated.items, minlength=len(model.item_ids))
-            order = {item: model.baselines.column_biases[item] if model.biased else popularity[item] for item in items}
-            estimates = {
-                item: model.predict(np.array([user]), np.array([item]))[0] if model.biased else model.mean_rating
-                for item in items
-            }
-        else:
-            rated = model.rated.items[model.rated.offsets[user] : model.rated.offsets[user + 1]]
-            items = [item for item in items if not exclude_rated or item not in rated]
-            estimates = {item: model.predict(np.array([user]), np.array([item]))[0] for item in items}
-            order = estimates
-        best = sorted(items, key=order.get, reverse=True)[:n]
-        rows += [(position, item, rank, np.clip(estimates[item], *model.scale)) for rank, item in enumerate(best, 1)]
-    return rows
+@pytest.fixture(scope="module")
+def model(data):
+    return AutoRec(**FAST).fit(data.build_full_trainset()).model_
 
 
-def rows_of(result):
-    return list(zip(*(column.tolist() for column in result), strict=True))
+def rated_by(model, user):
+    return model.rated.items[model.rated.offsets[user] : model.rated.offsets[user + 1]]
 
 
-def assert_same(result, wanted):
-    assert [row[:3] for row in rows_of(result)] == [row[:3] for row in wanted]
-    np.testing.assert_allclose(result.estimates, [row[3] for row in wanted], rtol=1e-6)
+def brute_force(model, user, n, exclude_rated=True, candidates=None):
+    items = range(len(model.item_ids)) if candidates is None else candidates
+    excluded = set(rated_by(model, user)) if exclude_rated and user >= 0 else set()
+    one = {item: float(model.predict(np.array([user]), np.array([item]))[0]) for item in items if item not in excluded}
+    best = sorted(one, key=lambda item: -one[item])[:n]
+    return best, [one[item] for item in best]
+
+
+def rows_of(ranking_, position):
+    chosen = ranking_.positions == position
+    assert ranking_.ranks[chosen].tolist() == list(range(1, chosen.sum() + 1))
+    return ranking_.items[chosen].tolist(), ranking_.estimates[chosen].tolist()
 
 
 @pytest.mark.parametrize("exclude_rated", [True, False])
-@pytest.mark.parametrize("pairs_per_block", [1, 130, 10**6])
-def test_the_best_items_are_those_of_a_loop_over_all_pairs(model, monkeypatch, pairs_per_block, exclude_rated):
-    monkeypatch.setattr(ranking, "PAIRS_PER_BLOCK", pairs_per_block)
-    users = np.array([5, 0, 79, 5], np.int32)
-    assert_same(rank_items(model, users, 4, exclude_rated), brute_force(model, users, 4, exclude_rated))
-
-
-def test_candidates_are_what_is_chosen_from(model):
-    users, candidates = np.array([3, 8], np.int32), np.array([40, 2, 17, 33, 6], np.int32)
-    for exclude_rated in (True, False):
-        result = rank_items(model, users, 3, exclude_rated, candidates)
-        assert_same(result, brute_force(model, users, 3, exclude_rated, candidates))
-
-
-def test_of_few_items_all_are_listed(model):
-    users, candidates = np.array([3, 8], np.int32), np.array([40, 2], np.int32)
-    assert len(rank_items(model, users, 10, exclude_rated=False, candidates=candidates).items) == 4
-    everything = rank_items(model, users, 1000)
+@pytest.mark.parametrize("candidates", [None, np.array([40, 3, 17, 9, 30, 2, 25], np.int32)], ids=["all", "some"])
+def test_items_are_those_that_a_loop_finds(fitted, exclude_rated, candidates):
+    model, users = fitted.model_, np.array([7, 0, 79, 7, 33], np.int32)
+    found = rank_items(model, users, 6, exclude_rated, candidates)
+    assert found.positions.tolist() == sorted(found.positions)
     for position, user in enumerate(users):
-        rated = model.rated.items[model.rated.offsets[user] : model.rated.offsets[user + 1]]
-        listed = everything.items[everything.positions == position]
-        assert sorted([*listed, *rated]) == list(range(50))
+        items, estimates = brute_force(model, user, 6, exclude_rated, candidates)
+        # No two predictions lie so close together that single precision could confuse them.
+        assert len(np.unique(np.round(estimates, 6))) == len(estimates)
+        assert rows_of(found, position) == (items, np.clip(estimates, 1, 5).tolist())
 
 
-def test_nobody_gets_nothing(model):
-    for users, candidates in ((np.empty(0, np.int32), None), (np.array([3], np.int32), np.empty(0, np.int32))):
-        assert [len(column) for column in rank_items(model, users, 3, candidates=candidates)] == [0] * 4
+def test_estimates_are_those_of_test_to_the_bit_and_of_predict(fitted):
+    trainset = fitted.trainset
+    found = rank_items(fitted.model_, np.array([4, 11], np.int32), 8)
+    pairs = [
+        (trainset.to_raw_uid([4, 11][position]), trainset.to_raw_iid(item), None)
+        for position, item in zip(found.positions, found.items, strict=True)
+    ]
+    assert found.estimates.tolist() == [prediction.est for prediction in fitted.test(pairs)]
+    assert found.estimates == pytest.approx([fitted.predict(*pair).est for pair in pairs], abs=1e-5)
 
 
-def test_strangers_get_what_is_best_or_most_often_rated(model):
-    users = np.array([-1, 4, -1], np.int32)
-    result = rank_items(model, users, 3)
-    if model.biased:
-        assert_same(result, brute_force(model, users, 3))
-    popularity = np.bincount(model.rated.items, minlength=50)
-    for position in (0, 2):
-        listed = result.items[result.positions == position]
-        standard = model.baselines.column_biases if model.biased else popularity
-        np.testing.assert_array_equal(standard[listed], np.sort(standard)[::-1][:3])
-        if not model.biased:
-            np.testing.assert_array_equal(result.estimates[result.positions == position], [model.mean_rating] * 3)
+@pytest.mark.parametrize("pairs_per_block", [1, 120, 151])
+def test_blocks_change_nothing(fitted, monkeypatch, pairs_per_block):
+    users = np.array([5, -1, 2, 60, 61, -1, 8], np.int32)
+    at_once = rank_items(fitted.model_, users, 10)
+    monkeypatch.setattr(ranking, "PAIRS_PER_BLOCK", pairs_per_block)
+    for whole, in_blocks in zip(at_once, rank_items(fitted.model_, users, 10), strict=True):
+        assert whole.tolist() == in_blocks.tolist()
+        assert whole.dtype == in_blocks.dtype
 
 
-def test_estimates_are_those_of_predict_bit_for_bit(model):
-    users = np.arange(80, dtype=np.int32)
-    result = rank_items(model, users, 5)
-    estimates = model.predict(users[result.positions], result.items).clip(*model.scale)
-    np.testing.assert_array_equal(result.estimates, estimates)
+def test_who_has_few_items_left_gets_few(model):
+    candidates = np.append(rated_by(model, 3)[:4], np.setdiff1d(np.arange(50), rated_by(model, 3))[:2]).astype(np.int32)
+    assert len(rows_of(rank_items(model, np.array([3], np.int32), 5, candidates=candidates), 0)[0]) == 2
+    rated = rated_by(model, 3)
+    both = rank_items(model, np.array([3, 3], np.int32), 99, candidates=rated)
+    assert [len(column) for column in both] == [0, 0, 0, 0]
+    assert len(rank_items(model, np.array([3], np.int32), 99, False).items) == 50
 
 
-@pytest.mark.parametrize("side", ["user", "item"])
-def test_the_nearest_are_those_of_the_greatest_cosine(model, side):
-    n = {"user": 80, "item": 50}[side]
-    for index in (0, n - 1):
-        wanted = np.zeros(n)
-        for (rows_are, weight), (hidden, weights, _), _ in model.networks:
-            factors = hidden if rows_are == side else weights
-            for other in range(n):
-                norms = np.linalg.norm(factors[index]) * np.linalg.norm(factors[other])
-                wanted[other] += weight * (factors[index] @ factors[other]) / norms
-        indices, similarities = nearest(model, side, index, 7)
-        assert index not in indices
-        others = np.delete(np.arange(n), index)
-        order = others[np.argsort(-wanted[others])][:7]
-        np.testing.assert_array_equal(indices, order)
-        np.testing.assert_allclose(similarities, wanted[order], rtol=1e-4)
-    assert len(nearest(model, side, 0, 1000)[0]) == n - 1
+@pytest.mark.parametrize("users", [[], [0, -1]])
+@pytest.mark.parametrize("candidates", [None, []])
+def test_nobody_or_nothing(model, users, candidates):
+    candidates = None if candidates is None else np.array(candidates, np.int32)
+    found = rank_items(model, np.array(users, np.int32), 2, candidates=candidates)
+    assert len(found.items) == (0 if candidates is not None else 2 * len(users))
+    assert [column.dtype for column in found] == [np.int64, np.int32, np.int64, np.float64]
 
 
-def test_factors_of_zeros_resemble_nothing(trainset):
-    model = AutoRec(**FAST).fit(trainset).model_
-    (network,) = model.networks
-    zeros = network.factors._replace(hidden=np.zeros_like(network.factors.hidden))
-    nothing = replace(model, networks=[network._replace(factors=zeros)])
-    np.testing.assert_array_equal(nearest(nothing, "item", 3, 4)[1], np.zeros(4))
+def test_strangers_get_what_the_baselines_rank_highest(data):
+    """Also where those that are known get something else, as the network has learnt much."""
+    model = AutoRec(**LEARNT).fit(data.build_full_trainset()).model_
+    by_bias = np.argsort(-model.baselines.column_biases)
+    expected = model.scale.from_core(model.baselines.mean + model.baselines.column_biases[by_bias])
+    for n in range(1, 51):
+        found = rank_items(model, np.array([-1, 6, -1], np.int32), n)
+        items, estimates = rows_of(found, 0)
+        assert items == by_bias[:n].tolist()
+        assert estimates == pytest.approx(expected[:n])
+        assert rows_of(found, 2) == (items, estimates)
+        assert rows_of(found, 1)[0] == brute_force(model, 6, n)[0]
+
+
+def test_strangers_get_what_most_have_rated_where_there_are_no_baselines(data):
+    model = AutoRec(**FAST, biased=False).fit(data.build_full_trainset()).model_
+    items, estimates = rows_of(rank_items(model, np.array([-1], np.int32), 7), 0)
+    counts = np.bincount(model.rated.items, minlength=50)
+    assert counts[items].tolist() == sorted(counts, reverse=True)[:7]
+    assert estimates == [model.mean_rating] * 7
+    some = np.array([4, 30, 12], np.int32)
+    items, _ = rows_of(rank_items(model, np.array([-1], np.int32), 7, candidates=some), 0)
+    assert items == sorted(some, key=lambda item: -counts[item])
+
+
+def test_items_are_ranked_by_what_estimates_were_before_they_were_clipped(data):
+    """With biases far above the scale every estimate is 5, and the order is still that of the biases."""
+    fitted = AutoRec(**FAST, n_estimators=2).fit(data.build_full_trainset())
+    model = fitted.model_
+    model.baselines.column_biases[:] = np.linspace(10, 20, 50)
+    items, estimates = rows_of(rank_items(model, np.array([0], np.int32), 3, exclude_rated=False), 0)
+    assert items == [49, 48, 47]
+    assert estimates == [5, 5, 5]
+
+
+@pytest.mark.parametrize("side", ["item", "user"])
+def test_nearest_are_those_that_a_loop_finds(fitted, side):
+    model = fitted.model_
+    size = len(model.item_ids if side == "item" else model.user_ids)
+
+    def cosine(a, b):
+        total = 0.0
+        for (rows, weight), (hidden, weights, _), _ in model.networks:
+            x, y = (hidden if rows == side else weights)[[a, b]].astype(float)
+            total += weight * (x @ y) / np.sqrt((x @ x) * (y @ y))
+        return total
+
+    for index in (0, size - 1):
+        cosines = {other: cosine(index, other) for other in range(size) if other != index}
+        indices, similarities = nearest(model, side, index, 10)
+        assert similarities == pytest.approx(sorted(cosines.values(), reverse=True)[:10], abs=1e-5)
+        assert similarities == pytest.approx([cosines[other] for other in indices], abs=1e-5)
+        assert index not in nearest(model, side, index, 999)[0]
+        assert len(nearest(model, side, index, 999)[0]) == size - 1
+
+
+def test_a_vector_of_zeros_is_like_nothing(model):
+    zeros = np.zeros((3, 2), np.float32)
+    hidden = np.array([[1, 1], [0, 0], [3, 3]], np.float32)
+    network = TrainedNetwork(Member("item", 1.0), Factors(hidden, zeros, zeros[:, 0]), None)
+    small = type(model)(
+        user_ids="abc",
+        item_ids="xyz",
+        scale=model.scale,
+        mean_rating=3.0,
+        biased=True,
+        decoder_activation="identity",
+        baselines=model.baselines,
+        networks=[network],
+        rated=Rated(np.zeros(4, np.int32), np.zeros(0, np.int32)),
+    )
+    indices, similarities = nearest(small, "item", 0, 5)
+    assert indices.tolist() == [2, 1]
+    assert similarities == pytest.approx([1, 0])
+    assert similarities.max() <= 1
+    assert nearest(small, "item", 1, 5)[1].tolist() == [0, 0]
+    assert nearest(small, "user", 2, 1)[0].tolist() == [0]  # of equal ones, the first
