@@ -206,7 +206,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
 def _garbage_collection_put_off() -> Iterator[None]:
     """Make many objects that are no garbage without Python looking through all others for garbage meanwhile.
 
-    It does so each time that a certain number was made, and a Trainset is millions of objects to look at.
+    It does so each time that a certain number was made, and a Trainset is millions of objects to look at. In the end, the
+    new objects alone are looked at: else the next one made would have it look at all.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -214,6 +215,7 @@ def _garbage_collection_put_off() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            gc.collect(0)
             gc.enable()
 
 
