@@ -32,8 +32,6 @@ from surprise_autorec.core.ratings import FloatArray, RatingMatrix
 #: Steps of Gauss-Newton where f is not the identity, and how often each is cut in half at most.
 GAUSS_NEWTON_STEPS, HALVINGS = 20, 12
 
-DoubleArray = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class FoldIn:
@@ -72,7 +70,7 @@ class FoldIn:
         -------
         ndarray of float32, shape (n_new_rows, k)
         """
-        batch = self._batch(ratings, baselines)
+        batch = self._batch(ratings, baselines, np.arange(ratings.n_rows))
         hidden: FloatArray = (self.network.encode(batch.cells, batch.inputs) - self.mean_hidden).numpy()
         return hidden
 
@@ -96,38 +94,38 @@ class FoldIn:
         weight : ndarray of float32, shape (n_new_columns, k)
         bias : ndarray of float32, shape (n_new_columns,)
         """
-        batch = self._batch(ratings, baselines)
-        vectors = np.zeros((ratings.n_columns, hidden.shape[1]))
-        own_weight = np.zeros_like(hidden)
+        rated_rows = np.flatnonzero(ratings.row_counts)
+        batch = self._batch(ratings, baselines, rated_rows if len(rated_rows) else np.arange(1))
+        rated = torch.from_numpy(hidden)[batch.rows].double()
+        vectors, own_products = rated.new_zeros(ratings.n_columns, rated.shape[1]), rated.new_zeros(len(rated))
         if self.network.column_encoder_weight is not None:
-            own_weight = self.network.column_encoder_weight.numpy()
-            vectors = column_vectors(self.network.column_encoder_weight, [batch]).double().numpy()
-        weight, bias = np.empty_like(vectors, dtype=np.float32), np.empty(len(vectors), np.float32)
+            vectors = column_vectors(self.network.column_encoder_weight, [batch]).double()
+            own_products = (self.network.column_encoder_weight[batch.rows].double() * rated).sum(1)
         offsets, order = batch.cells.column_offsets.tolist(), batch.cells.order
-        targets, inputs = (
-            cells.index_select(0, order).double().numpy() for cells in (batch.targets, batch.column_inputs)
-        )
+        targets, inputs = (cells.index_select(0, order).double() for cells in (batch.targets, batch.column_inputs))
+        weight, bias = torch.empty_like(vectors), vectors.new_empty(len(vectors))
         for column, vector in enumerate(vectors):
             cells = slice(offsets[column], offsets[column + 1])
-            rows = batch.cells.rows[cells].numpy()
-            rated = hidden[rows].astype(np.float64)
-            own = inputs[cells] * np.einsum("nk,nk->n", rated, own_weight[rows])
-            solution = self._solve(rated, targets[cells], rated @ vector - own)
+            rows = batch.cells.rows[cells]
+            by_column = rated.index_select(0, rows)
+            own = inputs[cells] * own_products.index_select(0, rows)
+            solution = self._solve(by_column, targets[cells], by_column @ vector - own)
             weight[column], bias[column] = vector + solution[:-1], solution[-1]
-        return weight, bias
+        return weight.float().numpy(), bias.float().numpy()
 
-    def _solve(self, hidden: DoubleArray, targets: DoubleArray, outputs_so_far: DoubleArray) -> DoubleArray:
-        """The w and b of the module's equation, in one array."""
-        inputs = np.column_stack([hidden, np.ones(len(hidden))])
-        penalty = np.append(np.full(hidden.shape[1], self.reg), self.reg_bias) / 2
+    def _solve(self, hidden: Tensor, targets: Tensor, outputs_so_far: Tensor) -> Tensor:
+        """The w and b of the module's equation, in one tensor. (All are float64.)."""
+        inputs = torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
+        penalty = inputs.new_full((inputs.shape[1],), self.reg / 2)
+        penalty[-1] = self.reg_bias / 2
         # Without a penalty there may be many solutions: a faint one picks the smallest.
-        penalty = np.maximum(penalty, 1e-9 * (1 + np.square(inputs).sum()))
+        penalty = penalty.clamp(min=1e-9 * (1 + float(inputs.square().sum())))
 
-        def objective(solution: DoubleArray) -> float:
+        def objective(solution: Tensor) -> float:
             outputs, _ = self._output_and_slope(inputs @ solution + outputs_so_far)
-            return float(np.square(targets - outputs).sum() + penalty @ np.square(solution))
+            return float((targets - outputs).square().sum() + penalty @ solution.square())
 
-        solution = np.zeros(inputs.shape[1])
+        solution = inputs.new_zeros(inputs.shape[1])
         if not len(targets):
             return solution
         if ACTIVATIONS[self.network.decoder_activation].interval is None:
@@ -135,9 +133,9 @@ class FoldIn:
         for _ in range(1 if self.network.decoder_activation == "identity" else GAUSS_NEWTON_STEPS):
             now = inputs @ solution
             outputs, slopes = self._output_and_slope(now + outputs_so_far)
-            slanted = slopes[:, None] * inputs
+            slanted = slopes.unsqueeze(1) * inputs
             wanted = targets - outputs + slopes * now
-            step = np.linalg.solve(slanted.T @ slanted + np.diag(penalty), slanted.T @ wanted) - solution
+            step = torch.linalg.solve(slanted.T @ slanted + torch.diag(penalty), slanted.T @ wanted) - solution
             before = objective(solution)
             tried = (solution + 0.5**n * step for n in range(HALVINGS))
             better = next((candidate for candidate in tried if objective(candidate) < before), None)
@@ -147,14 +145,14 @@ class FoldIn:
         return solution
 
     @torch.enable_grad()
-    def _output_and_slope(self, pre_activation: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    def _output_and_slope(self, pre_activation: Tensor) -> tuple[Tensor, Tensor]:
         """F and its derivative."""
-        inputs = torch.from_numpy(pre_activation).requires_grad_()
+        inputs = pre_activation.detach().requires_grad_()
         outputs = decoder_output(inputs, self.network.decoder_activation, self.network.biased)
         (slopes,) = torch.autograd.grad(outputs.sum(), inputs)
-        return outputs.detach().numpy(), slopes.numpy()
+        return outputs.detach(), slopes
 
-    def _batch(self, ratings: RatingMatrix, baselines: Baselines) -> Batch:
+    def _batch(self, ratings: RatingMatrix, baselines: Baselines, rows: npt.NDArray[np.integer]) -> Batch:
         cutter = BatchCutter(self.rules, baselines, torch.device("cpu"))
-        (batch,) = cutter.cut(ratings, np.arange(ratings.n_rows), max(ratings.n_rows, 1))
+        (batch,) = cutter.cut(ratings, rows, max(len(rows), 1))
         return batch
