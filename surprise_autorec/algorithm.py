@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,10 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         list of surprise.Prediction
             What `predict` returns for each.
         """
-        uids, iids, ratings = zip(*testset, strict=True) if (testset := list(testset)) else ((), (), ())
+        testset = list(testset)
+        # (``zip(*testset)`` would make an iterator of each row, and Python look through all of them for garbage.)
+        ratings = [r_ui for _, _, r_ui in testset]
+        uids, iids = (list(map(itemgetter(place), testset)) for place in (0, 1))
         model = self.model_
         estimates = model.predict(model.find_users(uids), model.find_items(iids))
         impossible = np.isnan(estimates)
@@ -206,8 +210,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
 def _garbage_collection_put_off() -> Iterator[None]:
     """Make many objects that are no garbage without Python looking through all others for garbage meanwhile.
 
-    It does so each time that a certain number was made, and a Trainset is millions of objects to look at. In the end, the
-    new objects alone are looked at: else the next one made would have it look at all.
+    It does so each time that a certain number was made, and a Trainset is millions of objects to look at. In the end,
+    the new objects alone are looked at: else the next one made would have it look at all.
     """
     was_on = gc.isenabled()
     gc.disable()
