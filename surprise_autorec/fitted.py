@@ -12,15 +12,12 @@ import numpy.typing as npt
 
 from surprise_autorec.core.training import Side
 from surprise_autorec.fitting import Fit, Ratings, numbers
-from surprise_autorec.model import AutoRecModel, IndexArray
+from surprise_autorec.model import AutoRecModel, FloatArray, IndexArray
 from surprise_autorec.parameters import positive_integer
 from surprise_autorec.ranking import nearest, rank_items
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FloatArray = npt.NDArray[np.float64]
-
 
 #: What is said where the training ratings are needed and not there.
 NO_RATINGS = "a loaded model does not have the ratings that it was trained on, as they are not saved: fit it anew"
@@ -110,7 +107,7 @@ class FittedAutoRec:
             If ``ratings`` is no mapping or has none, or one is no number on the rating scale.
         """
         model = self._with_new("user", {"the new user": ratings})
-        items = model.find_items(_listed("iids", iids))
+        items = self.model_.find_items(_listed("iids", iids))  # whose index is there already
         return model.answer(np.zeros_like(items), items)
 
     def predict_new_item(self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable]) -> FloatArray:
@@ -134,7 +131,7 @@ class FittedAutoRec:
             If ``ratings`` is no mapping or has none, or one is no number on the rating scale.
         """
         model = self._with_new("item", {"the new item": ratings})
-        users = model.find_users(_listed("uids", uids))
+        users = self.model_.find_users(_listed("uids", uids))
         return model.answer(users, np.zeros_like(users))
 
     def _with_new(self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]]) -> AutoRecModel:

@@ -54,15 +54,16 @@ class Ratings(NamedTuple):
         items = np.array([item_index.setdefault(iid, len(item_index)) for iid in iids], np.int32)
         new = Ratings(users, items, numbers(values, uids, iids), list(user_index), list(item_index), self.scale)
         new.check()
-        pairs, new_pairs = (
-            ratings.users.astype(np.int64) * len(new.item_ids) + ratings.items for ratings in (self, new)
-        )
-        kept = ~np.isin(pairs, new_pairs)
+        kept = ~np.isin(self.pairs(len(item_index)), new.pairs(len(item_index)))
         return new._replace(
             users=np.concatenate([self.users[kept], users]),
             items=np.concatenate([self.items[kept], items]),
             values=np.concatenate([self.values[kept], new.values]),
         )
+
+    def pairs(self, n_items: int) -> npt.NDArray[np.int64]:
+        """A number for each rating, the same for all ratings of an item by a user, shape (n_ratings,)."""
+        return self.users.astype(np.int64) * n_items + self.items
 
     def check(self) -> None:
         """Raise ValueError where a rating is no number on the scale; name the first such."""
@@ -187,8 +188,7 @@ def _matrix(ratings: Ratings, early_stopping: bool) -> RatingMatrix:
 
 
 def _warn_of_repeats(ratings: Ratings) -> None:
-    pairs = ratings.users.astype(np.int64) * len(ratings.item_ids) + ratings.items
-    _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
+    _, first, counts = np.unique(ratings.pairs(len(ratings.item_ids)), return_index=True, return_counts=True)
     example = first[counts > 1][0]
     warnings.warn(
         f"user {ratings.user_ids[ratings.users[example]]!r} rated item {ratings.item_ids[ratings.items[example]]!r} "

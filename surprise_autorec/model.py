@@ -193,6 +193,7 @@ class AutoRecModel:
         known = others >= 0
         n_others = len(self.item_ids if side == "user" else self.user_ids)
         by_new = RatingMatrix.from_cells(owners[known], others[known], values[known], (len(ids), n_others))
+        by_other = by_new.transposed
         networks = []
         for member, factors, fold_in in self.networks:
             if fold_in is None:
@@ -200,12 +201,11 @@ class AutoRecModel:
             if member.rows == side:
                 factors = factors._replace(hidden=fold_in.encode_rows(by_new, new_baselines))
             else:
-                weight, bias = fold_in.solve_columns(by_new.transposed, new_baselines.transposed, factors.hidden)
+                weight, bias = fold_in.solve_columns(by_other, new_baselines.transposed, factors.hidden)
                 factors = factors._replace(weight=weight, bias=bias)
             networks.append(TrainedNetwork(member, factors, None))
+        by_user = by_new if side == "user" else by_other
+        rated = Rated(by_user.row_offsets, by_user.columns)
         if side == "user":
-            rated = Rated(by_new.row_offsets, by_new.columns)
             return replace(self, user_ids=ids, baselines=new_baselines, networks=networks, rated=rated)
-        turned = by_new.transposed
-        rated = Rated(turned.row_offsets, turned.columns)
         return replace(self, item_ids=ids, baselines=new_baselines.transposed, networks=networks, rated=rated)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from surprise_autorec.core.network import decoder_output
+from surprise_autorec.core.ratings import cells_of_rows
 from surprise_autorec.core.training import Side
 from surprise_autorec.model import AutoRecModel, FloatArray, IndexArray
 
@@ -94,11 +95,9 @@ def _rated_cells(model: AutoRecModel, users: IndexArray, items: IndexArray) -> t
     """Which of the users (by position) have rated which of the items (by position)."""
     position = np.full(len(model.item_ids), -1)
     position[items] = np.arange(len(items))
-    offsets, rated = model.rated
-    starts, ends = (np.where(users < 0, 0, bounds[users]) for bounds in (offsets[:-1], offsets[1:]))
-    counts = ends - starts
-    cells = np.arange(counts.sum()) + np.repeat(starts - np.append(0, np.cumsum(counts)[:-1]), counts)
-    rows, columns = np.repeat(np.arange(len(users)), counts), position[rated[cells]]
+    known = np.flatnonzero(users >= 0)
+    offsets, cells = cells_of_rows(model.rated.offsets, users[known])
+    rows, columns = np.repeat(known, np.diff(offsets)), position[model.rated.items[cells]]
     return torch.from_numpy(rows[columns >= 0]), torch.from_numpy(columns[columns >= 0])
 
 

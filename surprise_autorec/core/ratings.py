@@ -21,6 +21,26 @@ def csr_array(contents: tuple[Any, ...], shape: tuple[int, int]) -> Any:
     return scipy.sparse.csr_array(contents, shape=shape)
 
 
+def cells_of_rows(row_offsets: IntArray, rows: npt.NDArray[np.integer]) -> tuple[IntArray, npt.NDArray[np.int64]]:
+    """Where the cells of the given rows stand, row by row.
+
+    Parameters
+    ----------
+    row_offsets : ndarray of int32, shape (n_all_rows + 1,)
+        As of a `RatingMatrix`.
+    rows : ndarray of int, shape (n_rows,)
+
+    Returns
+    -------
+    offsets : ndarray of int32, shape (n_rows + 1,)
+        The cells of ``rows[n]`` are ``cells[offsets[n] : offsets[n + 1]]``.
+    cells : ndarray of int64, shape (n_cells,)
+    """
+    counts = np.diff(row_offsets)[rows]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return offsets, np.arange(offsets[-1]) + np.repeat(row_offsets[rows] - offsets[:-1], counts)
+
+
 @dataclass(frozen=True, eq=False)
 class RatingMatrix:
     """The observed cells of a ratings matrix, in compressed sparse row order.
@@ -115,9 +135,7 @@ class RatingMatrix:
 
     def take_rows(self, rows: npt.NDArray[np.integer]) -> RatingMatrix:
         """The matrix of the given rows, in the given order."""
-        counts = self.row_counts[rows]
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-        cells = np.arange(offsets[-1]) + np.repeat(self.row_offsets[rows] - offsets[:-1], counts)
+        offsets, cells = cells_of_rows(self.row_offsets, rows)
         return RatingMatrix(offsets, self.columns[cells], self.values[cells], self.n_columns)
 
     def take_cells(self, chosen: npt.NDArray[np.bool_]) -> RatingMatrix:
