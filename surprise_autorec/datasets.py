@@ -303,7 +303,7 @@ def _draw_pairs(
     n_users, n_items = len(activity), len(popularity)
     if size > n_users * n_items // 20:  # dense: the largest of all pairs' logarithmic weights plus Gumbel noise
         keys = np.log(activity)[:, None] + np.log(popularity) + generator.gumbel(size=(n_users, n_items))
-        pairs = np.argpartition(keys.ravel(), -size)[-size:]
+        pairs = np.sort(np.argpartition(keys.ravel(), -size)[-size:])  # unsorted, their order depends on the machine
     else:  # sparse: draw with replacement until enough are distinct
         users_upto, items_upto = np.cumsum(activity), np.cumsum(popularity)
         pairs = np.empty(0, np.int64)

@@ -147,7 +147,7 @@ def test_early_stopping_begins_anew_with_each_fit_and_needs_ratings_held_out():
 def test_optuna_prunes():
     optuna = pytest.importorskip("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    frame = datasets.make_ratings(50, 40, 1000)
+    frame = datasets.make_ratings(100, 60, 3000)
     trainset = Dataset.load_from_df(frame, Reader(rating_scale=(1, 5))).build_full_trainset()
 
     class Pruning:

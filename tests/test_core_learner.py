@@ -5,8 +5,9 @@ import pytest
 import torch
 from core_helpers import RATINGS, dense, make_learner, random_ratings
 
+from surprise_autorec.core import sparse
 from surprise_autorec.core.baselines import als_baselines
-from surprise_autorec.core.optimizers import OPTIMIZERS, parameter_groups
+from surprise_autorec.core.optimizers import OPTIMIZERS, settings_of
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
 
@@ -115,15 +116,27 @@ def test_training_minimises_equation_2_as_dense_torch_does(optimizer, reg, reg_b
 
 
 @pytest.mark.parametrize("n_factors", [(4,), (6, 5, 4)])
-def test_parameter_groups_hold_all_parameters_but_the_column_encoders(n_factors):
+def test_there_are_settings_for_all_parameters_but_the_column_encoders(n_factors):
     network = make_learner(n_factors=n_factors, two_sided=True).network
-    groups = parameter_groups(network, 0.5, weight_decay=3.0, bias_decay=7.0)
-    rates = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    settings = settings_of(network, 0.5, weight_decay=3.0, bias_decay=7.0)
+    rates = {id(parameter): (rate, decay) for parameter, rate, decay in settings}
     weights, biases = network.encoder_parameters()
     wanted = {id(p): (0.5, 3.0) for p in weights} | {id(p): (5.0, 0.0) for p in biases}
     wanted |= {id(network.decoder_weight): (1.0, 3.0), id(network.decoder_bias): (5.0, 7.0)}
     assert rates == wanted
-    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters())) - 1
+    assert len(settings) == len(list(network.parameters())) - 1
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_size_of_blocks_does_not_change_the_bits(monkeypatch, optimizer):
+    ratings, factors = random_ratings(20, 75, 800), []
+    for block_bytes in (2**20, 1):
+        monkeypatch.setattr(sparse, "BLOCK_BYTES", block_bytes)
+        learner = make_learner(ratings, n_factors=(5,), two_sided=True, dropout=0.3, optimizer=optimizer)
+        for number in (1, 2, 3):
+            learner.run_epoch(number)
+        factors.append(learner.finish()[0])
+    assert all(map(np.array_equal, *factors))
 
 
 @pytest.mark.parametrize("two_sided", [False, True])
@@ -327,7 +340,7 @@ def test_dropout_hides_a_share_of_the_inputs_and_scales_up_the_others(monkeypatc
     ratings = random_ratings(100, 80, 4000)
     learner = make_learner(ratings, dropout=0.3, batch_size=100)
     (batch,) = learner.batches
-    calls = {"encode": [], "decode": []}
+    calls = {"encoder_products": [], "pre_activation": []}
     for name, seen in calls.items():
         method = getattr(learner.network, name)
         monkeypatch.setattr(
@@ -337,7 +350,7 @@ def test_dropout_hides_a_share_of_the_inputs_and_scales_up_the_others(monkeypatc
     learner.run_epoch(2)
 
     masks = []
-    for inputs, values in calls["encode"]:
+    for inputs, values in calls["encoder_products"]:
         assert len(values) == pytest.approx(0.7 * 4000, rel=0.05)
         shape = (100, 80)
         kept, everything = np.zeros(shape), np.full(shape, np.nan)
@@ -348,7 +361,7 @@ def test_dropout_hides_a_share_of_the_inputs_and_scales_up_the_others(monkeypatc
         np.testing.assert_allclose(kept[masks[-1]], everything[masks[-1]], rtol=1e-6)
     agreement = (masks[0] & masks[1]).sum() / 4000
     assert agreement == pytest.approx(0.7**2, abs=0.05)  # each epoch hides other inputs
-    assert [outputs for _, outputs, _ in calls["decode"]] == [batch.cells] * 2
+    assert [outputs for _, outputs, _ in calls["pre_activation"]] == [batch.cells] * 2
     assert len(batch.targets) == 4000
 
 
@@ -369,7 +382,7 @@ def test_a_hidden_rating_counts_twice_as_much_as_one_that_is_seen_and_all_togeth
 
 def test_without_dropout_the_network_sees_all_inputs(monkeypatch):
     learner = make_learner(dropout=0.0, batch_size=40)
-    encode, seen = learner.network.encode, []
-    monkeypatch.setattr(learner.network, "encode", lambda *args: seen.append(args) or encode(*args))
+    products, seen = learner.network.encoder_products, []
+    monkeypatch.setattr(learner.network, "encoder_products", lambda *args: seen.append(args) or products(*args))
     learner.run_epoch(1)
     assert seen == [(learner.batches[0].cells, learner.batches[0].inputs)]

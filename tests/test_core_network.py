@@ -45,7 +45,8 @@ def with_random_parameters(network):
 def run(network, ratings):
     """The network's outputs at the cells of its inputs."""
     cells = Cells.of(ratings, torch.device("cpu"))
-    return network.decode(network.encode(cells, torch.from_numpy(ratings.values)), cells)
+    hidden = network.encode(cells, torch.from_numpy(ratings.values))
+    return network.decode(hidden, cells, network.decoder_weight)
 
 
 def dense_inputs(ratings):
@@ -104,14 +105,13 @@ def test_an_empty_row_is_encoded_from_the_biases_alone(n_factors):
 
 
 @pytest.mark.parametrize(("decoder", "biased"), [("identity", True), ("sigmoid", False), ("tanh", True)])
-def test_column_vectors_add_to_the_decoder_and_what_is_left_out_is_taken_off_before_f(decoder, biased):
+def test_decoding_with_other_weights_is_the_output_of_its_pre_activation(decoder, biased):
     network, ratings = with_random_parameters(make_network((7,), decoder=decoder, biased=biased)), make_ratings()
-    generator = torch.Generator().manual_seed(2)
+    generator, cells = torch.Generator().manual_seed(2), Cells.of(ratings, torch.device("cpu"))
     hidden, weight = torch.randn(N_ROWS, 7, generator=generator), torch.randn(N_COLUMNS, 7, generator=generator)
-    left_out = torch.randn(ratings.n_ratings, generator=generator)
-    outputs = network.decode(hidden, Cells.of(ratings, torch.device("cpu")), weight, left_out)
-    products = (hidden @ weight.T + network.decoder_bias)[ratings.rows, ratings.columns]
-    torch.testing.assert_close(outputs, output(products - left_out, decoder, biased))
+    pre_activation = (hidden @ weight.T + network.decoder_bias)[ratings.rows, ratings.columns]
+    torch.testing.assert_close(network.pre_activation(hidden, cells, weight), pre_activation)
+    torch.testing.assert_close(network.decode(hidden, cells, weight), output(pre_activation, decoder, biased))
 
 
 @pytest.mark.parametrize(("biased", "interval"), [(False, (1, 5)), (True, (-4, 4))])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from surprise_autorec.core import sparse
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, products_at, sum_rows
+from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, products_at, sum_rows, weight_gradient
 
 CPU = torch.device("cpu")
 N_ROWS, N_COLUMNS, K = 6, 5, 3
@@ -40,41 +41,52 @@ def gradients(output, parameters):
     return torch.autograd.grad((output * random(*output.shape, seed=9).detach()).sum(), parameters)
 
 
+def whole(row_sums):
+    return torch.cat([block for _, block in row_sums.blocks()])
+
+
 def test_encode_cells_is_the_dense_product(ratings):
     values, dense = values_and_dense(ratings)
-    weight = random(N_COLUMNS, K)
-    output = encode_cells(weight, values, Cells.of(ratings, CPU))
-    torch.testing.assert_close(output, dense @ weight)
-    torch.testing.assert_close(gradients(output, [weight]), gradients(dense @ weight, [weight]))
+    weight, cells = random(N_COLUMNS, K), Cells.of(ratings, CPU)
+    output = encode_cells(weight, values, cells)
+    assert not output.requires_grad
+    wanted = dense @ weight
+    torch.testing.assert_close(output, wanted.detach())
+    output_gradient = random(N_ROWS, K, seed=9).detach()
+    (weights_gradient,) = gradients(wanted, [weight])
+    torch.testing.assert_close(whole(weight_gradient(values, output_gradient, cells)), weights_gradient)
 
 
 def test_decode_cells_is_the_dense_product_at_the_cells(ratings):
-    hidden, weight, bias = parameters = random(N_ROWS, K), random(N_COLUMNS, K, seed=1), random(N_COLUMNS, seed=2)
-    output = decode_cells(hidden, weight, bias, Cells.of(ratings, CPU))
+    hidden, weight, bias = random(N_ROWS, K), random(N_COLUMNS, K, seed=1), random(N_COLUMNS, seed=2)
+    cells = Cells.of(ratings, CPU)
+    output = decode_cells(hidden, weight, bias, cells)
     wanted = (hidden @ weight.T + bias)[ratings.rows, ratings.columns]
     torch.testing.assert_close(output, wanted)
-    torch.testing.assert_close(gradients(output, parameters), gradients(wanted, parameters))
-
-
-def test_encode_cells_passes_gradcheck(ratings):
-    values, _ = values_and_dense(ratings)
-    cells = Cells.of(ratings, CPU)
-    assert torch.autograd.gradcheck(lambda weight: encode_cells(weight, values, cells), random(N_COLUMNS, K))
+    hidden_gradient, bias_gradient, weights_gradient = gradients(wanted, [hidden, bias, weight])
+    torch.testing.assert_close(gradients(output, [hidden, bias]), (hidden_gradient, bias_gradient))
+    output_gradient = random(ratings.n_ratings, seed=9).detach()
+    torch.testing.assert_close(whole(weight_gradient(output_gradient, hidden.detach(), cells)), weights_gradient)
 
 
 def test_decode_cells_passes_gradcheck(ratings):
-    cells = Cells.of(ratings, CPU)
-    parameters = random(N_ROWS, K), random(N_COLUMNS, K, seed=1), random(N_COLUMNS, seed=2)
-    assert torch.autograd.gradcheck(lambda *three: decode_cells(*three, cells), parameters)
+    cells, weight = Cells.of(ratings, CPU), random(N_COLUMNS, K, seed=1).detach()
+    parameters = random(N_ROWS, K), random(N_COLUMNS, seed=2)
+    assert torch.autograd.gradcheck(lambda hidden, bias: decode_cells(hidden, weight, bias, cells), parameters)
 
 
-def test_gradients_flow_through_decoder_and_encoder_together(ratings):
-    values, dense = values_and_dense(ratings)
-    encoder, decoder, bias = parameters = random(N_COLUMNS, K), random(N_COLUMNS, K, seed=1), random(N_COLUMNS, seed=2)
-    cells = Cells.of(ratings, CPU)
-    output = decode_cells(torch.sigmoid(encode_cells(encoder, values, cells)), decoder, bias, cells)
-    wanted = (torch.sigmoid(dense @ encoder) @ decoder.T + bias)[ratings.rows, ratings.columns]
-    torch.testing.assert_close(gradients(output, parameters), gradients(wanted, parameters))
+@pytest.mark.parametrize("rows_in_bytes", [0, 31, 32, 1000])
+@pytest.mark.parametrize("n_columns", [0, 1, 16, 75])
+def test_blocks_are_the_rows_of_the_sums_bit_by_bit(monkeypatch, n_columns, rows_in_bytes):
+    rng, n_ratings = np.random.default_rng(0), 3 * n_columns
+    rows, columns = np.divmod(rng.choice(20 * n_columns, n_ratings, replace=False), max(n_columns, 1))
+    cells = Cells.of(RatingMatrix.from_cells(rows, columns, rng.normal(size=n_ratings), (20, n_columns)), CPU)
+    sums = weight_gradient(random(n_ratings).detach(), random(20, K, seed=1).detach(), cells)
+    monkeypatch.setattr(sparse, "BLOCK_BYTES", rows_in_bytes * K * 8)
+    blocks = list(sums.blocks())
+    size = {0: 16, 31: 16, 32: 32, 1000: 992}[rows_in_bytes]
+    assert [rows for rows, _ in blocks] == [slice(n, min(n + size, n_columns)) for n in range(0, n_columns, size)]
+    assert torch.equal(torch.cat([random(0, K).detach(), *(block for _, block in blocks)]), sum_rows(*sums))
 
 
 def test_products_at_are_the_inner_products_at_the_cells(ratings):
@@ -130,9 +142,9 @@ from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells
 assert warnings.filters == before
 cells = Cells.of(RatingMatrix.from_cells([0, 1], [1, 0], [2.0, 3.0], (2, 2)), torch.device("cpu"))
-weight, bias = torch.ones(2, 3, requires_grad=True), torch.zeros(2, requires_grad=True)
+weight, bias = torch.ones(2, 3), torch.zeros(2, requires_grad=True)
 kept, positions = cells.keep(torch.tensor([True, True]))
-hidden = encode_cells(weight, torch.ones(2)[positions], kept)
+hidden = encode_cells(weight, torch.ones(2)[positions], kept).requires_grad_()
 decode_cells(hidden, weight, bias, cells).sum().backward()
 assert warnings.filters == before
 """

@@ -323,6 +323,12 @@ def test_dense_ratings_can_be_made(share):
     assert len(frame.drop_duplicates(["user", "item"])) == share * 2000
 
 
+def test_dense_ratings_do_not_depend_on_the_order_that_a_machine_leaves_a_partition_in(monkeypatch):
+    frame = make_ratings(20, 10, 100)
+    monkeypatch.setattr(np, "argpartition", lambda keys, _: np.argsort(keys))
+    pd.testing.assert_frame_equal(make_ratings(20, 10, 100), frame)
+
+
 @pytest.mark.parametrize("n_ratings", [0, 13])
 def test_more_ratings_than_pairs_or_none_are_refused(n_ratings):
     with pytest.raises(ValueError, match=rf"n_ratings must be in .*12.*got {n_ratings}"):

@@ -11,14 +11,14 @@ over all rows, while E learns slowly, they are made once an epoch, and E takes o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.optim import Adam
 
 from surprise_autorec.core.batches import Batch
-from surprise_autorec.core.sparse import sum_rows
+from surprise_autorec.core.optimizers import AdamStepper, Setting
+from surprise_autorec.core.sparse import Block, sum_rows, weight_gradient
 
 
 def column_vectors(weight: Tensor, batches: Sequence[Batch]) -> Tensor:
@@ -37,7 +37,8 @@ def column_vectors(weight: Tensor, batches: Sequence[Batch]) -> Tensor:
     """
     total = weight.new_zeros(len(batches[0].cells.column_offsets) - 1, weight.shape[1])
     for rows, cells, _, inputs, _ in batches:
-        total += sum_rows(weight[rows], cells.rows, cells.column_offsets, inputs.index_select(0, cells.order))
+        for columns, sums in weight_gradient(inputs, weight[rows], cells).blocks():
+            total[columns] += sums
     return total
 
 
@@ -48,45 +49,53 @@ class ColumnEncoder:
     ----------
     weight : Tensor, shape (n_rows, k)
         E.
+    decoder_weight : Tensor, shape (n_columns, k)
+        W.
     learning_rate : float
     penalty : float
         Weight decay.
+
+    Attributes
+    ----------
+    total : Tensor, shape (n_columns, k)
+        In an epoch, the decoder's weights and the column vectors.
     """
 
-    def __init__(self, weight: Tensor, learning_rate: float, penalty: float) -> None:
-        self.weight = weight
-        self.optimizer = Adam([weight], lr=learning_rate, weight_decay=penalty, fused=True)
+    def __init__(self, weight: Tensor, decoder_weight: Tensor, learning_rate: float, penalty: float) -> None:
+        self.weight, self.decoder_weight = weight.detach(), decoder_weight.detach()
+        self.optimizer = AdamStepper([Setting(self.weight, learning_rate, penalty)])
 
     def begin_epoch(self, batches: Sequence[Batch]) -> None:
         """Encode the columns for the steps of an epoch."""
-        self.vectors = column_vectors(self.weight.detach(), batches)
+        self.vectors = column_vectors(self.weight, batches)
         self.vectors_gradient = torch.zeros_like(self.vectors)
         self.weight_gradient = torch.zeros_like(self.weight)
-        self.total = torch.empty_like(self.vectors, requires_grad=True)
+        self.total = self.decoder_weight + self.vectors
 
     def begin_step(self, batch: Batch) -> None:
         """Make ready for the gradients of a batch."""
-        self.own_weight = self.weight.detach()[batch.rows].requires_grad_()
+        self.own_weight = self.weight[batch.rows].requires_grad_()
 
     def own_part(self, hidden: Tensor, batch: Batch) -> Tensor:
         """What a cell's own rating adds to the output there: ``y_zc * E_z . h_z``, shape (n_cells,)."""
         products = (self.own_weight * hidden).sum(1)
         return batch.column_inputs * products.repeat_interleave(batch.cells.row_counts)
 
-    def add_vectors(self, decoder_weight: Tensor) -> Tensor:
-        """The decoder's weights and the vectors, for an evaluation of the objective: a leaf with its own gradient."""
-        with torch.no_grad():
-            return torch.add(decoder_weight, self.vectors, out=self.total)
+    def add_vectors(self, columns: slice = slice(None)) -> None:
+        """Bring the total up to date where decoder weights have changed."""
+        torch.add(self.decoder_weight[columns], self.vectors[columns], out=self.total[columns])
 
-    def hand_gradient_on(self, decoder_weight: Tensor, batch: Batch | None) -> None:
-        """Give the gradient of the sum of both to the decoder's weights, and keep that of a batch, if it is given."""
-        gradient, self.total.grad = self.total.grad, None
-        assert gradient is not None
-        if batch is not None:
-            assert self.own_weight.grad is not None
-            self.vectors_gradient += gradient
-            self.weight_gradient[batch.rows] = self.own_weight.grad
-        decoder_weight.grad = gradient if decoder_weight.grad is None else gradient.add_(decoder_weight.grad)
+    def keep_gradients(self, batch: Batch, decoder_gradient: Iterable[Block]) -> Iterator[Block]:
+        """Keep the gradients of a batch; that of the decoder's weights, which is the vectors' too, as it passes by.
+
+        A caller that comes back for the next block has changed the decoder's weights by the one before, if at all.
+        """
+        assert self.own_weight.grad is not None
+        self.weight_gradient[batch.rows] = self.own_weight.grad
+        for columns, gradient in decoder_gradient:
+            self.vectors_gradient[columns] += gradient
+            yield columns, gradient
+            self.add_vectors(columns)
 
     def end_epoch(self, batches: Sequence[Batch]) -> None:
         """Step along the mean gradient."""
@@ -94,6 +103,5 @@ class ColumnEncoder:
             self.weight_gradient[batch.rows] += sum_rows(
                 self.vectors_gradient, batch.cells.columns, batch.cells.row_offsets, batch.column_inputs
             )
-        self.weight.grad = self.weight_gradient.div_(len(batches))
-        self.optimizer.step()
-        del self.vectors, self.vectors_gradient, self.total
+        self.optimizer.follow({self.weight: [(slice(None), self.weight_gradient.div_(len(batches)))]})
+        del self.vectors, self.vectors_gradient, self.weight_gradient, self.total

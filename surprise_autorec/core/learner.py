@@ -15,10 +15,10 @@ from surprise_autorec.core.batches import Batch, BatchCutter
 from surprise_autorec.core.columns import ColumnEncoder, column_vectors
 from surprise_autorec.core.fold_in import FoldIn
 from surprise_autorec.core.network import AutoEncoder
-from surprise_autorec.core.optimizers import COLUMN_ENCODER_RATE, OPTIMIZERS, parameter_groups
+from surprise_autorec.core.optimizers import COLUMN_ENCODER_RATE, OPTIMIZERS, Gradients, settings_of
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import FloatArray, RatingMatrix
-from surprise_autorec.core.sparse import Cells
+from surprise_autorec.core.sparse import Cells, weight_gradient
 
 #: Automatic batches cut the rows into this many steps an epoch ...
 STEPS_PER_EPOCH = 8
@@ -112,15 +112,19 @@ class Learner:
         relative_rate = 1.0 if start is None else CONTINUED_RATE
         # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
         self.penalty = self.reg / self.n_rows
-        decays = (self.penalty, options.reg_bias / self.n_rows) if self.kind.decays_weights else (0.0, 0.0)
-        rate = relative_rate * self.learning_rate
-        self.optimizer = self.kind.make(parameter_groups(self.network, rate, *decays), rate)
+        settings = settings_of(
+            self.network, relative_rate * self.learning_rate, self.penalty, options.reg_bias / self.n_rows
+        )
+        self.optimizer = self.kind.make(settings)
         self.column_encoder: ColumnEncoder | None = None
         if self.network.column_encoder_weight is not None:
             # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of theirs.
             adams_rate = self.learning_rate if options.optimizer == "adam" else OPTIMIZERS["adam"].learning_rate
             self.column_encoder = ColumnEncoder(
-                self.network.column_encoder_weight, COLUMN_ENCODER_RATE * relative_rate * adams_rate, self.penalty
+                self.network.column_encoder_weight,
+                self.network.decoder_weight,
+                COLUMN_ENCODER_RATE * relative_rate * adams_rate,
+                self.penalty,
             )
         self.mean_hidden: Tensor | None = None
 
@@ -155,31 +159,37 @@ class Learner:
             values = values.index_select(0, positions) / (1 - dropout)
             unit = 1 / (1 + (HIDDEN_WEIGHT - 1) * dropout)  # so that the mean weight is 1
             weights = kept.mul(-(HIDDEN_WEIGHT - 1) * unit).add_(HIDDEN_WEIGHT * unit)
-        column_encoder, decoder_weight = self.column_encoder, self.network.decoder_weight
+        column_encoder, network = self.column_encoder, self.network
         if column_encoder:
             column_encoder.begin_step(batch)
         errors: list[Tensor] = []
 
-        def objective() -> Tensor:
-            self.optimizer.zero_grad()
-            hidden = self._centered(self.network.encode(inputs, values), batch)
+        def objective() -> tuple[Tensor, Gradients]:
+            network.zero_grad()
+            products = network.encoder_products(inputs, values).requires_grad_()
+            hidden = self._centered(network.hidden(products), batch)
+            if column_encoder and self.kind.full_batch:  # which moves all weights at once, several times a step
+                column_encoder.add_vectors()
+            weight = column_encoder.total if column_encoder else network.decoder_weight
+            pre_activation = network.pre_activation(hidden, batch.cells, weight)
             if column_encoder:
-                weight = column_encoder.add_vectors(decoder_weight)
-                outputs = self.network.decode(hidden, batch.cells, weight, column_encoder.own_part(hidden, batch))
-            else:
-                outputs = self.network.decode(hidden, batch.cells, decoder_weight)
-            squared_errors = (batch.targets - outputs).square()
+                pre_activation = pre_activation - column_encoder.own_part(hidden, batch)
+            pre_activation.retain_grad()
+            squared_errors = (batch.targets - network.output(pre_activation)).square()
             errors.append(squared_errors.detach())
             loss = (squared_errors if weights is None else squared_errors * weights).sum() / len(batch.rows)
-            if not self.kind.decays_weights:
-                loss = loss + self._penalty_sum() / self.n_rows
             loss.backward()  # type: ignore[no-untyped-call]
-            if column_encoder:
-                # The first time only: not where an optimiser looks further on its way.
-                column_encoder.hand_gradient_on(decoder_weight, batch if len(errors) == 1 else None)
-            return loss
+            assert pre_activation.grad is not None
+            assert products.grad is not None
+            decoder_gradient = weight_gradient(pre_activation.grad, hidden.detach(), batch.cells).blocks()
+            if column_encoder and len(errors) == 1:  # not where an optimiser looks further on its way
+                decoder_gradient = column_encoder.keep_gradients(batch, decoder_gradient)
+            gradients: Gradients = {p: [(slice(None), p.grad)] for p in network.parameters() if p.grad is not None}
+            gradients[network.decoder_weight] = decoder_gradient
+            gradients[network.encoder_weight] = weight_gradient(values, products.grad, inputs).blocks()
+            return loss.detach(), gradients
 
-        self.optimizer.step(objective)  # type: ignore[arg-type]
+        self.optimizer.step(objective)
         return _sum(errors[0])
 
     def _centered(self, hidden: Tensor, batch: Batch) -> Tensor:

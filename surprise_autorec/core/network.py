@@ -180,40 +180,45 @@ class AutoEncoder(nn.Module):
 
     def encode(self, inputs: Cells, values: Tensor) -> Tensor:
         """Hidden activations ``g(V x + mu)``, the inner part of eq. 1, shape (n_rows, n_factors[-1])."""
-        return self._deeper(encode_cells(self.encoder_weight, values, inputs))
+        return self.hidden(self.encoder_products(inputs, values))
 
     def encode_nothing(self) -> Tensor:
         """Hidden activations of a row without ratings, shape (1, n_factors[-1])."""
-        return self._deeper(torch.zeros_like(self.encoder_bias).unsqueeze(0))
+        return self.hidden(torch.zeros_like(self.encoder_bias).unsqueeze(0))
 
-    def _deeper(self, products: Tensor) -> Tensor:
+    def encoder_products(self, inputs: Cells, values: Tensor) -> Tensor:
+        """``V x`` of each row, shape (n_rows, n_factors[0]), unknown to autograd."""
+        return encode_cells(self.encoder_weight, values, inputs)
+
+    def hidden(self, products: Tensor) -> Tensor:
+        """Hidden activations of ``V x``."""
         hidden = activate(self.encoder_function, products + self.encoder_bias)
         for weight, bias in zip(self.deeper_weights, self.deeper_biases, strict=True):
             hidden = activate(self.encoder_function, hidden @ weight + bias)
         return hidden
 
-    def decode(
-        self, hidden: Tensor, outputs: Cells, weight: Tensor | None = None, left_out: Tensor | None = None
-    ) -> Tensor:
+    def decode(self, hidden: Tensor, outputs: Cells, weight: Tensor) -> Tensor:
         """Predictions ``f(W h + b)``, the outer part of eq. 1, at the given cells.
 
         Parameters
         ----------
         hidden : Tensor, shape (n_rows, n_factors[-1])
         outputs : Cells
-        weight : Tensor, shape (n_columns, n_factors[-1]), optional
-            What to use in the place of W, such as W and what a second encoder makes of each column.
-        left_out : Tensor, shape (n_cells,), optional
-            What is taken off again at each cell before f.
+        weight : Tensor, shape (n_columns, n_factors[-1])
+            W, or W and what a second encoder makes of each column.
 
         Returns
         -------
         Tensor, shape (n_cells,)
         """
-        weight = self.decoder_weight if weight is None else weight
-        pre_activation = decode_cells(hidden, weight, self.decoder_bias, outputs)
-        if left_out is not None:
-            pre_activation = pre_activation - left_out
+        return self.output(self.pre_activation(hidden, outputs, weight))
+
+    def pre_activation(self, hidden: Tensor, outputs: Cells, weight: Tensor) -> Tensor:
+        """``W h + b`` at the given cells; to autograd, weight is a constant."""
+        return decode_cells(hidden, weight, self.decoder_bias, outputs)
+
+    def output(self, pre_activation: Tensor) -> Tensor:
+        """``f`` of ``W h + b``."""
         return decoder_output(pre_activation, self.decoder_activation, self.biased)
 
 

@@ -8,8 +8,10 @@ products at given cells (``sampled_addmm``). A forward and backward pass is five
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +19,11 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from surprise_autorec.core.ratings import RatingMatrix, csr_array
+
+#: Some rows of a matrix: which, and their values.
+Block: TypeAlias = tuple[slice, Tensor]
+#: So large are the blocks that gradients of weights are made in: a cache holds one until it has been used.
+BLOCK_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,36 +144,55 @@ def products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tenso
     return products
 
 
-class _EncodeCells(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, values: Tensor, cells: Cells) -> Tensor:
-        ctx.cells = cells
-        ctx.save_for_backward(values)
-        return sum_rows(weight, cells.columns, cells.row_offsets, values)
+class RowSums(NamedTuple):
+    """The result of `sum_rows`, yet to be made, whole or a block at a time.
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (values,) = ctx.saved_tensors
-        cells = ctx.cells
-        gradient = gradients[0].contiguous()
-        return sum_rows(gradient, cells.rows, cells.column_offsets, values.index_select(0, cells.order)), None, None
+    Attributes
+    ----------
+    table, indices, offsets, weights : Tensor
+        The arguments of `sum_rows`.
+    """
+
+    table: Tensor
+    indices: Tensor
+    offsets: Tensor
+    weights: Tensor
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks of rows, first to last, each made when it is asked for.
+
+        Their sizes are whole multiples of any vector register's, so that what is computed elementwise of a block has
+        the bits that it has in the whole.
+        """
+        n_rows, row_bytes = len(self.offsets) - 1, self.table.shape[1] * self.table.element_size()
+        bounds = [*range(0, n_rows, max(BLOCK_BYTES // row_bytes // 16, 1) * 16), n_rows]
+        terms = self.offsets[bounds].tolist()
+        for (start, stop), (first, last) in zip(pairwise(bounds), pairwise(terms), strict=True):
+            offsets = self.offsets[start : stop + 1] - first
+            yield (
+                slice(start, stop),
+                sum_rows(self.table, self.indices[first:last], offsets, self.weights[first:last]),
+            )
 
 
 class _DecodeCells(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> Tensor:
         ctx.cells = cells
-        ctx.save_for_backward(hidden, weight)
-        return products_at(hidden, weight, cells.row_offsets, cells.columns) + bias.index_select(0, cells.columns)
+        ctx.save_for_backward(weight)
+        # Column by column, as a batch has fewer rows than columns: hidden stays in the cache and weight is read once.
+        by_column = products_at(weight, hidden, cells.column_offsets, cells.rows)
+        products = torch.empty_like(by_column).scatter_(0, cells.order.long(), by_column)
+        return products.add_(bias.index_select(0, cells.columns))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight = ctx.saved_tensors
+        (weight,) = ctx.saved_tensors
         cells = ctx.cells
         gradient = gradients[0].contiguous()
         return (
             sum_rows(weight, cells.columns, cells.row_offsets, gradient),
-            sum_rows(hidden, cells.rows, cells.column_offsets, gradient.index_select(0, cells.order)),
+            None,
             torch.zeros_like(weight[:, 0]).index_add_(0, cells.columns, gradient),
             None,
         )
@@ -178,27 +204,29 @@ def encode_cells(weight: Tensor, values: Tensor, cells: Cells) -> Tensor:
     Parameters
     ----------
     weight : Tensor, shape (n_columns, k)
-        Gets a gradient.
     values : Tensor, shape (n_cells,)
-        In row order. Gets no gradient.
+        In row order.
     cells : Cells
 
     Returns
     -------
     Tensor, shape (n_rows, k)
+        Without autograd's knowledge. The gradient of weight is the `weight_gradient` of values and that of the product.
     """
-    result: Tensor = _EncodeCells.apply(weight, values, cells)  # type: ignore[no-untyped-call]
-    return result
+    return sum_rows(weight.detach(), cells.columns, cells.row_offsets, values)
 
 
 def decode_cells(hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> Tensor:
-    """``hidden[z] @ weight[c] + bias[c]`` at the given cells (z, c) only. All three get gradients.
+    """``hidden[z] @ weight[c] + bias[c]`` at the given cells (z, c) only.
 
     Parameters
     ----------
     hidden : Tensor, shape (n_rows, k)
+        Gets a gradient.
     weight : Tensor, shape (n_columns, k)
+        Gets none by autograd: it is the `weight_gradient` of the product's and of hidden.
     bias : Tensor, shape (n_columns,)
+        Gets a gradient.
     cells : Cells
 
     Returns
@@ -208,3 +236,23 @@ def decode_cells(hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> 
     """
     result: Tensor = _DecodeCells.apply(hidden, weight, bias, cells)  # type: ignore[no-untyped-call]
     return result
+
+
+def weight_gradient(values: Tensor, factors: Tensor, cells: Cells) -> RowSums:
+    """``X^T @ factors`` with X the matrix that has ``values`` at ``cells``: the gradient of a weight matrix.
+
+    Autograd would make it whole, in memory, long before it is used.
+
+    Parameters
+    ----------
+    values : Tensor, shape (n_cells,)
+        In row order: the encoder's inputs, or the gradient of the decoder's products.
+    factors : Tensor, shape (n_rows, k)
+        The gradient of the encoder's products, or the decoder's hidden activations.
+    cells : Cells
+
+    Returns
+    -------
+    RowSums, shape (n_columns, k)
+    """
+    return RowSums(factors, cells.rows, cells.column_offsets, values.index_select(0, cells.order))
