@@ -91,3 +91,17 @@ def test_names_that_are_imported_when_asked_for_look_like_any_others():
     assert all(getattr(surprise_autorec, name) is not None for name in surprise_autorec.__all__)
     with pytest.raises(AttributeError, match="module 'surprise_autorec' has no attribute 'nothing'"):
         surprise_autorec.nothing  # noqa: B018
+
+
+def test_fitting_does_not_import_torchs_compiler():
+    """It takes a second or two, which the first fit of every process would pay."""
+    script = """
+import sys
+from surprise import Dataset, Reader
+from surprise_autorec import AutoRec, datasets
+data = Dataset.load_from_df(datasets.make_ratings(20, 10, 100), Reader(rating_scale=(1, 5)))
+for optimizer in ("adam", "sgd"):
+    AutoRec(n_factors=4, n_epochs=1, optimizer=optimizer).fit(data.build_full_trainset())
+print("torch._dynamo" in sys.modules)
+"""
+    assert run_python(script) == ["False"]

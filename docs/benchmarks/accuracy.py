@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from surprise import SVD, BaselineOnly, Dataset, KNNBaseline, Reader, SVDpp, Trainset
 from surprise.model_selection import KFold, PredefinedKFold
+from tables import publish
 
 from surprise_autorec import BEST, PAPER, AutoRec, compare, datasets
 from surprise_autorec.comparison import format_comparison
@@ -103,9 +104,8 @@ def main(names: list[str]) -> None:
             algorithms["AutoRec(**PAPER)"] = AutoRec(**PAPER, random_state=0)
             del algorithms["KNNBaseline"]  # to keep the run short
         frame = compare(algorithms, load(), cv=cv, verbose=True)
-        table = f"{title}, {torch.get_num_threads()} threads\n\n{format_comparison(frame)}\n"
-        Path(__file__).with_name(f"accuracy-{name}.md").write_text(table, encoding="utf-8")
-        print(f"\n{table}")
+        text = f"{title}, {torch.get_num_threads()} threads\n\n{format_comparison(frame)}"
+        publish(Path(__file__).with_name(f"accuracy-{name}.md"), text)
 
 
 if __name__ == "__main__":

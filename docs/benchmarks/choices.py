@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from accuracy import RandomTenth, dense_extract, synthetic
 from surprise import Dataset
+from tables import publish
 from tabulate import tabulate
 
 from surprise_autorec import BEST, AutoRec, compare, datasets
@@ -66,9 +67,8 @@ def main() -> None:
         for name, ratings in data.items()
     }
     table = pd.DataFrame(errors).loc[list(algorithms)]
-    text = tabulate(table, headers="keys", tablefmt="github", floatfmt=".4f") + "\n"
-    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
-    print(f"\n{text}")
+    text = tabulate(table, headers="keys", tablefmt="github", floatfmt=".4f")
+    publish(Path(__file__).with_suffix(".md"), text)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ two more for the encoder of columns. The dense epoch has the zero-filled rows, a
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 from accuracy import RandomTenth
-from tabulate import tabulate
+from tables import publish_table
 from torch import Tensor, nn
 
 from surprise_autorec import AutoRec, datasets
@@ -125,10 +124,8 @@ def main() -> None:
         "dense [s]",
         "dense / epoch",
     ]
-    table = tabulate(rows, headers, tablefmt="github", floatfmt=("", "", "", ".3f", ".3f", ".2f", ".2f", ".1f"))
-    text = f"k = {N_FACTORS}, batches of {len(learners[0].batches[0].rows)} items on the second\n\n{table}\n"
-    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    title = f"k = {N_FACTORS}, batches of {len(learners[0].batches[0].rows)} items on the second"
+    publish_table(__file__, title, rows, headers, ("", "", "", ".3f", ".3f", ".2f", ".2f", ".1f"))
 
 
 if __name__ == "__main__":

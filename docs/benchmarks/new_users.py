@@ -7,14 +7,13 @@ has them folded in, and by one that was trained with those 80 % as well.
 """
 
 import time
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 import pandas as pd
 import torch
 from surprise import Dataset, Reader
-from tabulate import tabulate
+from tables import publish_table
 
 from surprise_autorec import AutoRec, datasets
 
@@ -60,13 +59,11 @@ def main() -> None:
         )
         print(rows[-1], flush=True)
     headers = ["variant", "RMSE, folded in", "RMSE, trained with them", "a user [ms], median", "longest [ms]"]
-    table = tabulate(rows, headers, tablefmt="github", floatfmt=("", ".4f", ".4f", ".1f", ".1f"))
     title = (
         f"MovieLens-1M, {len(given_by):,} new users, {len(given):,} of their ratings given, {len(asked):,} predicted, "
         f"{torch.get_num_threads()} threads"
     )
-    Path(__file__).with_suffix(".md").write_text(f"{title}\n\n{table}\n", encoding="utf-8")
-    print(f"{title}\n\n{table}")
+    publish_table(__file__, title, rows, headers, ("", ".4f", ".4f", ".1f", ".1f"))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from accuracy import RandomTenth
+from tables import publish
 
 from surprise_autorec import datasets
 from surprise_autorec.algorithm import _ratings_of
@@ -41,9 +42,8 @@ def main() -> None:
         f"ratings of a Trainset: {1e6 * median(times) / trainset.n_ratings:.2f} s a million "
         f"({trainset.n_ratings:,} ratings)",
     )
-    text = f"Medians of {ROUNDS}:\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
-    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    text = f"Medians of {ROUNDS}:\n\n" + "\n".join(f"- {line}" for line in lines)
+    publish(Path(__file__).with_suffix(".md"), text)
 
 
 if __name__ == "__main__":

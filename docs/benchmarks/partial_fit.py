@@ -7,13 +7,12 @@ The RMSE is of a further tenth of the training part of ``RandomTenth([0])``, who
 
 import copy
 import time
-from pathlib import Path
 
 import torch
 from accuracy import RandomTenth
 from choices import training_part
 from surprise import accuracy
-from tabulate import tabulate
+from tables import publish_table
 
 from surprise_autorec import AutoRec, datasets
 
@@ -45,10 +44,8 @@ def main() -> None:
         )
     trainset = data.construct_trainset([(*rating, None) for rating in old + new])
     measure("fit on all ratings", AutoRec(random_state=0), lambda algorithm: algorithm.fit(trainset))
-    table = tabulate(rows, ["", "RMSE", "time [s]"], tablefmt="github", floatfmt=("", ".4f", ".2f"))
     title = f"{len(old):,} ratings and {len(new):,} new ones, {torch.get_num_threads()} threads"
-    Path(__file__).with_suffix(".md").write_text(f"{title}\n\n{table}\n", encoding="utf-8")
-    print(f"{title}\n\n{table}")
+    publish_table(__file__, title, rows, ["", "RMSE", "time [s]"], ("", ".4f", ".2f"))
 
 
 if __name__ == "__main__":

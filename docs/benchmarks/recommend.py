@@ -4,12 +4,11 @@ Usage: python docs/benchmarks/recommend.py
 """
 
 import time
-from pathlib import Path
 from statistics import median
 
 import torch
 from memory import peak
-from tabulate import tabulate
+from tables import publish_table
 
 from surprise_autorec import AutoRec, datasets
 
@@ -26,16 +25,14 @@ def main() -> None:
             start = time.perf_counter()
             frame = algorithm.recommend(n=10)
             seconds.append(time.perf_counter() - start)
-        rows.append((variant, len(frame), median(seconds), 1e3 * (peak() - before)))
+        rows.append((variant, f"{len(frame):,}", median(seconds), 1e3 * (peak() - before)))
         print(rows[-1], flush=True)
     headers = ["variant", "rows", "time [s]", "memory beyond fit's peak [MB]"]
-    table = tabulate(rows, headers, tablefmt="github", floatfmt=("", "", ".2f", ".0f"), intfmt=",")
     title = (
         f"{trainset.n_users:,} users, {trainset.n_items:,} items, {torch.get_num_threads()} threads, "
         f"medians of {ROUNDS}"
     )
-    Path(__file__).with_suffix(".md").write_text(f"{title}\n\n{table}\n", encoding="utf-8")
-    print(f"{title}\n\n{table}")
+    publish_table(__file__, title, rows, headers, ("", "", ".2f", ".0f"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from surprise import SVD, dump
-from tabulate import tabulate
+from tables import publish_table
 
 from surprise_autorec import AutoRec, datasets, load
 
@@ -47,10 +47,8 @@ def main() -> None:
             for name, (path, *_) in ways.items()
         ]
     headers = ["", "size [MB]", "write [s]", "read [s]"]
-    table = tabulate(rows, headers, tablefmt="github", floatfmt=("", ".1f", ".2f", ".2f"))
     title = f"{trainset.n_ratings:,} ratings, medians of {ROUNDS}"
-    Path(__file__).with_suffix(".md").write_text(f"{title}\n\n{table}\n", encoding="utf-8")
-    print(f"{title}\n\n{table}")
+    publish_table(__file__, title, rows, headers, ("", ".1f", ".2f", ".2f"))
 
 
 if __name__ == "__main__":

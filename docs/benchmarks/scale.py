@@ -4,8 +4,9 @@ Usage: python docs/benchmarks/scale.py
 
 Ratings come as arrays: a Trainset of 20 million would take more memory than the machine has. Each size runs in a
 process of its own. Memory is the peak of the process less what it had when the arrays were there. Beside it stands what
-is allowed for: 36 bytes a rating, 20 bytes a parameter (weights, gradients, Adam's two moments, averages) and 12 bytes
-for each element of the column vectors (they, their gradient, their sum with the decoder's weights).
+is allowed for: 36 bytes a rating, 20 bytes a parameter (weights, Adam's two moments, averages, and as much again as the
+weights for gradients, which are nowhere whole, and all else) and 12 bytes for each element of the column vectors (they,
+their gradient, their sum with the decoder's weights).
 """
 
 import re
@@ -18,7 +19,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from tabulate import tabulate
+from tables import publish_table
 
 from surprise_autorec import AutoRec
 from surprise_autorec.core.ratings import RatingMatrix
@@ -80,10 +81,8 @@ def main() -> None:
         rows.append((f"{size:,}", seconds, 1e6 * seconds / size, memory / 1e9, allowed / 1e9, memory / allowed))
         print(rows[-1])
     headers = ["ratings", "epoch [s]", "us a rating", "memory [GB]", "allowed [GB]", "ratio"]
-    table = tabulate(rows, headers, tablefmt="github", floatfmt=("", ".2f", ".3f", ".2f", ".2f", ".2f"))
     title = f"{N_ITEMS:,} items, {N_USERS:,} users, k = {N_FACTORS}, {torch.get_num_threads()} threads"
-    Path(__file__).with_suffix(".md").write_text(f"{title}\n\n{table}\n", encoding="utf-8")
-    print(f"{title}\n\n{table}")
+    publish_table(__file__, title, rows, headers, ("", ".2f", ".3f", ".2f", ".2f", ".2f"))
 
 
 if __name__ == "__main__":

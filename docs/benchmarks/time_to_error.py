@@ -8,13 +8,12 @@ epochs whose RMSE on the test tenth is not above SVD++'s is what is timed: which
 
 import itertools
 import time
-from pathlib import Path
 from statistics import median
 
 import torch
 from accuracy import RandomTenth
 from surprise import AlgoBase, SVDpp, Trainset, accuracy
-from tabulate import tabulate
+from tables import publish_table
 
 from surprise_autorec import AutoRec, datasets
 
@@ -45,10 +44,8 @@ def main() -> None:
         if rmse <= goal:
             break
     headers = ["algorithm", "epochs", "RMSE", "fit [s]", "SVD++'s time / this"]
-    table = tabulate(rows, headers, tablefmt="github", floatfmt=("", "", ".4f", ".2f", ".0f"))
     title = f"MovieLens-1M, 90/10, seed 0, {torch.get_num_threads()} threads, AutoRec's times medians of {ROUNDS}"
-    Path(__file__).with_suffix(".md").write_text(f"{title}\n\n{table}\n", encoding="utf-8")
-    print(f"{title}\n\n{table}")
+    publish_table(__file__, title, rows, headers, ("", "", ".4f", ".2f", ".0f"))
 
 
 if __name__ == "__main__":

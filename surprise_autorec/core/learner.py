@@ -110,7 +110,6 @@ class Learner:
         self.reg = automatic_reg if options.reg is None else options.reg
         self.learning_rate = self.kind.learning_rate if options.learning_rate is None else options.learning_rate
         relative_rate = 1.0 if start is None else CONTINUED_RATE
-        # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
         self.penalty = self.reg / self.n_rows
         settings = settings_of(
             self.network, relative_rate * self.learning_rate, self.penalty, options.reg_bias / self.n_rows
@@ -151,14 +150,16 @@ class Learner:
 
     def _step(self, batch: Batch) -> float:
         """One step of the optimiser; returns the sum of squared errors before it."""
-        inputs, values, weights = batch.cells, batch.inputs, None
-        dropout = self.options.dropout
+        inputs, values, dropout = batch.cells, batch.inputs, self.options.dropout
+        # What each rating's squared error counts, times two: the derivative of a square. The objective is eq. 2 divided
+        # by the number of rows, so that a batch of rows estimates it.
+        weights: Tensor | float = 2 / len(batch.rows)
         if dropout > 0:
             kept = torch.empty_like(values).uniform_(generator=self.mask_generator) >= dropout
             inputs, positions = inputs.keep(kept)
             values = values.index_select(0, positions) / (1 - dropout)
             unit = 1 / (1 + (HIDDEN_WEIGHT - 1) * dropout)  # so that the mean weight is 1
-            weights = kept.mul(-(HIDDEN_WEIGHT - 1) * unit).add_(HIDDEN_WEIGHT * unit)
+            weights = kept.mul(-(HIDDEN_WEIGHT - 1) * unit).add_(HIDDEN_WEIGHT * unit).mul_(weights)
         column_encoder, network = self.column_encoder, self.network
         if column_encoder:
             column_encoder.begin_step(batch)
@@ -175,10 +176,9 @@ class Learner:
             if column_encoder:
                 pre_activation = pre_activation - column_encoder.own_part(hidden, batch)
             pre_activation.retain_grad()
-            squared_errors = (batch.targets - network.output(pre_activation)).square()
-            errors.append(squared_errors.detach())
-            loss = (squared_errors if weights is None else squared_errors * weights).sum() / len(batch.rows)
-            loss.backward()  # type: ignore[no-untyped-call]
+            outputs = network.output(pre_activation)
+            errors.append(outputs.detach() - batch.targets)
+            outputs.backward(errors[-1] * weights)  # type: ignore[no-untyped-call]
             assert pre_activation.grad is not None
             assert products.grad is not None
             decoder_gradient = weight_gradient(pre_activation.grad, hidden.detach(), batch.cells).blocks()
@@ -187,10 +187,10 @@ class Learner:
             gradients: Gradients = {p: [(slice(None), p.grad)] for p in network.parameters() if p.grad is not None}
             gradients[network.decoder_weight] = decoder_gradient
             gradients[network.encoder_weight] = weight_gradient(values, products.grad, inputs).blocks()
-            return loss.detach(), gradients
+            return (errors[-1].square() * weights).sum() / 2, gradients
 
         self.optimizer.step(objective)
-        return _sum(errors[0])
+        return _sum(errors[0].square())
 
     def _centered(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Hidden activations less their mean over the ratings of this batch and, fading, the ones before it."""

@@ -23,7 +23,7 @@ from surprise_autorec.core.ratings import RatingMatrix, csr_array
 #: Some rows of a matrix: which, and their values.
 Block: TypeAlias = tuple[slice, Tensor]
 #: So large are the blocks that gradients of weights are made in: a cache holds one until it has been used.
-BLOCK_BYTES = 2 * 2**20
+BLOCK_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
