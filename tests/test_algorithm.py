@@ -63,7 +63,8 @@ def test_two_sided_lowers_the_error(split, variant):
 
 
 def test_n_estimators_lower_the_error(split):
-    assert rmse(split, n_estimators=4) < rmse(split) - 0.0005
+    noisy = {"lr_all": 0.01, "averaging": 0.0}  # so that networks differ, whatever the ratings
+    assert rmse(split, n_estimators=4, **noisy) < rmse(split, **noisy) - 0.002
 
 
 @pytest.mark.parametrize("two_sided", [True, False])

@@ -39,7 +39,7 @@ def ratings_by(trainset, user):
 @pytest.fixture(scope="module")
 def study():
     """Ratings with much structure: of old users, some of new users', and the rest of new users'."""
-    frame = datasets.make_ratings(n_users=300, n_items=200, n_ratings=14_000, noise=0.2, random_state=1)
+    frame = datasets.make_ratings(n_users=300, n_items=200, n_ratings=14_000, noise=0.2, random_state=2)
     generator = np.random.default_rng(0)
     is_new, is_given = frame["user"] >= 250, generator.random(len(frame)) < 0.8
     return frame[~is_new], frame[is_new & is_given], frame[is_new & ~is_given]
@@ -62,7 +62,7 @@ def test_new_users_are_predicted_nearly_as_well_as_if_they_had_been_there(study,
         baseline_errors += (baselines.mean + offset + part["item"].map(item_biases) - part["rating"]).tolist()
     rmse, baseline_rmse = np.sqrt(np.mean(np.square(errors))), np.sqrt(np.mean(np.square(baseline_errors)))
     wanted = accuracy.rmse(with_them.test(list(asked.itertuples(index=False))), verbose=False)
-    assert rmse < wanted + 0.03
+    assert rmse < wanted + 0.02
     assert rmse < 0.85 * baseline_rmse
 
 

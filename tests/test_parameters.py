@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import FAST
-from surprise import accuracy
+from surprise import Dataset, Reader, accuracy
 from surprise.model_selection import train_test_split
 
-from surprise_autorec import BEST, PAPER, AutoRec
+from surprise_autorec import BEST, PAPER, AutoRec, datasets
 from surprise_autorec.callbacks import History
 from surprise_autorec.core.training import Member, TrainedNetwork
 
@@ -210,8 +210,10 @@ def test_best_is_the_average_of_four_networks_of_each_kind(data):
     assert rmse_best < rmse_one
 
 
-def test_paper_learns(data):
+def test_paper_learns():
+    frame = datasets.make_ratings(n_users=80, n_items=50, n_ratings=3500, noise=0.2)
+    data = Dataset.load_from_df(frame, Reader(rating_scale=(1, 5)))
     train, test = train_test_split(data, test_size=0.2, random_state=0)
     algorithm = AutoRec(**PAPER, random_state=0).fit(train)
     spread = np.std([rating for _, _, rating in test])
-    assert accuracy.rmse(algorithm.test(test), verbose=False) < 0.97 * spread
+    assert accuracy.rmse(algorithm.test(test), verbose=False) < 0.9 * spread

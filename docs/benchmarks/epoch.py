@@ -4,7 +4,9 @@ Usage: python docs/benchmarks/epoch.py
 
 On MovieLens-1M, and on a million synthetic ratings of 10,000 items by 50,000 users; epochs and products take turns. The
 products are the same kernels on the same batches, with dropped inputs, and nothing else: five for the paper's model,
-two more for the encoder of columns. The dense epoch has the zero-filled rows, a mask, the same batches, and Adam.
+two more for the encoder of columns. They are made as one would write them first, decoding row by row and each result
+whole, where training decodes column by column and makes gradients in blocks. The dense epoch has the zero-filled rows,
+a mask, the same batches, and Adam.
 """
 
 import time

@@ -8,6 +8,7 @@ import sys
 
 from accuracy import RandomTenth
 from surprise import accuracy
+from tables import publish_lines
 
 from surprise_autorec import AutoRec, datasets
 
@@ -19,12 +20,13 @@ def peak() -> float:
 
 def main() -> None:
     variant = sys.argv[1] if len(sys.argv) > 1 else "item"
-    print(f"imports: {peak():.2f} GB")
+    lines = [f"imports: {peak():.2f} GB"]
     ((trainset, testset),) = RandomTenth([0]).split(datasets.load("ml-1m"))
-    print(f"with Surprise's data set and trainset: {peak():.2f} GB")
+    lines.append(f"with Surprise's data set and trainset: {peak():.2f} GB")
     predictions = AutoRec(variant=variant, random_state=0).fit(trainset).test(testset)
-    print(f"with AutoRec({variant!r}) fitted and tested: {peak():.2f} GB")
-    accuracy.rmse(predictions)
+    lines.append(f"with AutoRec({variant!r}) fitted and tested: {peak():.2f} GB")
+    lines.append(f"RMSE: {accuracy.rmse(predictions, verbose=False):.4f}")
+    publish_lines(__file__, lines)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ Usage: python docs/benchmarks/overheads.py
 import subprocess
 import sys
 import time
-from pathlib import Path
 from statistics import median
 
 from accuracy import RandomTenth
-from tables import publish
+from tables import publish_lines
 
 from surprise_autorec import datasets
 from surprise_autorec.algorithm import _ratings_of
@@ -42,8 +41,7 @@ def main() -> None:
         f"ratings of a Trainset: {1e6 * median(times) / trainset.n_ratings:.2f} s a million "
         f"({trainset.n_ratings:,} ratings)",
     )
-    text = f"Medians of {ROUNDS}:\n\n" + "\n".join(f"- {line}" for line in lines)
-    publish(Path(__file__).with_suffix(".md"), text)
+    publish_lines(__file__, [f"medians of {ROUNDS}", *lines])
 
 
 if __name__ == "__main__":

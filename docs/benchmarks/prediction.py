@@ -9,6 +9,7 @@ from statistics import median
 import torch
 from accuracy import RandomTenth
 from surprise import SVD
+from tables import publish_lines
 
 from surprise_autorec import AutoRec, datasets
 
@@ -27,11 +28,12 @@ def main() -> None:
             predictions = algorithm.test(testset)
             seconds[name].append(time.perf_counter() - start)
             del predictions
-    print(f"{len(testset):,} pairs, {torch.get_num_threads()} threads, {ROUNDS} rounds")
+    lines = [f"{len(testset):,} pairs, {torch.get_num_threads()} threads, {ROUNDS} rounds"]
     for name, times in seconds.items():
         microseconds = 1e6 * median(times) / len(testset)
-        print(f"{name}: first {times[0]:.3f} s, median {median(times):.3f} s, {microseconds:.2f} us a pair")
-    print(f"median ratio: {median(a / b for a, b in zip(*seconds.values(), strict=True)):.2f}")
+        lines.append(f"{name}: first {times[0]:.3f} s, median {median(times):.3f} s, {microseconds:.2f} us a pair")
+    lines.append(f"median ratio: {median(a / b for a, b in zip(*seconds.values(), strict=True)):.2f}")
+    publish_lines(__file__, lines)
 
 
 if __name__ == "__main__":

@@ -17,3 +17,8 @@ def publish_table(script: str, title: str, rows: Sequence[Any], headers: Sequenc
     """Publish a table, with a line of title above it, beside the script."""
     table = tabulate(rows, headers, tablefmt="github", floatfmt=formats)
     publish(Path(script).with_suffix(".md"), f"{title}\n\n{table}")
+
+
+def publish_lines(script: str, lines: Sequence[str]) -> None:
+    """Publish lines as they are beside the script."""
+    publish(Path(script).with_suffix(".md"), "\n".join(["```text", *lines, "```"]))

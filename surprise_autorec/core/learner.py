@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -165,7 +165,7 @@ class Learner:
             column_encoder.begin_step(batch)
         errors: list[Tensor] = []
 
-        def objective() -> tuple[Tensor, Gradients]:
+        def objective() -> tuple[Gradients, Callable[[], Tensor]]:
             network.zero_grad()
             products = network.encoder_products(inputs, values).requires_grad_()
             hidden = self._centered(network.hidden(products), batch)
@@ -177,8 +177,9 @@ class Learner:
                 pre_activation = pre_activation - column_encoder.own_part(hidden, batch)
             pre_activation.retain_grad()
             outputs = network.output(pre_activation)
-            errors.append(outputs.detach() - batch.targets)
-            outputs.backward(errors[-1] * weights)  # type: ignore[no-untyped-call]
+            error = outputs.detach() - batch.targets
+            errors.append(error)
+            outputs.backward(error * weights)  # type: ignore[no-untyped-call]
             assert pre_activation.grad is not None
             assert products.grad is not None
             decoder_gradient = weight_gradient(pre_activation.grad, hidden.detach(), batch.cells).blocks()
@@ -187,7 +188,7 @@ class Learner:
             gradients: Gradients = {p: [(slice(None), p.grad)] for p in network.parameters() if p.grad is not None}
             gradients[network.decoder_weight] = decoder_gradient
             gradients[network.encoder_weight] = weight_gradient(values, products.grad, inputs).blocks()
-            return (errors[-1].square() * weights).sum() / 2, gradients
+            return gradients, lambda: (error.square() * weights).sum() / 2
 
         self.optimizer.step(objective)
         return _sum(errors[0].square())

@@ -20,8 +20,8 @@ DECODER_RATE, BIAS_RATE, COLUMN_ENCODER_RATE = 2.0, 10.0, 0.4
 
 #: The gradient of each parameter, in blocks of its rows.
 Gradients: TypeAlias = dict[Tensor, Iterable[Block]]
-#: Evaluates the loss, penalties aside, and its gradients at the parameters as they are.
-Objective: TypeAlias = Callable[[], tuple[Tensor, Gradients]]
+#: Gives the gradients at the parameters as they are, and what computes the loss there, both without penalties.
+Objective: TypeAlias = Callable[[], tuple[Gradients, Callable[[], Tensor]]]
 
 
 class Setting(NamedTuple):
@@ -59,7 +59,8 @@ class _BlockStepper(ABC):
         self.n_steps = 0
 
     def step(self, objective: Objective) -> None:
-        self.follow(objective()[1])
+        gradients, _ = objective()
+        self.follow(gradients)
 
     @torch.no_grad()
     def follow(self, gradients: Gradients) -> None:
@@ -131,8 +132,9 @@ class _WholeStepper:
 
     def step(self, objective: Objective) -> None:
         def closure() -> float:
-            loss, gradients = objective()
+            gradients, loss_of = objective()
             with torch.no_grad():
+                loss = loss_of()
                 for parameter, _, decay in self.settings:
                     loss = loss + decay / 2 * parameter.square().sum()
                     parameter.grad = decay * parameter
