@@ -31,6 +31,7 @@ PLAIN = {
     "early_stopping": False,
     "validation_fraction": 0.2,
     "device": CPU,
+    "precision": torch.float32,
 }
 
 

@@ -11,6 +11,7 @@ from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumn
 from surprise_autorec.core.columns import ColumnEncoder, column_vectors
 from surprise_autorec.core.network import decoder_output
 from surprise_autorec.core.optimizers import OPTIMIZERS
+from surprise_autorec.core.precision import WorkingCopy
 from surprise_autorec.core.sparse import decode_cells
 
 K = 3
@@ -56,12 +57,12 @@ def test_own_part_leaves_one_rating_out_exactly(batch_size):
     """Where the normalisation is that of all ratings: the sum without the cell's own, cell by cell."""
     weight, decoder, bias = random(40, K), random(30, K, seed=1), random(30, seed=2)
     batches, inputs = cut(batch_size)
-    encoder = ColumnEncoder(weight, decoder, 0.1, 0.0)
+    encoder = ColumnEncoder(weight, WorkingCopy(decoder, torch.float32), 0.1, 0.0)
     encoder.begin_epoch(batches)
     for n, batch in enumerate(batches):
         hidden = random(len(batch.rows), K, seed=3 + n)
         encoder.begin_step(batch)
-        outputs = decode_cells(hidden, encoder.total, bias, batch.cells) - encoder.own_part(hidden, batch)
+        outputs = decode_cells(hidden, encoder.decoder.values, bias, batch.cells) - encoder.own_part(hidden, batch)
         local_rows = np.repeat(np.arange(len(batch.rows)), batch.cells.row_counts)
         for local_row, column, output in zip(local_rows, batch.cells.columns.tolist(), outputs, strict=True):
             others = torch.arange(40) != batch.rows[local_row]

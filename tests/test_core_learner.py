@@ -5,6 +5,7 @@ import pytest
 import torch
 from core_helpers import RATINGS, dense, make_learner, random_ratings
 
+from surprise_autorec.core import learner as learner_module
 from surprise_autorec.core import sparse
 from surprise_autorec.core.baselines import als_baselines
 from surprise_autorec.core.optimizers import OPTIMIZERS, settings_of
@@ -336,21 +337,26 @@ def test_averaging_does_not_change_the_course_of_training():
 # Dropout
 
 
+def spy(monkeypatch, place, name):
+    """A list that grows by the arguments of each call of a function."""
+    function, calls = getattr(place, name), []
+    monkeypatch.setattr(place, name, lambda *args: calls.append(args) or function(*args))
+    return calls
+
+
 def test_dropout_hides_a_share_of_the_inputs_and_scales_up_the_others(monkeypatch):
     ratings = random_ratings(100, 80, 4000)
     learner = make_learner(ratings, dropout=0.3, batch_size=100)
     (batch,) = learner.batches
-    calls = {"encoder_products": [], "pre_activation": []}
-    for name, seen in calls.items():
-        method = getattr(learner.network, name)
-        monkeypatch.setattr(
-            learner.network, name, lambda *args, method=method, seen=seen: seen.append(args) or method(*args)
-        )
+    encoded, decoded = (
+        spy(monkeypatch, learner_module, "encode_cells"),
+        spy(monkeypatch, learner.network, "pre_activation"),
+    )
     learner.run_epoch(1)
     learner.run_epoch(2)
 
     masks = []
-    for inputs, values in calls["encoder_products"]:
+    for _, values, inputs in encoded:
         assert len(values) == pytest.approx(0.7 * 4000, rel=0.05)
         shape = (100, 80)
         kept, everything = np.zeros(shape), np.full(shape, np.nan)
@@ -361,7 +367,7 @@ def test_dropout_hides_a_share_of_the_inputs_and_scales_up_the_others(monkeypatc
         np.testing.assert_allclose(kept[masks[-1]], everything[masks[-1]], rtol=1e-6)
     agreement = (masks[0] & masks[1]).sum() / 4000
     assert agreement == pytest.approx(0.7**2, abs=0.05)  # each epoch hides other inputs
-    assert [outputs for _, outputs, _ in calls["pre_activation"]] == [batch.cells] * 2
+    assert [outputs for _, outputs, _ in decoded] == [batch.cells] * 2
     assert len(batch.targets) == 4000
 
 
@@ -382,7 +388,6 @@ def test_a_hidden_rating_counts_twice_as_much_as_one_that_is_seen_and_all_togeth
 
 def test_without_dropout_the_network_sees_all_inputs(monkeypatch):
     learner = make_learner(dropout=0.0, batch_size=40)
-    products, seen = learner.network.encoder_products, []
-    monkeypatch.setattr(learner.network, "encoder_products", lambda *args: seen.append(args) or products(*args))
+    encoded = spy(monkeypatch, learner_module, "encode_cells")
     learner.run_epoch(1)
-    assert seen == [(learner.batches[0].cells, learner.batches[0].inputs)]
+    assert encoded == [(learner.encoder.values, learner.batches[0].inputs, learner.batches[0].cells)]

@@ -45,6 +45,7 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
         ("n_iter_no_change", "a positive integer", [0, 1.5, None]),
         ("tol", "a number >= 0", [-1e-4, *NUMBERS_ARE_NOT]),
         ("device", "'auto', 'cpu' or a CUDA device that is there", ["tpu", "meta", "cuda:99", 3.5, None]),
+        ("precision", "'auto' or one of ['bfloat16', 'float32']", ["float16", torch.float32, 32, None]),
         ("bsl_options", "a dict or None", ["als", []]),
         ("bsl_options", "made of 'method' and, for als, ['n_epochs', 'reg_i', 'reg_u']", [{"reg": 1}]),
         (
@@ -111,7 +112,7 @@ CHANGES = {
     "random_state": 1,
 }
 WITH_EARLY_STOPPING = {"validation_fraction": 0.3, "n_iter_no_change": 1, "tol": 1.0}
-WITHOUT_INFLUENCE_ON_PREDICTIONS = {"device", "verbose", "callbacks"}
+WITHOUT_INFLUENCE_ON_PREDICTIONS = {"device", "verbose", "callbacks"}  # that of precision is tested below
 
 
 @pytest.fixture
@@ -170,8 +171,28 @@ def test_automatic_reg_bias_is_ten_where_it_pulls_towards_baselines(estimates, b
     assert not np.allclose(estimates(biased=biased), estimates(biased=biased, reg_bias=value + 100.0), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "capability", "chosen"),
+    [
+        ("adam", "AVX512", "bfloat16"),
+        ("sgd", "AVX2", "bfloat16"),
+        ("adam", "DEFAULT", "float32"),
+        ("rprop", "AVX512", "float32"),
+        ("lbfgs", "AVX512", "float32"),
+    ],
+)
+def test_automatic_precision_is_bfloat16_where_it_is_fast_and_harmless(
+    monkeypatch, estimates, optimizer, capability, chosen
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    automatic = estimates(optimizer=optimizer)
+    by_name = {name: estimates(optimizer=optimizer, precision=name) for name in ("float32", "bfloat16")}
+    np.testing.assert_array_equal(automatic, by_name[chosen])
+    assert not np.array_equal(by_name["float32"], by_name["bfloat16"])
+
+
 def test_every_parameter_is_tested_here():
-    tested = {*CHANGES, *WITH_EARLY_STOPPING, "item_weight", *WITHOUT_INFLUENCE_ON_PREDICTIONS}
+    tested = {*CHANGES, *WITH_EARLY_STOPPING, "item_weight", "precision", *WITHOUT_INFLUENCE_ON_PREDICTIONS}
     assert tested == set(inspect.signature(AutoRec).parameters)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from surprise_autorec.core.batches import Batch
 from surprise_autorec.core.optimizers import AdamStepper, Setting
+from surprise_autorec.core.precision import WorkingCopy
 from surprise_autorec.core.sparse import Block, sum_rows, weight_gradient
 
 
@@ -27,15 +28,15 @@ def column_vectors(weight: Tensor, batches: Sequence[Batch]) -> Tensor:
     Parameters
     ----------
     weight : Tensor, shape (n_rows, k)
-        E.
+        E, in float32 or bfloat16.
     batches : sequence of Batch
         All rows that have ratings.
 
     Returns
     -------
-    Tensor, shape (n_columns, k)
+    Tensor of float32, shape (n_columns, k)
     """
-    total = weight.new_zeros(len(batches[0].cells.column_offsets) - 1, weight.shape[1])
+    total = batches[0].inputs.new_zeros(len(batches[0].cells.column_offsets) - 1, weight.shape[1])
     for rows, cells, _, inputs, _ in batches:
         for columns, sums in weight_gradient(inputs, weight[rows], cells).blocks():
             total[columns] += sums
@@ -49,28 +50,22 @@ class ColumnEncoder:
     ----------
     weight : Tensor, shape (n_rows, k)
         E.
-    decoder_weight : Tensor, shape (n_columns, k)
-        W.
+    decoder : WorkingCopy, shape (n_columns, k)
+        W. In an epoch, column vectors are added to it.
     learning_rate : float
     penalty : float
         Weight decay.
-
-    Attributes
-    ----------
-    total : Tensor, shape (n_columns, k)
-        In an epoch, the decoder's weights and the column vectors.
     """
 
-    def __init__(self, weight: Tensor, decoder_weight: Tensor, learning_rate: float, penalty: float) -> None:
-        self.weight, self.decoder_weight = weight.detach(), decoder_weight.detach()
+    def __init__(self, weight: Tensor, decoder: WorkingCopy, learning_rate: float, penalty: float) -> None:
+        self.weight, self.decoder = weight.detach(), decoder
         self.optimizer = AdamStepper([Setting(self.weight, learning_rate, penalty)])
 
     def begin_epoch(self, batches: Sequence[Batch]) -> None:
         """Encode the columns for the steps of an epoch."""
-        self.vectors = column_vectors(self.weight, batches)
-        self.vectors_gradient = torch.zeros_like(self.vectors)
+        self.decoder.add(column_vectors(self.weight.to(self.decoder.precision), batches))
+        self.vectors_gradient = torch.zeros_like(self.decoder.weight)
         self.weight_gradient = torch.zeros_like(self.weight)
-        self.total = self.decoder_weight + self.vectors
 
     def begin_step(self, batch: Batch) -> None:
         """Make ready for the gradients of a batch."""
@@ -81,27 +76,21 @@ class ColumnEncoder:
         products = (self.own_weight * hidden).sum(1)
         return batch.column_inputs * products.repeat_interleave(batch.cells.row_counts)
 
-    def add_vectors(self, columns: slice = slice(None)) -> None:
-        """Bring the total up to date where decoder weights have changed."""
-        torch.add(self.decoder_weight[columns], self.vectors[columns], out=self.total[columns])
-
     def keep_gradients(self, batch: Batch, decoder_gradient: Iterable[Block]) -> Iterator[Block]:
-        """Keep the gradients of a batch; that of the decoder's weights, which is the vectors' too, as it passes by.
-
-        A caller that comes back for the next block has changed the decoder's weights by the one before, if at all.
-        """
+        """Keep the gradients of a batch; that of the decoder's weights, which is the vectors' too, as it passes by."""
         assert self.own_weight.grad is not None
         self.weight_gradient[batch.rows] = self.own_weight.grad
         for columns, gradient in decoder_gradient:
             self.vectors_gradient[columns] += gradient
             yield columns, gradient
-            self.add_vectors(columns)
 
     def end_epoch(self, batches: Sequence[Batch]) -> None:
         """Step along the mean gradient."""
+        self.decoder.add(None)
+        table = self.vectors_gradient.to(self.decoder.precision)
         for batch in batches:
             self.weight_gradient[batch.rows] += sum_rows(
-                self.vectors_gradient, batch.cells.columns, batch.cells.row_offsets, batch.column_inputs
+                table, batch.cells.columns, batch.cells.row_offsets, batch.column_inputs
             )
         self.optimizer.follow({self.weight: [(slice(None), self.weight_gradient.div_(len(batches)))]})
-        del self.vectors, self.vectors_gradient, self.weight_gradient, self.total
+        del self.vectors_gradient, self.weight_gradient

@@ -17,8 +17,9 @@ from surprise_autorec.core.fold_in import FoldIn
 from surprise_autorec.core.network import AutoEncoder
 from surprise_autorec.core.optimizers import COLUMN_ENCODER_RATE, OPTIMIZERS, Gradients, settings_of
 from surprise_autorec.core.options import TrainingOptions
+from surprise_autorec.core.precision import WorkingCopy, fast_precision
 from surprise_autorec.core.ratings import FloatArray, RatingMatrix
-from surprise_autorec.core.sparse import Cells, weight_gradient
+from surprise_autorec.core.sparse import Cells, encode_cells, weight_gradient
 
 #: Automatic batches cut the rows into this many steps an epoch ...
 STEPS_PER_EPOCH = 8
@@ -115,13 +116,18 @@ class Learner:
             self.network, relative_rate * self.learning_rate, self.penalty, options.reg_bias / self.n_rows
         )
         self.optimizer = self.kind.make(settings)
+        precision = options.precision
+        if precision is None:  # rounding bends the curvature that those measure which want all rows
+            precision = torch.float32 if self.kind.full_batch else fast_precision(options.device)
+        self.encoder = WorkingCopy(self.network.encoder_weight, precision)
+        self.decoder = WorkingCopy(self.network.decoder_weight, precision)
         self.column_encoder: ColumnEncoder | None = None
         if self.network.column_encoder_weight is not None:
             # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of theirs.
             adams_rate = self.learning_rate if options.optimizer == "adam" else OPTIMIZERS["adam"].learning_rate
             self.column_encoder = ColumnEncoder(
                 self.network.column_encoder_weight,
-                self.network.decoder_weight,
+                self.decoder,
                 COLUMN_ENCODER_RATE * relative_rate * adams_rate,
                 self.penalty,
             )
@@ -167,12 +173,12 @@ class Learner:
 
         def objective() -> tuple[Gradients, Callable[[], Tensor]]:
             network.zero_grad()
-            products = network.encoder_products(inputs, values).requires_grad_()
+            if self.kind.full_batch:  # which moves all weights at once, several times a step
+                self.encoder.refresh()
+                self.decoder.refresh()
+            products = encode_cells(self.encoder.values, values, inputs).requires_grad_()
             hidden = self._centered(network.hidden(products), batch)
-            if column_encoder and self.kind.full_batch:  # which moves all weights at once, several times a step
-                column_encoder.add_vectors()
-            weight = column_encoder.total if column_encoder else network.decoder_weight
-            pre_activation = network.pre_activation(hidden, batch.cells, weight)
+            pre_activation = network.pre_activation(hidden, batch.cells, self.decoder.values)
             if column_encoder:
                 pre_activation = pre_activation - column_encoder.own_part(hidden, batch)
             pre_activation.retain_grad()
@@ -182,12 +188,15 @@ class Learner:
             outputs.backward(error * weights)  # type: ignore[no-untyped-call]
             assert pre_activation.grad is not None
             assert products.grad is not None
-            decoder_gradient = weight_gradient(pre_activation.grad, hidden.detach(), batch.cells).blocks()
+            seen = hidden.detach().to(self.decoder.precision)
+            decoder_gradient = weight_gradient(pre_activation.grad, seen, batch.cells).blocks()
             if column_encoder and len(errors) == 1:  # not where an optimiser looks further on its way
                 decoder_gradient = column_encoder.keep_gradients(batch, decoder_gradient)
             gradients: Gradients = {p: [(slice(None), p.grad)] for p in network.parameters() if p.grad is not None}
-            gradients[network.decoder_weight] = decoder_gradient
-            gradients[network.encoder_weight] = weight_gradient(values, products.grad, inputs).blocks()
+            gradients[network.decoder_weight] = self.decoder.behind(decoder_gradient)
+            products_gradient = products.grad.to(self.encoder.precision)
+            encoder_gradient = weight_gradient(values, products_gradient, inputs).blocks()
+            gradients[network.encoder_weight] = self.encoder.behind(encoder_gradient)
             return gradients, lambda: (error.square() * weights).sum() / 2
 
         self.optimizer.step(objective)
@@ -226,7 +235,7 @@ class Learner:
 
         What is left for prediction is one inner product a rating. The network itself is for new rows and columns.
         """
-        del self.network, self.optimizer, self.column_encoder
+        del self.network, self.optimizer, self.encoder, self.decoder, self.column_encoder
         batches = self.batches
         if ratings is not None:
             batches = list(self.cutter.cut(ratings, np.flatnonzero(ratings.row_counts), self.n_rows))

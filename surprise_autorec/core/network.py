@@ -180,18 +180,14 @@ class AutoEncoder(nn.Module):
 
     def encode(self, inputs: Cells, values: Tensor) -> Tensor:
         """Hidden activations ``g(V x + mu)``, the inner part of eq. 1, shape (n_rows, n_factors[-1])."""
-        return self.hidden(self.encoder_products(inputs, values))
+        return self.hidden(encode_cells(self.encoder_weight, values, inputs))
 
     def encode_nothing(self) -> Tensor:
         """Hidden activations of a row without ratings, shape (1, n_factors[-1])."""
         return self.hidden(torch.zeros_like(self.encoder_bias).unsqueeze(0))
 
-    def encoder_products(self, inputs: Cells, values: Tensor) -> Tensor:
-        """``V x`` of each row, shape (n_rows, n_factors[0]), unknown to autograd."""
-        return encode_cells(self.encoder_weight, values, inputs)
-
     def hidden(self, products: Tensor) -> Tensor:
-        """Hidden activations of ``V x``."""
+        """Hidden activations of the products ``V x``, shape (n_rows, n_factors[0])."""
         hidden = activate(self.encoder_function, products + self.encoder_bias)
         for weight, bias in zip(self.deeper_weights, self.deeper_biases, strict=True):
             hidden = activate(self.encoder_function, hidden @ weight + bias)

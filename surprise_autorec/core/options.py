@@ -32,3 +32,4 @@ class TrainingOptions:
     early_stopping: bool
     validation_fraction: float
     device: torch.device
+    precision: torch.dtype | None

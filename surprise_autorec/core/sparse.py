@@ -3,14 +3,15 @@
 Both directions of both operations come down to two kernels: weighted sums of table rows (``embedding_bag``) and inner
 products at given cells (``sampled_addmm``). A forward and backward pass is five of them, each of
 ``2 * n_ratings * n_factors`` floating-point operations, and nothing of size rows x columns is ever made.
+
+What is read row by row may be bfloat16, half as many bytes; what is returned is float32.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -120,9 +121,12 @@ def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -
 
     Returns
     -------
-    Tensor, shape (n_out, k)
+    Tensor of the weights' dtype, shape (n_out, k)
+        If the table is of another dtype, weights and sums are rounded to that, while terms are added up in float32.
     """
-    return embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
+    terms = weights.to(table.dtype)
+    sums = embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=terms, include_last_offset=True)
+    return sums.to(weights.dtype)
 
 
 def products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tensor) -> Tensor:
@@ -144,6 +148,23 @@ def products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tenso
     return products
 
 
+def row_blocks(n_rows: int, row_bytes: int) -> Iterator[slice]:
+    """Blocks of the rows of a matrix, first to last.
+
+    Their sizes are whole multiples of any vector register's, so that what is computed elementwise of a block has the
+    bits that it has in the whole.
+    """
+    size = max(BLOCK_BYTES // row_bytes // 16, 1) * 16
+    return (slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size))
+
+
+def _with_cells(blocks: Iterable[slice], offsets: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Blocks of rows, the slice of the cells of each, and the rows' offsets in that."""
+    for rows in blocks:
+        first, last = offsets[rows.start].item(), offsets[rows.stop].item()
+        yield rows, slice(first, last), offsets[rows.start : rows.stop + 1] - first
+
+
 class RowSums(NamedTuple):
     """The result of `sum_rows`, yet to be made, whole or a block at a time.
 
@@ -159,20 +180,10 @@ class RowSums(NamedTuple):
     weights: Tensor
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks of rows, first to last, each made when it is asked for.
-
-        Their sizes are whole multiples of any vector register's, so that what is computed elementwise of a block has
-        the bits that it has in the whole.
-        """
-        n_rows, row_bytes = len(self.offsets) - 1, self.table.shape[1] * self.table.element_size()
-        bounds = [*range(0, n_rows, max(BLOCK_BYTES // row_bytes // 16, 1) * 16), n_rows]
-        terms = self.offsets[bounds].tolist()
-        for (start, stop), (first, last) in zip(pairwise(bounds), pairwise(terms), strict=True):
-            offsets = self.offsets[start : stop + 1] - first
-            yield (
-                slice(start, stop),
-                sum_rows(self.table, self.indices[first:last], offsets, self.weights[first:last]),
-            )
+        """Blocks of rows, first to last, each made when it is asked for."""
+        n_rows, row_bytes = len(self.offsets) - 1, self.table.shape[1] * self.weights.element_size()
+        for rows, terms, offsets in _with_cells(row_blocks(n_rows, row_bytes), self.offsets):
+            yield rows, sum_rows(self.table, self.indices[terms], offsets, self.weights[terms])
 
 
 class _DecodeCells(torch.autograd.Function):
@@ -181,7 +192,10 @@ class _DecodeCells(torch.autograd.Function):
         ctx.cells = cells
         ctx.save_for_backward(weight)
         # Column by column, as a batch has fewer rows than columns: hidden stays in the cache and weight is read once.
-        by_column = products_at(weight, hidden, cells.column_offsets, cells.rows)
+        by_column = hidden.new_empty(len(cells.rows))
+        blocks = row_blocks(len(weight), hidden.shape[1] * hidden.element_size())
+        for columns, these, offsets in _with_cells(blocks, cells.column_offsets):
+            by_column[these] = products_at(weight[columns].to(hidden.dtype), hidden, offsets, cells.rows[these])
         products = torch.empty_like(by_column).scatter_(0, cells.order.long(), by_column)
         return products.add_(bias.index_select(0, cells.columns))
 
@@ -193,7 +207,7 @@ class _DecodeCells(torch.autograd.Function):
         return (
             sum_rows(weight, cells.columns, cells.row_offsets, gradient),
             None,
-            torch.zeros_like(weight[:, 0]).index_add_(0, cells.columns, gradient),
+            gradient.new_zeros(len(weight)).index_add_(0, cells.columns, gradient),
             None,
         )
 
@@ -204,6 +218,7 @@ def encode_cells(weight: Tensor, values: Tensor, cells: Cells) -> Tensor:
     Parameters
     ----------
     weight : Tensor, shape (n_columns, k)
+        float32 or bfloat16, as in the functions below.
     values : Tensor, shape (n_cells,)
         In row order.
     cells : Cells

@@ -1,0 +1,134 @@
+"""Products in bfloat16 beside the same in float32."""
+
+import numpy as np
+import pytest
+import torch
+from core_helpers import CPU, RATINGS, dense, make_learner, random_ratings
+from torch.testing import assert_close
+
+from surprise_autorec.core import sparse
+from surprise_autorec.core.baselines import als_baselines
+from surprise_autorec.core.optimizers import OPTIMIZERS
+from surprise_autorec.core.precision import PRECISIONS, WorkingCopy
+from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, sum_rows, weight_gradient
+
+K = 12
+#: The relative error of rounding to bfloat16, which has 8 significant bits, is at most this.
+ROUNDING = 2**-9
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(params=PRECISIONS)
+def precision(request):
+    return PRECISIONS[request.param]
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of 16 rows of K numbers."""
+    monkeypatch.setattr(sparse, "BLOCK_BYTES", 16 * K * 4)
+
+
+def test_a_copy_in_the_precision_of_the_weight_is_the_weight():
+    weight = random(30, K)
+    assert WorkingCopy(weight, torch.float32).values.data_ptr() == weight.data_ptr()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_copy_follows_the_weight_and_what_is_added_to_it(precision):
+    weight, addend = random(30, K), random(30, K, seed=1)
+    copy = WorkingCopy(weight, precision)
+    weight[3:5] += 1
+    copy.refresh(slice(3, 5))
+    assert torch.equal(copy.values, weight.to(precision))
+    copy.add(addend)
+    assert torch.equal(copy.values, (weight + addend).to(precision))
+    weight *= 2
+    copy.refresh()
+    assert torch.equal(copy.values, (weight + addend).to(precision))
+    copy.add(None)
+    assert torch.equal(copy.values, weight.to(precision))
+
+
+def test_a_copy_is_refreshed_behind_the_optimiser(precision):
+    weight = random(30, K)
+    copy = WorkingCopy(weight, precision)
+    copy.add(random(30, K, seed=1))
+    before, blocks = copy.values.clone(), [(slice(0, 16), torch.ones(16, K)), (slice(16, 30), torch.ones(14, K))]
+    seen = []
+    for rows, gradient in copy.behind(blocks):
+        seen.append((rows, gradient))
+        assert torch.equal(copy.values[rows], before[rows])
+        weight[rows] -= gradient
+    assert seen == blocks
+    assert torch.equal(copy.values, (weight + copy.addend).to(precision))
+
+
+def test_sums_of_bfloat16_rows_are_rounded_once():
+    """The terms are added up in float32: a thousand of one size would not, in bfloat16."""
+    ones = torch.ones(1, K, dtype=torch.bfloat16)
+    sums = sum_rows(
+        ones, torch.zeros(1000, dtype=torch.int32), torch.tensor([0, 1000], dtype=torch.int32), torch.ones(1000)
+    )
+    assert sums.dtype == torch.float32
+    assert_close(sums, torch.full((1, K), 1000.0), rtol=ROUNDING, atol=0.0)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_products_of_bfloat16_tables_are_the_dense_ones_up_to_rounding():
+    cells, values = Cells.of(RATINGS, CPU), torch.from_numpy(RATINGS.values).float() / 3
+    matrix = dense(RATINGS, values)
+    weight, hidden = random(30, K).bfloat16(), random(40, K, seed=1).requires_grad_()
+
+    def assert_near(sums, left, right):
+        """Within the error of rounding each factor of each term and the sum."""
+        bound = 3 * ROUNDING * (left.abs() @ right.abs())
+        assert ((sums - left @ right).abs() <= bound).all()
+
+    assert_near(encode_cells(weight, values, cells), matrix, weight.float())
+    gradient = weight_gradient(values, hidden.detach().bfloat16(), cells).blocks()
+    assert_near(torch.cat([block for _, block in gradient]), matrix.T, hidden.detach())
+    outputs = decode_cells(hidden, weight, torch.zeros(30), cells)  # rounds nothing more
+    assert_close(
+        outputs, (hidden @ weight.float().T)[RATINGS.rows, RATINGS.columns]
+    )
+    outputs.backward(values)
+    assert_near(hidden.grad, matrix, weight.float())
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_copies_are_those_of_the_weights_after_each_epoch(optimizer, two_sided, precision):
+    learner = make_learner(optimizer=optimizer, two_sided=two_sided, precision=precision, dropout=0.3, batch_size=7)
+    for number in (1, 2):
+        learner.run_epoch(number)
+        learner.encoder.refresh()
+        learner.decoder.refresh()
+        for copy, weight in (
+            (learner.encoder, learner.network.encoder_weight),
+            (learner.decoder, learner.network.decoder_weight),
+        ):
+            assert torch.equal(copy.values, weight.to(precision))
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_training_in_bfloat16_ends_beside_training_in_float32(optimizer, two_sided):
+    """Where the penalty leaves one solution. (Without it, equally good ones lie far apart, and rounding chooses.)"""
+    ratings, settings = random_ratings(100, 80, 4000), {"n_factors": (K,), "biased": True, "reg": 60.0, "dropout": 0.5}
+    outputs = []
+    for precision in PRECISIONS.values():
+        learner = make_learner(
+            ratings, als_baselines(ratings), optimizer=optimizer, two_sided=two_sided, precision=precision, **settings
+        )
+        for number in range(1, 21):
+            learner.run_epoch(number)
+        factors, _ = learner.finish()
+        assert all(array.dtype == np.float32 for array in factors)
+        outputs.append((factors.hidden @ factors.weight.T + factors.bias)[ratings.rows, ratings.columns])
+    float32, bfloat16 = outputs
+    change = np.abs(bfloat16 - float32)
+    assert 0 < change.mean() < 0.01 * float32.std()
