@@ -146,9 +146,9 @@ class AutoRecParameters:
         device : str, default="auto"
             "cpu", "cuda", "cuda:1", ...; "auto" is a CUDA device where there is one. Fitted models are kept on the CPU.
         precision : {"auto", "float32", "bfloat16"}, default="auto"
-            In what the sparse products of training read weights and hidden activations; see
-            `surprise_autorec.core.precision`. The weights themselves are float32, and so is all that predicts. "auto"
-            is bfloat16, which takes less time, on CPUs with AVX2 or AVX-512 for adam and sgd; else float32.
+            In what the sparse products of training read weights; see `surprise_autorec.core.precision`. The weights
+            themselves, and all that predicts, are float32. "auto" is bfloat16, which takes less time, where a weight
+            matrix is larger than 2 MiB, on CPUs with AVX2 or AVX-512, for adam and sgd; else float32.
         random_state : int, RandomState or None, default=None
             Seed of all random choices. As in Surprise, None draws it from NumPy's global generator.
         callbacks : sequence of Callback, default=()

@@ -13,6 +13,7 @@ from surprise.model_selection import train_test_split
 
 from surprise_autorec import BEST, PAPER, AutoRec, datasets
 from surprise_autorec.callbacks import History
+from surprise_autorec.core import precision
 from surprise_autorec.core.training import Member, TrainedNetwork
 
 NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
@@ -172,19 +173,21 @@ def test_automatic_reg_bias_is_ten_where_it_pulls_towards_baselines(estimates, b
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "capability", "chosen"),
+    ("optimizer", "capability", "cache", "chosen"),
     [
-        ("adam", "AVX512", "bfloat16"),
-        ("sgd", "AVX2", "bfloat16"),
-        ("adam", "DEFAULT", "float32"),
-        ("rprop", "AVX512", "float32"),
-        ("lbfgs", "AVX512", "float32"),
+        ("adam", "AVX512", 0, "bfloat16"),
+        ("sgd", "AVX2", 0, "bfloat16"),
+        ("adam", "AVX512", 2**20, "float32"),
+        ("adam", "DEFAULT", 0, "float32"),
+        ("rprop", "AVX512", 0, "float32"),
+        ("lbfgs", "AVX512", 0, "float32"),
     ],
 )
-def test_automatic_precision_is_bfloat16_where_it_is_fast_and_harmless(
-    monkeypatch, estimates, optimizer, capability, chosen
+def test_automatic_precision_is_bfloat16_where_that_is_fast_and_harmless(
+    monkeypatch, estimates, optimizer, capability, cache, chosen
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(precision, "CACHE_BYTES", cache)
     automatic = estimates(optimizer=optimizer)
     by_name = {name: estimates(optimizer=optimizer, precision=name) for name in ("float32", "bfloat16")}
     np.testing.assert_array_equal(automatic, by_name[chosen])

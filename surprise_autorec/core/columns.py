@@ -28,15 +28,15 @@ def column_vectors(weight: Tensor, batches: Sequence[Batch]) -> Tensor:
     Parameters
     ----------
     weight : Tensor, shape (n_rows, k)
-        E, in float32 or bfloat16.
+        E.
     batches : sequence of Batch
         All rows that have ratings.
 
     Returns
     -------
-    Tensor of float32, shape (n_columns, k)
+    Tensor, shape (n_columns, k)
     """
-    total = batches[0].inputs.new_zeros(len(batches[0].cells.column_offsets) - 1, weight.shape[1])
+    total = weight.new_zeros(len(batches[0].cells.column_offsets) - 1, weight.shape[1])
     for rows, cells, _, inputs, _ in batches:
         for columns, sums in weight_gradient(inputs, weight[rows], cells).blocks():
             total[columns] += sums
@@ -63,7 +63,7 @@ class ColumnEncoder:
 
     def begin_epoch(self, batches: Sequence[Batch]) -> None:
         """Encode the columns for the steps of an epoch."""
-        self.decoder.add(column_vectors(self.weight.to(self.decoder.precision), batches))
+        self.decoder.add(column_vectors(self.weight, batches))
         self.vectors_gradient = torch.zeros_like(self.decoder.weight)
         self.weight_gradient = torch.zeros_like(self.weight)
 

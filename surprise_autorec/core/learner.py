@@ -17,7 +17,7 @@ from surprise_autorec.core.fold_in import FoldIn
 from surprise_autorec.core.network import AutoEncoder
 from surprise_autorec.core.optimizers import COLUMN_ENCODER_RATE, OPTIMIZERS, Gradients, settings_of
 from surprise_autorec.core.options import TrainingOptions
-from surprise_autorec.core.precision import WorkingCopy, fast_precision
+from surprise_autorec.core.precision import WorkingCopy, automatic_precision
 from surprise_autorec.core.ratings import FloatArray, RatingMatrix
 from surprise_autorec.core.sparse import Cells, encode_cells, weight_gradient
 
@@ -116,11 +116,8 @@ class Learner:
             self.network, relative_rate * self.learning_rate, self.penalty, options.reg_bias / self.n_rows
         )
         self.optimizer = self.kind.make(settings)
-        precision = options.precision
-        if precision is None:  # rounding bends the curvature that those measure which want all rows
-            precision = torch.float32 if self.kind.full_batch else fast_precision(options.device)
-        self.encoder = WorkingCopy(self.network.encoder_weight, precision)
-        self.decoder = WorkingCopy(self.network.decoder_weight, precision)
+        self.encoder = WorkingCopy(self.network.encoder_weight, self._precision(self.network.encoder_weight))
+        self.decoder = WorkingCopy(self.network.decoder_weight, self._precision(self.network.decoder_weight))
         self.column_encoder: ColumnEncoder | None = None
         if self.network.column_encoder_weight is not None:
             # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of theirs.
@@ -138,6 +135,12 @@ class Learner:
             return self.n_rows
         affordable_steps = self.n_ratings // (RATINGS_PER_COLUMN_AND_STEP * self.shape[1])
         return math.ceil(self.n_rows / min(max(affordable_steps, 2), STEPS_PER_EPOCH))
+
+    def _precision(self, weight: Tensor) -> torch.dtype:
+        if self.options.precision is not None:
+            return self.options.precision
+        # Rounding would bend the curvature that full-batch optimisers measure.
+        return torch.float32 if self.kind.full_batch else automatic_precision(weight)
 
     def run_epoch(self, number: int) -> float:
         """Train on every batch once; return the loss, eq. 2 per rating, as met on the way (with dropout)."""
@@ -188,14 +191,12 @@ class Learner:
             outputs.backward(error * weights)  # type: ignore[no-untyped-call]
             assert pre_activation.grad is not None
             assert products.grad is not None
-            seen = hidden.detach().to(self.decoder.precision)
-            decoder_gradient = weight_gradient(pre_activation.grad, seen, batch.cells).blocks()
+            decoder_gradient = weight_gradient(pre_activation.grad, hidden.detach(), batch.cells).blocks()
             if column_encoder and len(errors) == 1:  # not where an optimiser looks further on its way
                 decoder_gradient = column_encoder.keep_gradients(batch, decoder_gradient)
             gradients: Gradients = {p: [(slice(None), p.grad)] for p in network.parameters() if p.grad is not None}
             gradients[network.decoder_weight] = self.decoder.behind(decoder_gradient)
-            products_gradient = products.grad.to(self.encoder.precision)
-            encoder_gradient = weight_gradient(values, products_gradient, inputs).blocks()
+            encoder_gradient = weight_gradient(values, products.grad, inputs).blocks()
             gradients[network.encoder_weight] = self.encoder.behind(encoder_gradient)
             return gradients, lambda: (error.square() * weights).sum() / 2
 

@@ -1,8 +1,8 @@
-"""Mixed precision: sparse products read weights at half the size (Micikevicius et al., ICLR 2018).
+"""Mixed precision: the largest tables are read at half the size (Micikevicius et al., ICLR 2018).
 
-A product takes the time of reading table rows, one for each rating, many more than fit in a cache. So it reads a
-working copy of the weights in bfloat16. What it returns, the weights themselves, their optimiser and every prediction
-are float32.
+Encoding, and the gradient of hidden activations, sum up one row of weights for each rating. If the weights do not fit
+into a cache, that takes the time of reading them over and over. So these products read a working copy in bfloat16. What
+they return, the weights themselves, their gradients, their optimiser and every prediction are float32.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from surprise_autorec.core.sparse import Block, row_blocks
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def fast_precision(device: torch.device) -> torch.dtype:
-    """The precision that sparse products are fastest in: bfloat16 where torch has vectorised kernels for it."""
-    is_vectorised = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"}
-    return torch.bfloat16 if is_vectorised else torch.float32
+#: Weights of not more bytes are at home in a core's cache, and nothing is won by halving them.
+CACHE_BYTES = 2 * 2**20
+
+
+def automatic_precision(weight: Tensor) -> torch.dtype:
+    """What products read weights in: bfloat16 where they are large and torch has vectorised kernels for it."""
+    is_vectorised = weight.is_cpu and torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"}
+    return torch.bfloat16 if is_vectorised and weight.nbytes > CACHE_BYTES else torch.float32
 
 
 class WorkingCopy:

@@ -4,7 +4,7 @@ Both directions of both operations come down to two kernels: weighted sums of ta
 products at given cells (``sampled_addmm``). A forward and backward pass is five of them, each of
 ``2 * n_ratings * n_factors`` floating-point operations, and nothing of size rows x columns is ever made.
 
-What is read row by row may be bfloat16, half as many bytes; what is returned is float32.
+Weights may be bfloat16, half as many bytes to read; what is returned is float32.
 """
 
 from __future__ import annotations
