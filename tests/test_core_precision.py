@@ -39,7 +39,7 @@ def test_a_copy_in_the_precision_of_the_weight_is_the_weight():
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_copy_follows_the_weight_and_what_is_added_to_it(precision):
-    weight, addend = random(30, K), random(30, K, seed=1)
+    weight, addend = random(30, K), random(30, K, seed=1).to(precision)
     copy = WorkingCopy(weight, precision)
     weight[3:5] += 1
     copy.refresh(slice(3, 5))
@@ -56,7 +56,7 @@ def test_a_copy_follows_the_weight_and_what_is_added_to_it(precision):
 def test_a_copy_is_refreshed_behind_the_optimiser(precision):
     weight = random(30, K)
     copy = WorkingCopy(weight, precision)
-    copy.add(random(30, K, seed=1))
+    copy.add(random(30, K, seed=1).to(precision))
     before, blocks = copy.values.clone(), [(slice(0, 16), torch.ones(16, K)), (slice(16, 30), torch.ones(14, K))]
     seen = []
     for rows, gradient in copy.behind(blocks):

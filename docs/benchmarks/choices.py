@@ -33,6 +33,7 @@ ALTERNATIVES = {
         "averaging": [0.0, 0.9],
         "biased": [False],
         "optimizer": ["sgd", "rprop", "lbfgs"],
+        "precision": ["float32", "bfloat16"],
     },
     "user": {"two_sided": [False], "input_centering": [0.0, 0.5, 1.0]},
     "hybrid": {"two_sided": [False], "item_weight": [0.7, 0.8]},

@@ -22,7 +22,7 @@ from surprise_autorec.core.precision import WorkingCopy
 from surprise_autorec.core.sparse import Block, sum_rows, weight_gradient
 
 
-def column_vectors(weight: Tensor, batches: Sequence[Batch]) -> Tensor:
+def column_vectors(weight: Tensor, batches: Sequence[Batch], precision: torch.dtype = torch.float32) -> Tensor:
     """What the encoder makes of each column: the sums of ``y_zc * E_z``.
 
     Parameters
@@ -31,16 +31,21 @@ def column_vectors(weight: Tensor, batches: Sequence[Batch]) -> Tensor:
         E.
     batches : sequence of Batch
         All rows that have ratings.
+    precision : torch.dtype
+        What the sums are rounded to.
 
     Returns
     -------
-    Tensor, shape (n_columns, k)
+    Tensor of precision, shape (n_columns, k)
     """
-    total = weight.new_zeros(len(batches[0].cells.column_offsets) - 1, weight.shape[1])
-    for rows, cells, _, inputs, _ in batches:
-        for columns, sums in weight_gradient(inputs, weight[rows], cells).blocks():
-            total[columns] += sums
-    return total
+    vectors = weight.new_empty(len(batches[0].cells.column_offsets) - 1, weight.shape[1], dtype=precision)
+    parts = [weight_gradient(inputs, weight[rows], cells).blocks() for rows, cells, _, inputs, _ in batches]
+    for blocks in zip(*parts, strict=True):
+        columns, total = blocks[0]
+        for _, sums in blocks[1:]:
+            total += sums
+        vectors[columns] = total
+    return vectors
 
 
 class ColumnEncoder:
@@ -63,7 +68,7 @@ class ColumnEncoder:
 
     def begin_epoch(self, batches: Sequence[Batch]) -> None:
         """Encode the columns for the steps of an epoch."""
-        self.decoder.add(column_vectors(self.weight, batches))
+        self.decoder.add(column_vectors(self.weight, batches, self.decoder.precision))
         self.vectors_gradient = torch.zeros_like(self.decoder.weight)
         self.weight_gradient = torch.zeros_like(self.weight)
 

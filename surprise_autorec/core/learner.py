@@ -77,8 +77,7 @@ class Learner:
         self.kind = OPTIMIZERS[options.optimizer]
         self.cutter = cutter
         self.shape = ratings.n_rows, ratings.n_columns
-        if 4 * ratings.n_columns * max(options.n_factors) <= LARGEST_BLOCK:
-            _keep_freed_memory()
+        _keep_freed_memory()
         # Dropout masks are drawn on the device that uses them.
         self.mask_generator = torch.Generator(options.device)
         self.mask_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))

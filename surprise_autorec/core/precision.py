@@ -49,7 +49,7 @@ class WorkingCopy:
         self.values = self.weight.to(precision)
 
     def add(self, addend: Tensor | None) -> None:
-        """Read, from now on, the sum of the weight and this; of None, the weight alone."""
+        """Read, from now on, the sum of the weight and this (in precision); of None, the weight alone."""
         self.addend = addend
         if self.precision == self.weight.dtype:
             self.values = self.weight if addend is None else torch.empty_like(self.weight)
@@ -59,7 +59,7 @@ class WorkingCopy:
     def refresh(self, rows: slice = slice(None)) -> None:
         """Bring rows of the copy up to date, as weights have changed."""
         if self.addend is not None:
-            self.values[rows] = self.weight[rows] + self.addend[rows]
+            self.values[rows] = self.addend[rows].to(self.weight.dtype, copy=True).add_(self.weight[rows])
         elif self.values is not self.weight:
             self.values[rows] = self.weight[rows]
 
