@@ -16,8 +16,6 @@ from surprise_autorec.core.sparse import Block, row_blocks
 
 #: By the names that users know.
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
 #: Weights of not more bytes are at home in a core's cache, and nothing is won by halving them.
 CACHE_BYTES = 2 * 2**20
 
