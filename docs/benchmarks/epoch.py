@@ -4,13 +4,14 @@ Usage: python docs/benchmarks/epoch.py
 
 On MovieLens-1M, and on a million synthetic ratings of 10,000 items by 50,000 users; epochs and products take turns. The
 products are the same kernels on the same batches, with dropped inputs, and nothing else: five for the paper's model,
-two more for the encoder of columns. They are made as one would write them first, decoding row by row and each result
-whole, where training decodes column by column and makes gradients in blocks. The dense epoch has the zero-filled rows,
-a mask, the same batches, and Adam.
+two more for the encoder of columns. They are made twice: as one would write them first, in float32 and decoding row by
+row, and as training makes them, reading weights in bfloat16 and decoding column by column. The dense epoch has the
+zero-filled rows, a mask, the same batches, and Adam.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -26,7 +27,7 @@ from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import products_at, sum_rows
 from surprise_autorec.core.training import _learner
 
-N_FACTORS, ROUNDS, DENSE_ROUNDS = 500, 7, 2
+N_FACTORS, ROUNDS, DENSE_ROUNDS = 500, 7, 3
 
 
 def movielens() -> RatingMatrix:
@@ -48,24 +49,30 @@ def make_learner(ratings: RatingMatrix, two_sided: bool) -> Learner:
     return _learner("item", ratings, baselines, options, torch.Generator().manual_seed(0))
 
 
-def bare_products(learner: Learner) -> Callable[[], None]:
+def bare_products(learner: Learner, as_in_training: bool) -> Callable[[], None]:
     """The sparse products of an epoch of the learner, on inputs that are dropped beforehand."""
     network, dropout = learner.network, learner.options.dropout
     dropped = [batch.cells.keep(torch.rand(len(batch.inputs)) >= dropout) for batch in learner.batches]
     hidden = [torch.rand(len(batch.rows), N_FACTORS) for batch in learner.batches]
     encoder_weight, decoder_weight = network.encoder_weight.detach(), network.decoder_weight.detach()
+    encoder, decoder = encoder_weight, decoder_weight
+    if as_in_training:
+        encoder, decoder = learner.encoder.values, learner.decoder.values
 
     def run() -> None:
         for batch, (inputs, positions), h in zip(learner.batches, dropped, hidden, strict=True):
             cells, values = batch.cells, batch.targets
-            sum_rows(encoder_weight, inputs.columns, inputs.row_offsets, batch.inputs[: len(positions)])
-            products_at(h, decoder_weight, cells.row_offsets, cells.columns)
-            sum_rows(decoder_weight, cells.columns, cells.row_offsets, values)
+            sum_rows(encoder, inputs.columns, inputs.row_offsets, batch.inputs[: len(positions)])
+            if as_in_training:
+                products_at(decoder_weight, h, cells.column_offsets, cells.rows)
+            else:
+                products_at(h, decoder_weight, cells.row_offsets, cells.columns)
+            sum_rows(decoder, cells.columns, cells.row_offsets, values)
             sum_rows(h, cells.rows, cells.column_offsets, values)
             sum_rows(h, inputs.rows, inputs.column_offsets, batch.inputs[: len(positions)])
             if learner.column_encoder:
                 sum_rows(h, cells.rows, cells.column_offsets, values)
-                sum_rows(decoder_weight, cells.columns, cells.row_offsets, values)
+                sum_rows(decoder, cells.columns, cells.row_offsets, values)
 
     return run
 
@@ -106,28 +113,31 @@ def main() -> None:
             learners = [make_learner(ratings, two_sided) for two_sided in (False, True)]
             runs: list[Callable[[], object]] = []
             for learner in learners:
-                runs += [lambda learner=learner: learner.run_epoch(2), bare_products(learner)]
+                runs.append(partial(learner.run_epoch, 2))
+                runs += [bare_products(learner, as_in_training) for as_in_training in (False, True)]
             times = np.array([[seconds(run) for run in runs] for _ in range(ROUNDS + 1)])[1:]
             dense = dense_epoch(ratings, len(learners[0].batches[0].rows))
             dense_time = median(seconds(dense) for _ in range(DENSE_ROUNDS))
             del dense
-            for column, label in ((0, "five products"), (2, "seven products")):
-                epoch, bare = np.median(times[:, column]), np.median(times[:, column + 1])
-                ratio = np.median(times[:, column] / times[:, column + 1])
-                rows.append((name, threads, label, epoch, bare, ratio, dense_time, dense_time / epoch))
+            for label, (epoch, plain, own) in zip(("five", "seven"), np.split(times.T, 2), strict=True):
+                middle = median(epoch)
+                ratios = median(epoch / plain), median(epoch / own), dense_time / middle
+                rows.append((name, threads, label, middle, median(plain), median(own), dense_time, *ratios))
                 print(rows[-1], flush=True)
     headers = [
         "ratings",
         "threads",
-        "model",
+        "products",
         "epoch [s]",
         "products [s]",
-        "epoch / products",
+        "as trained [s]",
         "dense [s]",
+        "epoch / products",
+        "epoch / as trained",
         "dense / epoch",
     ]
     title = f"k = {N_FACTORS}, batches of {len(learners[0].batches[0].rows)} items on the second"
-    publish_table(__file__, title, rows, headers, ("", "", "", ".3f", ".3f", ".2f", ".2f", ".1f"))
+    publish_table(__file__, title, rows, headers, ("", "", "", ".3f", ".3f", ".3f", ".2f", ".2f", ".2f", ".1f"))
 
 
 if __name__ == "__main__":
