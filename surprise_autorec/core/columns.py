@@ -73,18 +73,17 @@ class ColumnEncoder:
         self.weight_gradient = torch.zeros_like(self.weight)
 
     def begin_step(self, batch: Batch) -> None:
-        """Make ready for the gradients of a batch."""
-        self.own_weight = self.weight[batch.rows].requires_grad_()
+        """Make ready for a batch."""
+        self.own_weight = self.weight.index_select(0, batch.rows).requires_grad_()
 
     def own_part(self, hidden: Tensor, batch: Batch) -> Tensor:
         """What a cell's own rating adds to the output there: ``y_zc * E_z . h_z``, shape (n_cells,)."""
         products = (self.own_weight * hidden).sum(1)
         return batch.column_inputs * products.repeat_interleave(batch.cells.row_counts)
 
-    def keep_gradients(self, batch: Batch, decoder_gradient: Iterable[Block]) -> Iterator[Block]:
+    def keep_gradients(self, batch: Batch, own_gradient: Tensor, decoder_gradient: Iterable[Block]) -> Iterator[Block]:
         """Keep the gradients of a batch; that of the decoder's weights, which is the vectors' too, as it passes by."""
-        assert self.own_weight.grad is not None
-        self.weight_gradient[batch.rows] = self.own_weight.grad
+        self.weight_gradient[batch.rows] = own_gradient
         for columns, gradient in decoder_gradient:
             self.vectors_gradient[columns] += gradient
             yield columns, gradient

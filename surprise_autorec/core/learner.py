@@ -168,35 +168,36 @@ class Learner:
             values = values.index_select(0, positions) / (1 - dropout)
             unit = 1 / (1 + (HIDDEN_WEIGHT - 1) * dropout)  # so that the mean weight is 1
             weights = kept.mul(-(HIDDEN_WEIGHT - 1) * unit).add_(HIDDEN_WEIGHT * unit).mul_(weights)
-        column_encoder, network = self.column_encoder, self.network
+        column_encoder, network, dense_parameters = self.column_encoder, self.network, self.network.dense_parameters()
         if column_encoder:
             column_encoder.begin_step(batch)
         errors: list[Tensor] = []
 
         def objective() -> tuple[Gradients, Callable[[], Tensor]]:
-            network.zero_grad()
             if self.kind.full_batch:  # which moves all weights at once, several times a step
                 self.encoder.refresh()
                 self.decoder.refresh()
             products = encode_cells(self.encoder.values, values, inputs).requires_grad_()
             hidden = self._centered(network.hidden(products), batch)
             pre_activation = network.pre_activation(hidden, batch.cells, self.decoder.values)
+            sources = [products, *dense_parameters]
             if column_encoder:
                 pre_activation = pre_activation - column_encoder.own_part(hidden, batch)
-            pre_activation.retain_grad()
+                sources.append(column_encoder.own_weight)
             outputs = network.output(pre_activation)
             error = outputs.detach() - batch.targets
             errors.append(error)
-            outputs.backward(error * weights)  # type: ignore[no-untyped-call]
-            assert pre_activation.grad is not None
-            assert products.grad is not None
-            decoder_gradient = weight_gradient(pre_activation.grad, hidden.detach(), batch.cells).blocks()
+            by_output, by_product, *others = torch.autograd.grad(outputs, [pre_activation, *sources], error * weights)
+            by_encoder_weight = weight_gradient(values, by_product, inputs).blocks()
+            by_decoder_weight = weight_gradient(by_output, hidden.detach(), batch.cells).blocks()
             if column_encoder and len(errors) == 1:  # not where an optimiser looks further on its way
-                decoder_gradient = column_encoder.keep_gradients(batch, decoder_gradient)
-            gradients: Gradients = {p: [(slice(None), p.grad)] for p in network.parameters() if p.grad is not None}
-            gradients[network.decoder_weight] = self.decoder.behind(decoder_gradient)
-            encoder_gradient = weight_gradient(values, products.grad, inputs).blocks()
-            gradients[network.encoder_weight] = self.encoder.behind(encoder_gradient)
+                by_decoder_weight = column_encoder.keep_gradients(batch, others[-1], by_decoder_weight)
+            gradients: Gradients = {
+                network.decoder_weight: self.decoder.behind(by_decoder_weight),
+                network.encoder_weight: self.encoder.behind(by_encoder_weight),
+            }
+            for parameter, gradient in zip(dense_parameters, others, strict=False):
+                gradients[parameter] = [(slice(None), gradient)]
             return gradients, lambda: (error.square() * weights).sum() / 2
 
         self.optimizer.step(objective)

@@ -178,6 +178,10 @@ class AutoEncoder(nn.Module):
         column_encoder = [] if self.column_encoder_weight is None else [self.column_encoder_weight]
         return [*self.encoder_parameters()[0], self.decoder_weight, *column_encoder]
 
+    def dense_parameters(self) -> list[nn.Parameter]:
+        """The parameters that autograd gives gradients to: not those that meet sparse rows."""
+        return [self.encoder_bias, *self.deeper_weights, *self.deeper_biases, self.decoder_bias]
+
     def encode(self, inputs: Cells, values: Tensor) -> Tensor:
         """Hidden activations ``g(V x + mu)``, the inner part of eq. 1, shape (n_rows, n_factors[-1])."""
         return self.hidden(encode_cells(self.encoder_weight, values, inputs))

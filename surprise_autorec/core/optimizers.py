@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol, TypeAlias
 import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer, Rprop
-from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from surprise_autorec.core.network import AutoEncoder
@@ -51,7 +50,7 @@ class _BlockStepper(ABC):
     """An optimiser that treats each element alone, so that it can follow a gradient block by block.
 
     A block is used while the cache still holds it, and the gradient is nowhere whole. (torch's classes want it whole;
-    we call the functions below them. The classes also import torch's compiler, which takes a second or two.)
+    we call what is below them. The classes also import torch's compiler, which takes a second or two.)
     """
 
     def __init__(self, settings: Sequence[Setting]) -> None:
@@ -84,13 +83,13 @@ class AdamStepper(_BlockStepper):
 
     def _update(self, setting: Setting, rows: slice, gradient: Tensor) -> None:
         parameter = setting.parameter
-        adam(
+        torch._fused_adam_(
             [parameter[rows]],
             [gradient],
             [self.means[parameter][rows]],
             [self.mean_squares[parameter][rows]],
             max_exp_avg_sqs=[],
-            state_steps=[torch.tensor(float(self.n_steps), device=parameter.device)],
+            state_steps=[torch.tensor(self.n_steps + 1.0, device=parameter.device)],
             lr=setting.learning_rate,
             weight_decay=setting.weight_decay,
             beta1=0.9,
@@ -98,7 +97,6 @@ class AdamStepper(_BlockStepper):
             eps=1e-8,
             amsgrad=False,
             maximize=False,
-            fused=True,
         )
 
 

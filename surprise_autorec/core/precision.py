@@ -56,7 +56,9 @@ class WorkingCopy:
 
     def refresh(self, rows: slice = slice(None)) -> None:
         """Bring rows of the copy up to date, as weights have changed."""
-        if self.addend is not None:
+        if self.addend is not None and self.precision == self.weight.dtype:
+            torch.add(self.weight[rows], self.addend[rows], out=self.values[rows])
+        elif self.addend is not None:  # torch adds numbers of two kinds slowly
             self.values[rows] = self.addend[rows].to(self.weight.dtype, copy=True).add_(self.weight[rows])
         elif self.values is not self.weight:
             self.values[rows] = self.weight[rows]
