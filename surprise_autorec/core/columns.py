@@ -39,7 +39,9 @@ def column_vectors(weight: Tensor, batches: Sequence[Batch], precision: torch.dt
     Tensor of precision, shape (n_columns, k)
     """
     vectors = weight.new_empty(len(batches[0].cells.column_offsets) - 1, weight.shape[1], dtype=precision)
-    parts = [weight_gradient(inputs, weight[rows], cells).blocks() for rows, cells, _, inputs, _ in batches]
+    parts = [
+        weight_gradient(inputs, weight.index_select(0, rows), cells).blocks() for rows, cells, _, inputs, _ in batches
+    ]
     for blocks in zip(*parts, strict=True):
         columns, total = blocks[0]
         for _, sums in blocks[1:]:

@@ -111,6 +111,7 @@ class Learner:
         self.learning_rate = self.kind.learning_rate if options.learning_rate is None else options.learning_rate
         relative_rate = 1.0 if start is None else CONTINUED_RATE
         self.penalty = self.reg / self.n_rows
+        self.dense_parameters = self.network.dense_parameters()
         settings = settings_of(
             self.network, relative_rate * self.learning_rate, self.penalty, options.reg_bias / self.n_rows
         )
@@ -168,7 +169,7 @@ class Learner:
             values = values.index_select(0, positions) / (1 - dropout)
             unit = 1 / (1 + (HIDDEN_WEIGHT - 1) * dropout)  # so that the mean weight is 1
             weights = kept.mul(-(HIDDEN_WEIGHT - 1) * unit).add_(HIDDEN_WEIGHT * unit).mul_(weights)
-        column_encoder, network, dense_parameters = self.column_encoder, self.network, self.network.dense_parameters()
+        column_encoder, network = self.column_encoder, self.network
         if column_encoder:
             column_encoder.begin_step(batch)
         errors: list[Tensor] = []
@@ -180,7 +181,7 @@ class Learner:
             products = encode_cells(self.encoder.values, values, inputs).requires_grad_()
             hidden = self._centered(network.hidden(products), batch)
             pre_activation = network.pre_activation(hidden, batch.cells, self.decoder.values)
-            sources = [products, *dense_parameters]
+            sources = [products, *self.dense_parameters]
             if column_encoder:
                 pre_activation = pre_activation - column_encoder.own_part(hidden, batch)
                 sources.append(column_encoder.own_weight)
@@ -196,7 +197,7 @@ class Learner:
                 network.decoder_weight: self.decoder.behind(by_decoder_weight),
                 network.encoder_weight: self.encoder.behind(by_encoder_weight),
             }
-            for parameter, gradient in zip(dense_parameters, others, strict=False):
+            for parameter, gradient in zip(self.dense_parameters, others, strict=False):
                 gradients[parameter] = [(slice(None), gradient)]
             return gradients, lambda: (error.square() * weights).sum() / 2
 

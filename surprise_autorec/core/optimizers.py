@@ -55,7 +55,7 @@ class _BlockStepper(ABC):
 
     def __init__(self, settings: Sequence[Setting]) -> None:
         self.settings = {setting.parameter: setting for setting in settings}
-        self.n_steps = 0
+        self.n_steps = torch.zeros((), device=settings[0].parameter.device)
 
     def step(self, objective: Objective) -> None:
         gradients, _ = objective()
@@ -64,10 +64,10 @@ class _BlockStepper(ABC):
     @torch.no_grad()
     def follow(self, gradients: Gradients) -> None:
         """Make one step along the gradients."""
+        self.n_steps += 1
         for parameter, blocks in gradients.items():
             for rows, gradient in blocks:
                 self._update(self.settings[parameter], rows, gradient)
-        self.n_steps += 1
 
     @abstractmethod
     def _update(self, setting: Setting, rows: slice, gradient: Tensor) -> None: ...
@@ -89,7 +89,7 @@ class AdamStepper(_BlockStepper):
             [self.means[parameter][rows]],
             [self.mean_squares[parameter][rows]],
             max_exp_avg_sqs=[],
-            state_steps=[torch.tensor(self.n_steps + 1.0, device=parameter.device)],
+            state_steps=[self.n_steps],
             lr=setting.learning_rate,
             weight_decay=setting.weight_decay,
             beta1=0.9,

@@ -12,12 +12,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from surprise_autorec.core.ratings import RatingMatrix, csr_array
 
@@ -60,7 +60,7 @@ class Cells:
         arrays = (ratings.row_offsets, ratings.columns, by_column.indptr, by_column.indices, by_column.data)
         return cls(*(torch.from_numpy(array).to(device) for array in arrays))
 
-    @property
+    @cached_property
     def row_counts(self) -> Tensor:
         """Number of cells in each row, int32, shape (n_rows,)."""
         return self.row_offsets.diff()
@@ -125,7 +125,8 @@ def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -
         If the table is of another dtype, weights and sums are rounded to that, while terms are added up in float32.
     """
     terms = weights.to(table.dtype)
-    sums = embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=terms, include_last_offset=True)
+    # This is what torch.nn.functional.embedding_bag calls, after checks; mode 0 is the sum.
+    sums, *_ = torch.embedding_bag(table, indices, offsets, mode=0, per_sample_weights=terms, include_last_offset=True)
     return sums.to(weights.dtype)
 
 
@@ -160,6 +161,10 @@ def row_blocks(n_rows: int, row_bytes: int) -> Iterator[slice]:
 
 def _with_cells(blocks: Iterable[slice], offsets: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
     """Blocks of rows, the slice of the cells of each, and the rows' offsets in that."""
+    blocks = list(blocks)
+    if len(blocks) == 1:
+        yield blocks[0], slice(None), offsets
+        return
     for rows in blocks:
         first, last = offsets[rows.start].item(), offsets[rows.stop].item()
         yield rows, slice(first, last), offsets[rows.start : rows.stop + 1] - first
