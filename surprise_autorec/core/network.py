@@ -55,6 +55,8 @@ def activate(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     while (needed := min(torch.get_num_threads(), math.ceil(size / _GRAIN))) > chunks:
         chunks = needed
         size = inputs.numel() + -inputs.numel() % (_LANES * chunks)
+    if size == inputs.numel():
+        return function(inputs)
     padded = nn.functional.pad(inputs.reshape(-1), (0, size - inputs.numel()))
     return function(padded)[: inputs.numel()].view_as(inputs)
 
