@@ -6,6 +6,7 @@ import torch
 from core_helpers import CPU, RATINGS, dense, make_learner, random_ratings
 from torch.testing import assert_close
 
+from surprise_autorec.core import learner as learner_module
 from surprise_autorec.core import sparse
 from surprise_autorec.core.baselines import als_baselines
 from surprise_autorec.core.optimizers import OPTIMIZERS
@@ -97,17 +98,34 @@ def test_products_of_bfloat16_tables_are_the_dense_ones_up_to_rounding():
 
 @pytest.mark.parametrize("two_sided", [False, True])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_copies_are_those_of_the_weights_after_each_epoch(optimizer, two_sided, precision):
+def test_products_always_read_the_weights_as_they_are(monkeypatch, optimizer, two_sided, precision):
+    """At every evaluation of every optimiser, and after each epoch."""
     learner = make_learner(optimizer=optimizer, two_sided=two_sided, precision=precision, dropout=0.3, batch_size=7)
+    network, decoder, pre_activation, read = learner.network, learner.decoder, learner.network.pre_activation, []
+
+    def encode(weight, *others):
+        assert torch.equal(weight, network.encoder_weight.to(precision))
+        read.append("encoder")
+        return encode_cells(weight, *others)
+
+    def decode(hidden, cells, weight):
+        assert (decoder.addend is not None) == two_sided
+        total = network.decoder_weight if decoder.addend is None else network.decoder_weight + decoder.addend
+        assert torch.equal(weight, total.to(precision))
+        read.append("decoder")
+        return pre_activation(hidden, cells, weight)
+
+    monkeypatch.setattr(learner_module, "encode_cells", encode)
+    monkeypatch.setattr(network, "pre_activation", decode)
+    before = network.encoder_weight.detach().clone(), network.decoder_weight.detach().clone()
     for number in (1, 2):
         learner.run_epoch(number)
-        learner.encoder.refresh()
-        learner.decoder.refresh()
-        for copy, weight in (
-            (learner.encoder, learner.network.encoder_weight),
-            (learner.decoder, learner.network.decoder_weight),
-        ):
-            assert torch.equal(copy.values, weight.to(precision))
+        if not OPTIMIZERS[optimizer].full_batch:  # those refresh copies when they are about to be read
+            assert torch.equal(decoder.values, network.decoder_weight.to(precision))
+    assert read == ["encoder", "decoder"] * (len(read) // 2)
+    assert len(read) >= 2 * 2 * len(learner.batches)
+    assert not torch.equal(before[0], network.encoder_weight)
+    assert not torch.equal(before[1], network.decoder_weight)
 
 
 @pytest.mark.parametrize("two_sided", [False, True])

@@ -254,6 +254,14 @@ def test_the_number_of_threads_does_not_change_the_bits(optimizer, encoder):
     assert one.history == two.history
 
 
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_the_number_of_threads_does_not_change_the_bits_of_products_in_bfloat16(two_sided):
+    options = {"n_epochs": 2, "two_sided": two_sided, "precision": torch.bfloat16}
+    one, two = (trained_with_threads(n, LARGE, **options) for n in (1, 2))
+    assert bits(one) == bits(two)
+    assert one.history == two.history
+
+
 def test_the_number_of_threads_does_not_change_the_bits_of_a_wide_hidden_layer():
     # 400 x 501 hidden activations: more than torch's grain size (32,768), and no multiple of the vector width.
     one, two = (trained_with_threads(n, LARGE, n_factors=(501,), n_epochs=1) for n in (1, 2))

@@ -116,8 +116,7 @@ class Learner:
             self.network, relative_rate * self.learning_rate, self.penalty, options.reg_bias / self.n_rows
         )
         self.optimizer = self.kind.make(settings)
-        self.encoder = WorkingCopy(self.network.encoder_weight, self._precision(self.network.encoder_weight))
-        self.decoder = WorkingCopy(self.network.decoder_weight, self._precision(self.network.decoder_weight))
+        self.encoder, self.decoder = map(self._working_copy, (self.network.encoder_weight, self.network.decoder_weight))
         self.column_encoder: ColumnEncoder | None = None
         if self.network.column_encoder_weight is not None:
             # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of theirs.
@@ -136,11 +135,11 @@ class Learner:
         affordable_steps = self.n_ratings // (RATINGS_PER_COLUMN_AND_STEP * self.shape[1])
         return math.ceil(self.n_rows / min(max(affordable_steps, 2), STEPS_PER_EPOCH))
 
-    def _precision(self, weight: Tensor) -> torch.dtype:
-        if self.options.precision is not None:
-            return self.options.precision
-        # Rounding would bend the curvature that full-batch optimisers measure.
-        return torch.float32 if self.kind.full_batch else automatic_precision(weight)
+    def _working_copy(self, weight: Tensor) -> WorkingCopy:
+        precision = self.options.precision
+        if precision is None:  # rounding would bend the curvature that full-batch optimisers measure
+            precision = torch.float32 if self.kind.full_batch else automatic_precision(weight)
+        return WorkingCopy(weight, precision)
 
     def run_epoch(self, number: int) -> float:
         """Train on every batch once; return the loss, eq. 2 per rating, as met on the way (with dropout)."""

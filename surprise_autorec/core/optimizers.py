@@ -55,7 +55,6 @@ class _BlockStepper(ABC):
 
     def __init__(self, settings: Sequence[Setting]) -> None:
         self.settings = {setting.parameter: setting for setting in settings}
-        self.n_steps = torch.zeros((), device=settings[0].parameter.device)
 
     def step(self, objective: Objective) -> None:
         gradients, _ = objective()
@@ -64,7 +63,6 @@ class _BlockStepper(ABC):
     @torch.no_grad()
     def follow(self, gradients: Gradients) -> None:
         """Make one step along the gradients."""
-        self.n_steps += 1
         for parameter, blocks in gradients.items():
             for rows, gradient in blocks:
                 self._update(self.settings[parameter], rows, gradient)
@@ -80,6 +78,12 @@ class AdamStepper(_BlockStepper):
         super().__init__(settings)
         self.means = {parameter: torch.zeros_like(parameter) for parameter in self.settings}
         self.mean_squares = {parameter: torch.zeros_like(parameter) for parameter in self.settings}
+        self.n_steps = torch.zeros((), device=settings[0].parameter.device)
+
+    def follow(self, gradients: Gradients) -> None:
+        """Count the step, on which Adam's corrections depend, and make it."""
+        self.n_steps += 1
+        super().follow(gradients)
 
     def _update(self, setting: Setting, rows: slice, gradient: Tensor) -> None:
         parameter = setting.parameter
