@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
@@ -19,6 +18,9 @@ from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import AutoRecModel, RatingScale
 from surprise_autorec.parameters import AutoRecParameters, positive_integer
 from surprise_autorec.ranking import nearest
+
+
+Made = TypeVar("Made")
 
 
 class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
@@ -194,10 +196,13 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         if impossible.any():
             estimates[impossible] = self.default_prediction()
         estimates = np.clip(estimates, *self.trainset.rating_scale)
-        with _garbage_collection_put_off():
+
+        def make_predictions() -> list[Prediction]:
             details = [{"was_impossible": False} for _ in uids]
             fields = zip(uids, iids, ratings, estimates.tolist(), details, strict=True)
-            predictions = list(map(partial(tuple.__new__, Prediction), fields))
+            return list(map(partial(tuple.__new__, Prediction), fields))
+
+        predictions = _made_without_garbage_collection(make_predictions)
         for position in np.flatnonzero(impossible):
             predictions[position].details.update(was_impossible=True, reason=_UNKNOWN)
         if verbose:
@@ -206,20 +211,21 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         return predictions
 
 
-@contextmanager
-def _garbage_collection_put_off() -> Iterator[None]:
-    """Make many objects that are no garbage without Python looking through all others for garbage meanwhile.
+def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
+    """Make many objects that are not garbage without Python searching all others for garbage meanwhile.
 
-    It does so each time that a certain number was made, and a Trainset is millions of objects to look at. In the end,
-    the new objects alone are looked at: else the next one made would have it look at all.
+    Python searches each time that a certain number of objects was made, and a Trainset is millions of objects to
+    search. At the end only the new objects are searched; otherwise the next object made would set off a search of all.
+    Whatever interrupts this, garbage collection is on again afterwards, if it was on.
     """
     was_on = gc.isenabled()
-    gc.disable()
     try:
-        yield
+        gc.disable()
+        made = make()
+        gc.collect(0)
+        return made
     finally:
         if was_on:
-            gc.collect(0)
             gc.enable()
 
 

@@ -1,6 +1,8 @@
 """AutoRec stands wherever Surprise takes an algorithm."""
 
 import gc
+import signal
+import time
 import warnings
 
 import numpy as np
@@ -129,3 +131,39 @@ def test_test_leaves_garbage_collection_as_it_was(data, is_on):
         assert gc.isenabled() == is_on
     finally:
         (gc.enable if was_on else gc.disable)()
+
+
+def test_an_interrupt_of_test_leaves_garbage_collection_on(data):
+    """At 100 moments, spread over the whole call."""
+    algorithm = AutoRec(**FAST).fit(data.build_full_trainset())
+    testset = 10 * data.build_full_trainset().build_testset()
+    start = time.perf_counter()
+    algorithm.test(testset)
+    duration = time.perf_counter() - start
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    n_interrupted = 0
+    try:
+        for n in range(100):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, duration * (n + 1) / 100)
+                algorithm.test(testset)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                n_interrupted += 1
+            assert gc.isenabled()
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+        gc.enable()
+    assert n_interrupted > 10
+
+
+def test_an_interrupt_while_garbage_is_collected_leaves_it_on(data, monkeypatch):
+    algorithm = AutoRec(**FAST).fit(data.build_full_trainset())
+
+    def interrupted(generation):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gc, "collect", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        algorithm.test([("1", "2", 3.0)])
+    assert gc.isenabled()

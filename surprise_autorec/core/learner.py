@@ -247,7 +247,8 @@ class Learner:
         )
         self.error = sum(errors) / sum(len(batch.targets) for batch in batches)
         network = self.averaged.cpu()
-        factors = Factors(*(tensor.detach().cpu().numpy() for tensor in (hidden, weight, network.decoder_bias)))
+        # Copies: torch moves a tensor's storage when it is sent to another process, and views of it are left dangling.
+        factors = Factors(*(tensor.detach().cpu().numpy().copy() for tensor in (hidden, weight, network.decoder_bias)))
         return factors, FoldIn(network, mean_hidden.cpu(), self.cutter.rules, self.reg, self.options.reg_bias)
 
     def _representation(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor, Tensor]:
