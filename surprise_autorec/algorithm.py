@@ -1,4 +1,4 @@
-"""The face toward Surprise."""
+"""AutoRec as an algorithm of Surprise."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 import numpy as np
 from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 
-from surprise_autorec.core.training import Side
+from surprise_autorec.checks import positive_integer
+from surprise_autorec.core.arrays import Float64Array
+from surprise_autorec.core.trained import Side
 from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import AutoRecModel, RatingScale
-from surprise_autorec.parameters import AutoRecParameters, positive_integer
-from surprise_autorec.ranking import nearest
+from surprise_autorec.model.ranking import nearest
+from surprise_autorec.parameters import AutoRecParameters
 
 
 Made = TypeVar("Made")
@@ -81,9 +83,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         UserWarning
             If a user rated an item more than once: the mean is used.
         """
-        fit = fit_model(_ratings_of(trainset), self)
-        AlgoBase.fit(self, trainset)
-        self._keep(fit)
+        self._adopt(trainset, fit_model(ratings_of(trainset), self))
         return self
 
     def partial_fit(self, ratings: Iterable[tuple[Any, ...]], n_epochs: int = 4) -> AutoRec:
@@ -100,7 +100,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Returns
         -------
         AutoRec
-            This algorithm. ``trainset`` holds all ratings; the attributes that tell of training tell of this one.
+            This algorithm. ``trainset`` holds all ratings; ``n_iter_``, ``loss_curve_`` and
+            ``validation_scores_`` are of this training.
 
         Raises
         ------
@@ -112,20 +113,45 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             If training diverges. The algorithm is then left as it was.
         """
         model = self._fitted_model()
-        updated = _ratings_of(self.trainset).updated(map(_triple, ratings))
+        updated = ratings_of(self.trainset).updated(map(_triple, ratings))
         fit = fit_model(updated, self, model, n_epochs)
-        AlgoBase.fit(self, _trainset_of(updated))
-        self._keep(fit)
+        self._adopt(_trainset_of(updated), fit)
         return self
 
-    def _keep(self, fit: Fit) -> None:
-        super()._keep(fit)
+    def _adopt(self, trainset: Trainset, fit: Fit) -> None:
+        """Keep a trainset and what was fitted to it."""
+        AlgoBase.fit(self, trainset)
+        self._keep(fit)
         unit, baselines = self.model_.scale.unit, self.model_.baselines
         self.bu, self.bi = baselines.row_biases * unit, baselines.column_biases * unit
 
-    def _restore(self, fit: Fit, state: dict[str, Any]) -> None:
-        AlgoBase.fit(self, TrainsetWithoutRatings(fit.model))
-        super()._restore(fit, state)
+    def _state_to_save(self) -> dict[str, Any]:
+        return {}
+
+    def _restore(self, fit: Fit, state: dict[str, Any]) -> None:  # noqa: ARG002 (there is none)
+        self._adopt(TrainsetWithoutRatings(fit.model), fit)
+
+    def compute_baselines(self) -> tuple[Float64Array, Float64Array]:
+        """Baseline biases of users and items in rating points, as ``bsl_options`` say, whether ``biased`` or not.
+
+        `compute_similarities` needs them where ``sim_options`` ask for "pearson_baseline".
+
+        Returns
+        -------
+        bu, bi : ndarray of float, shapes (n_users,) and (n_items,)
+            By inner id.
+
+        Raises
+        ------
+        ValueError
+            If they were not kept and the ratings are not there: a loaded model does not have them.
+        """
+        if self.model_.biased:
+            return self.bu, self.bi
+        algorithm = AlgoBase(bsl_options=self.bsl_options or {})
+        algorithm.fit(self.trainset)
+        algorithm.verbose = False
+        return algorithm.compute_baselines()  # type: ignore[no-any-return]
 
     def get_neighbors(self, iid: int, k: int) -> list[int]:
         """The nearest neighbours of an item, by the network's factors.
@@ -149,7 +175,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         """
         model = self._fitted_model()
         side: Side = "user" if self.variant == "user" else "item"
-        size = len(model.user_ids if side == "user" else model.item_ids)
+        size = len(model.ids(side))
         if iid not in range(size):
             raise ValueError(f"iid must be an inner id of the {side}s, 0 to {size - 1}, got {iid!r}")
         indices, _ = nearest(model, side, iid, positive_integer("k", k))
@@ -263,7 +289,7 @@ class TrainsetWithoutRatings(Trainset):  # type: ignore[misc]
         raise ValueError(NO_RATINGS)
 
 
-def _ratings_of(trainset: Trainset) -> Ratings:
+def ratings_of(trainset: Trainset) -> Ratings:
     """A trainset's ratings as arrays."""
     if isinstance(trainset, TrainsetWithoutRatings):
         raise ValueError(NO_RATINGS)

@@ -1,4 +1,4 @@
-"""What is told of each epoch of training, and may end it."""
+"""Callbacks: what is called after each epoch of training, and may end it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from surprise import AlgoBase, Dataset, Prediction, Trainset, accuracy
 from surprise.model_selection.split import get_cv
 from tabulate import tabulate
 
-from surprise_autorec.parameters import positive_integer
+from surprise_autorec.checks import positive_integer
 
 
 def compare(

@@ -1,29 +1,34 @@
-"""What a fitted AutoRec can do, whatever face it has: new users and items, the best items, what resembles what."""
+"""What every fitted AutoRec can do: new users and items, the best items, similar ones, a file."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
 
-from surprise_autorec.core.training import Side
+from surprise_autorec.checks import positive_integer
+from surprise_autorec.core.arrays import Float64Array, Int32Array
+from surprise_autorec.core.trained import Side, other_side
+from surprise_autorec.core.training import Epoch
 from surprise_autorec.fitting import Fit, Ratings, numbers
-from surprise_autorec.model import AutoRecModel, FloatArray, IndexArray
-from surprise_autorec.parameters import positive_integer
-from surprise_autorec.ranking import nearest, rank_items
+from surprise_autorec.model import AutoRecModel
+from surprise_autorec.model.files import SavedModel, write
+from surprise_autorec.model.ranking import nearest, rank_items
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: What is said where the training ratings are needed and not there.
-NO_RATINGS = "a loaded model does not have the ratings that it was trained on, as they are not saved: fit it anew"
+NO_RATINGS = "a loaded model does not have the ratings that it was trained on, as they are not saved: call fit again"
 
 
-class FittedAutoRec:
+class FittedAutoRec(ABC):
     """Base of the classes that train AutoRec: what they can do once they are fitted.
 
     Ids are those of the training ratings, of the same types.
@@ -34,6 +39,15 @@ class FittedAutoRec:
     loss_curve_: list[float]
     validation_scores_: list[float]
 
+    @abstractmethod
+    def _state_to_save(self) -> dict[str, Any]:
+        """What a class has beside the model and the parameters, for its file: texts, numbers, and lists of them."""
+
+    @abstractmethod
+    def _restore(self, fit: Fit, state: dict[str, Any]) -> None:
+        """Become what was saved, from its fit and its state."""
+
+    @final
     def _keep(self, fit: Fit) -> None:
         """Keep the outcome of a fit."""
         self.model_, epochs = fit
@@ -41,14 +55,7 @@ class FittedAutoRec:
         self.loss_curve_ = [epoch.loss for epoch in epochs]
         self.validation_scores_ = [epoch.validation_rmse for epoch in epochs if epoch.validation_rmse is not None]
 
-    def _own_state(self) -> dict[str, Any]:
-        """What a face has beside the model, for its file: to be given to `_restore`."""
-        return {}
-
-    def _restore(self, fit: Fit, _state: dict[str, Any]) -> None:
-        """Be as fitted, from a file."""
-        self._keep(fit)
-
+    @final
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted algorithm to a file, for `surprise_autorec.load`.
 
@@ -70,10 +77,21 @@ class FittedAutoRec:
         UserWarning
             If there are ``callbacks``: they are not written.
         """
-        from surprise_autorec.persistence import save
+        model, name = self._fitted_model(), type(self).__name__
+        if type(self).__module__.partition(".")[0] != __package__:
+            raise ValueError(f"the class must be AutoRec or AutoRecRegressor to be saved, got {name}")
+        parameters = {key: getattr(self, key) for key in inspect.signature(type(self)).parameters}
+        if parameters["callbacks"]:
+            warnings.warn("callbacks cannot be saved: the loaded algorithm will have none", UserWarning, stacklevel=2)
+        parameters["callbacks"] = ()
+        scores = self.validation_scores_ or [None] * self.n_iter_
+        epochs = [
+            Epoch(number, self.n_iter_, loss, score)
+            for number, (loss, score) in enumerate(zip(self.loss_curve_, scores, strict=True), start=1)
+        ]
+        write(path, SavedModel(name, parameters, self._state_to_save(), model, epochs))
 
-        save(self, path)
-
+    @final
     def _fitted_model(self) -> AutoRecModel:
         try:
             return self.model_
@@ -82,7 +100,8 @@ class FittedAutoRec:
 
             raise NotFittedError(f"{type(self).__name__} must be fitted first: call fit") from None
 
-    def predict_new_user(self, ratings: Mapping[Hashable, float], iids: Iterable[Hashable]) -> FloatArray:
+    @final
+    def predict_new_user(self, ratings: Mapping[Hashable, float], iids: Iterable[Hashable]) -> Float64Array:
         """Predict ratings of a user who is not in the training ratings, from a few ratings, without training.
 
         Networks that autoencode users encode the ratings; for those that autoencode items, the user's decoder weights
@@ -110,7 +129,8 @@ class FittedAutoRec:
         items = self.model_.find_items(_listed("iids", iids))  # whose index is there already
         return model.answer(np.zeros_like(items), items)
 
-    def predict_new_item(self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable]) -> FloatArray:
+    @final
+    def predict_new_item(self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable]) -> Float64Array:
         """Predict ratings of an item that is not in the training ratings; as `predict_new_user`, the other way round.
 
         Parameters
@@ -134,6 +154,7 @@ class FittedAutoRec:
         users = self.model_.find_users(_listed("uids", uids))
         return model.answer(users, np.zeros_like(users))
 
+    @final
     def _with_new(self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]]) -> AutoRecModel:
         """The model with users (or items) exchanged for new ones, given by their ratings."""
         model = self._fitted_model()
@@ -152,9 +173,9 @@ class FittedAutoRec:
             users, items, user_ids, item_ids = positions, owners, others, ids
         values = numbers(given, [user_ids[user] for user in users], [item_ids[item] for item in items])
         Ratings(users, items, values, user_ids, item_ids, model.scale).check()
-        known = model.find_items(others) if side == "user" else model.find_users(others)
-        return model.with_new(side, ids, owners, known, values)
+        return model.with_new(side, ids, owners, model.find(other_side(side), others), values)
 
+    @final
     def recommend(
         self,
         uids: Iterable[Hashable] | None = None,
@@ -216,13 +237,14 @@ class FittedAutoRec:
         columns: dict[str, list[Any]] = {"user": [], "item": [], "rank": [], "estimate": []}
         for of_users, ids in jobs:
             users = of_users.find_users(ids)
-            _warn_of_strangers(ids, users)
+            _warn_of_unknown(ids, users)
             positions, best, ranks, estimates = rank_items(of_users, users, n, exclude_rated, items)
             taken = _taken(ids, positions), _taken(model.item_ids, best), ranks.tolist(), estimates.tolist()
             for column, values in zip(columns.values(), taken, strict=True):
                 column += values
         return pd.DataFrame(columns).astype({"rank": np.int64, "estimate": np.float64})
 
+    @final
     def similar_items(self, iid: Hashable, n: int = 10) -> pd.DataFrame:
         """List the items whose factors point most nearly in the direction of an item's.
 
@@ -244,20 +266,21 @@ class FittedAutoRec:
         """
         return self._similar("item", iid, n)
 
+    @final
     def similar_users(self, uid: Hashable, n: int = 10) -> pd.DataFrame:
         """List the users whose factors point most nearly in the direction of a user's; as `similar_items`."""
         return self._similar("user", uid, n)
 
+    @final
     def _similar(self, side: Side, one: Hashable, n: int) -> pd.DataFrame:
         import pandas as pd
 
         n = positive_integer("n", n)
         model = self._fitted_model()
-        index, ids = (model.user_index, model.user_ids) if side == "user" else (model.item_index, model.item_ids)
-        if one not in index:
+        if one not in model.index(side):
             raise ValueError(f"the {side} must be one of the training ratings, got {one!r}")
-        indices, similarities = nearest(model, side, index[one], n)
-        return pd.DataFrame({side: _taken(ids, indices), "similarity": similarities})
+        indices, similarities = nearest(model, side, model.index(side)[one], n)
+        return pd.DataFrame({side: _taken(model.ids(side), indices), "similarity": similarities})
 
 
 def _listed(name: str, ids: Iterable[Hashable]) -> list[Hashable]:
@@ -270,11 +293,11 @@ def _taken(ids: Sequence[Hashable], positions: npt.NDArray[np.integer]) -> list[
     return [ids[position] for position in positions]
 
 
-def _warn_of_strangers(ids: Sequence[Hashable], users: IndexArray) -> None:
-    strangers = np.flatnonzero(users < 0)
-    if len(strangers):
+def _warn_of_unknown(ids: Sequence[Hashable], users: Int32Array) -> None:
+    unknown = np.flatnonzero(users < 0)
+    if len(unknown):
         warnings.warn(
-            f"user {ids[strangers[0]]!r} is not in the training ratings ({len(strangers)} of {len(ids)} users are "
+            f"user {ids[unknown[0]]!r} is not in the training ratings ({len(unknown)} of {len(ids)} users are "
             "not): what is recommended there is what is rated highest, or most often, by all",
             UserWarning,
             stacklevel=3,

@@ -1,4 +1,4 @@
-"""From the ratings of a face to a fitted model: the one way that data takes."""
+"""From ratings to a fitted model: the one way that data takes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from surprise_autorec.callbacks import Callback, Epoch, History, Progress, StopTraining
+from surprise_autorec.callbacks import Callback, EarlyStopping, Epoch, History, Progress, StopTraining
+from surprise_autorec.checks import positive_integer
+from surprise_autorec.core.arrays import Float64Array, Int32Array, Int64Array
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.training import train
-from surprise_autorec.model import AutoRecModel, IndexArray, Rated, RatingScale
-from surprise_autorec.parameters import AutoRecParameters, positive_integer
+from surprise_autorec.model import AutoRecModel, Rated, RatingScale
+from surprise_autorec.parameters import AutoRecParameters
 
 
 class Ratings(NamedTuple):
@@ -30,9 +31,9 @@ class Ratings(NamedTuple):
     scale : RatingScale
     """
 
-    users: IndexArray
-    items: IndexArray
-    values: npt.NDArray[np.float64]
+    users: Int32Array
+    items: Int32Array
+    values: Float64Array
     user_ids: Sequence[Hashable]
     item_ids: Sequence[Hashable]
     scale: RatingScale
@@ -61,7 +62,7 @@ class Ratings(NamedTuple):
             values=np.concatenate([self.values[kept], new.values]),
         )
 
-    def pairs(self, n_items: int) -> npt.NDArray[np.int64]:
+    def pairs(self, n_items: int) -> Int64Array:
         """A number for each rating, the same for all ratings of an item by a user, shape (n_ratings,)."""
         return self.users.astype(np.int64) * n_items + self.items
 
@@ -79,7 +80,7 @@ class Ratings(NamedTuple):
             )
 
 
-def numbers(values: Sequence[Any], uids: Sequence[Hashable], iids: Sequence[Hashable]) -> npt.NDArray[np.float64]:
+def numbers(values: Sequence[Any], uids: Sequence[Hashable], iids: Sequence[Hashable]) -> Float64Array:
     """Ratings that a user has given to a method, as an array. Raises ValueError where one is no number."""
     for value, uid, iid in zip(values, uids, iids, strict=True):
         if not isinstance(value, Real):
@@ -119,29 +120,29 @@ def fit_model(
     DivergenceError
         If training diverges.
     """
-    if start is not None and parameters.early_stopping:
+    checked = parameters.check_parameters()
+    options, unit = checked.options, ratings.scale.unit
+    if start is not None and options.early_stopping:
         raise ValueError("partial_fit must have early_stopping=False: what it would hold out may have been trained on")
-    unit = ratings.scale.unit
-    options = parameters._training_options()
     if n_epochs is not None:
         options = replace(options, n_epochs=positive_integer("n_epochs", n_epochs))
-    members = parameters._members()
-    baselines = parameters._baseline_estimator()
-    callbacks = parameters._callbacks(unit)
-    seed = parameters._draw_seed()
     ratings.check()
     if not len(ratings.values):
         raise ValueError("there must be at least one rating to train on, got none")
-    history = History()
     matrix = _matrix(ratings, options.early_stopping)
-    with Progress(options.n_epochs, parameters.verbose) as progress:
+    history = History()
+    callbacks: list[Callback] = [history, *checked.callbacks]
+    if checked.early_stopping is not None:
+        n_iter_no_change, tol = checked.early_stopping
+        callbacks.append(EarlyStopping(n_iter_no_change, tol * unit))
+    with Progress(options.n_epochs, checked.verbose) as progress:
         training = train(
             matrix,
-            members,
+            checked.members,
             options,
-            baselines,
-            seed,
-            on_epoch_end=partial(_tell, [history, progress, *callbacks], unit),
+            checked.estimate_baselines,
+            parameters.draw_seed(),
+            on_epoch_end=partial(_tell, [progress, *callbacks], unit),
             start=start.networks if start else None,
         )
     model = AutoRecModel(

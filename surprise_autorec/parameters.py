@@ -1,24 +1,25 @@
-"""The hyper-parameters of AutoRec: declared, documented and checked here, for every face of the package."""
+"""The hyper-parameters of AutoRec: declared, documented and checked here, for every class that trains it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from numbers import Integral, Real
-from typing import Any, Literal
+from numbers import Integral
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 
-from surprise_autorec.callbacks import Callback, EarlyStopping
+from surprise_autorec.callbacks import Callback
+from surprise_autorec.checks import check, choice, flag, is_positive_integer, number, positive_integer
+from surprise_autorec.core import automatic
 from surprise_autorec.core.baselines import Baselines, als_baselines, sgd_baselines, zero_baselines
 from surprise_autorec.core.network import ACTIVATIONS
 from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.precision import PRECISIONS
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.training import Member, Side
+from surprise_autorec.core.trained import Member, Side
 
 #: The configuration that the paper's authors released, for ``AutoRec(**PAPER)``: eq. 1-2 and nothing else. Their
 #: penalty of 100 on each squared norm, beside half the squared error, is 400 in the form that ``reg_all`` has.
@@ -42,6 +43,45 @@ _BASELINES: dict[str, tuple[Callable[..., Baselines], set[str]]] = {
     "als": (als_baselines, {"n_epochs", "reg_u", "reg_i"}),
     "sgd": (sgd_baselines, {"n_epochs", "reg", "learning_rate"}),
 }
+
+
+class EarlyStoppingRule(NamedTuple):
+    """When early stopping stops.
+
+    Attributes
+    ----------
+    n_iter_no_change : int
+        After so many epochs without progress.
+    tol : float
+        By how much the RMSE must fall to count as progress, ratings being mapped to 1..5.
+    """
+
+    n_iter_no_change: int
+    tol: float
+
+
+class CheckedParameters(NamedTuple):
+    """The parameters of a fit, after all of them have been checked.
+
+    Attributes
+    ----------
+    options : TrainingOptions
+        What every network has in common.
+    members : list of Member
+        The networks.
+    estimate_baselines : callable
+        From ratings to their baselines.
+    callbacks : list of Callback
+    early_stopping : EarlyStoppingRule or None
+    verbose : bool
+    """
+
+    options: TrainingOptions
+    members: list[Member]
+    estimate_baselines: Callable[[RatingMatrix], Baselines]
+    callbacks: list[Callback]
+    early_stopping: EarlyStoppingRule | None
+    verbose: bool
 
 
 class AutoRecParameters:
@@ -156,6 +196,7 @@ class AutoRecParameters:
         verbose : bool, default=False
             Whether to show a progress bar while fitting.
         """
+        super().__init__()  # Surprise's base class sets what its methods need, such as sim_options
         self.n_factors = n_factors
         self.n_epochs = n_epochs
         self.variant = variant
@@ -185,116 +226,116 @@ class AutoRecParameters:
         self.callbacks = callbacks
         self.verbose = verbose
 
-    def _check_parameters(self) -> None:
-        """Raise ValueError if a parameter breaks its rule; the message names the parameter, the rule and the value."""
-        self._training_options()
-        self._members()
-        self._baseline_estimator()
-        self._callbacks(unit=1.0)
-        self._check_random_state()
+    def check_parameters(self) -> CheckedParameters:
+        """Check every parameter.
 
-    def _training_options(self) -> TrainingOptions:
-        """Check the parameters of training.
+        Returns
+        -------
+        CheckedParameters
 
         Raises
         ------
         ValueError
             If a parameter breaks its rule; the message names the parameter, the rule and the value.
         """
+        is_source = self.random_state is None or isinstance(self.random_state, (Integral, np.random.RandomState))
+        check("random_state", self.random_state, "None, an int or a numpy RandomState", is_source)
+        return CheckedParameters(
+            options=self._training_options(),
+            members=self._members(),
+            estimate_baselines=self._baseline_estimator(),
+            callbacks=self._callbacks(),
+            early_stopping=self._early_stopping(),
+            verbose=flag("verbose", self.verbose),
+        )
+
+    def _training_options(self) -> TrainingOptions:
         widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
-        are_widths = bool(widths) and all(_is_positive_integer(width) for width in widths)
-        _check("n_factors", self.n_factors, "a positive integer or a tuple of them", are_widths)
-        _flag("verbose", self.verbose)
+        are_widths = bool(widths) and all(is_positive_integer(width) for width in widths)
+        check("n_factors", self.n_factors, "a positive integer or a tuple of them", are_widths)
+        optimizer = choice("optimizer", self.optimizer, OPTIMIZERS)
         return TrainingOptions(
             n_factors=tuple(int(width) for width in widths),
             n_epochs=positive_integer("n_epochs", self.n_epochs),
-            biased=_flag("biased", self.biased),
-            two_sided=_flag("two_sided", self.two_sided),
-            encoder_activation=_choice("encoder_activation", self.encoder_activation, ACTIVATIONS),
-            decoder_activation=_choice("decoder_activation", self.decoder_activation, ACTIVATIONS),
-            learning_rate=None
+            biased=flag("biased", self.biased),
+            two_sided=flag("two_sided", self.two_sided),
+            encoder_activation=choice("encoder_activation", self.encoder_activation, ACTIVATIONS),
+            decoder_activation=choice("decoder_activation", self.decoder_activation, ACTIVATIONS),
+            learning_rate=automatic.LEARNING_RATES[optimizer]
             if _is_auto(self.lr_all)
-            else _number("lr_all", self.lr_all, "'auto' or a number > 0", lambda x: x > 0),
+            else number("lr_all", self.lr_all, "'auto' or a number > 0", lambda x: x > 0),
             reg=None
             if _is_auto(self.reg_all)
-            else _number("reg_all", self.reg_all, "'auto' or a number >= 0", lambda x: x >= 0),
-            reg_bias=(10.0 if self.biased else 0.0)
+            else number("reg_all", self.reg_all, "'auto' or a number >= 0", lambda x: x >= 0),
+            reg_bias=automatic.bias_penalty(bool(self.biased))
             if _is_auto(self.reg_bias)
-            else _number("reg_bias", self.reg_bias, "'auto' or a number >= 0", lambda x: x >= 0),
-            dropout=_number("dropout", self.dropout, "a number in [0, 1)", lambda x: 0 <= x < 1),
+            else number("reg_bias", self.reg_bias, "'auto' or a number >= 0", lambda x: x >= 0),
+            dropout=number("dropout", self.dropout, "a number in [0, 1)", lambda x: 0 <= x < 1),
             input_centering=None
             if _is_auto(self.input_centering)
-            else _number(
+            else number(
                 "input_centering", self.input_centering, "'auto' or a number in [0, 1]", lambda x: 0 <= x <= 1
             ),
-            input_scaling=_number("input_scaling", self.input_scaling, "a number >= 0", lambda x: x >= 0),
-            averaging=_number("averaging", self.averaging, "a number in [0, 1)", lambda x: 0 <= x < 1),
-            optimizer=_choice("optimizer", self.optimizer, OPTIMIZERS),
+            input_scaling=number("input_scaling", self.input_scaling, "a number >= 0", lambda x: x >= 0),
+            averaging=number("averaging", self.averaging, "a number in [0, 1)", lambda x: 0 <= x < 1),
+            optimizer=optimizer,
             batch_size=None
             if _is_auto(self.batch_size)
             else positive_integer("batch_size", self.batch_size, "'auto' or a positive integer"),
-            early_stopping=_flag("early_stopping", self.early_stopping),
-            validation_fraction=_number(
+            early_stopping=flag("early_stopping", self.early_stopping),
+            validation_fraction=number(
                 "validation_fraction", self.validation_fraction, "a number in (0, 1)", lambda x: 0 < x < 1
             ),
             device=_device(self.device),
             precision=None
             if _is_auto(self.precision)
-            else PRECISIONS[_choice("precision", self.precision, PRECISIONS, "'auto' or one of")],
+            else PRECISIONS[choice("precision", self.precision, PRECISIONS, "'auto' or one of")],
         )
 
-    def _callbacks(self, unit: float) -> list[Callback]:
-        """Whom to tell of each epoch. Raises ValueError as `_training_options` does.
-
-        Parameters
-        ----------
-        unit : float
-            Rating points in one point of the core's interval, on which ``tol`` is.
-        """
-        n_iter_no_change = positive_integer("n_iter_no_change", self.n_iter_no_change)
-        tol = _number("tol", self.tol, "a number >= 0", lambda x: x >= 0)
+    def _callbacks(self) -> list[Callback]:
+        """The user's, to be told of each epoch."""
         are_callbacks = isinstance(self.callbacks, (tuple, list)) and all(
             isinstance(callback, Callback) and not isinstance(callback, type) for callback in self.callbacks
         )
-        _check("callbacks", self.callbacks, "a list of objects with a method on_epoch_end(state)", are_callbacks)
-        stopping = [EarlyStopping(n_iter_no_change, tol * unit)] if self.early_stopping else []
-        return [*self.callbacks, *stopping]
+        check("callbacks", self.callbacks, "a list of objects with a method on_epoch_end(state)", are_callbacks)
+        return list(self.callbacks)
+
+    def _early_stopping(self) -> EarlyStoppingRule | None:
+        """When early stopping stops, if it is on."""
+        n_iter_no_change = positive_integer("n_iter_no_change", self.n_iter_no_change)
+        tol = number("tol", self.tol, "a number >= 0", lambda x: x >= 0)
+        return EarlyStoppingRule(n_iter_no_change, tol) if self.early_stopping else None
 
     def _members(self) -> list[Member]:
-        """The networks that ``variant`` asks for. Raises ValueError as `_training_options` does."""
-        item_weight = _number("item_weight", self.item_weight, "a number in [0, 1]", lambda x: 0 <= x <= 1)
+        """The networks that ``variant`` asks for."""
+        item_weight = number("item_weight", self.item_weight, "a number in [0, 1]", lambda x: 0 <= x <= 1)
         n_estimators = positive_integer("n_estimators", self.n_estimators)
         weights: dict[str, dict[Side, float]] = {
             "item": {"item": 1.0},
             "user": {"user": 1.0},
             "hybrid": {"item": item_weight, "user": 1 - item_weight},
         }
-        chosen = weights[_choice("variant", self.variant, weights)]
-        return [Member(rows, weight / n_estimators) for rows, weight in chosen.items() for _ in range(n_estimators)]
+        chosen = weights[choice("variant", self.variant, weights)]
+        return [Member(side, weight / n_estimators) for side, weight in chosen.items() for _ in range(n_estimators)]
 
     def _baseline_estimator(self) -> Callable[[RatingMatrix], Baselines]:
-        """What ``biased`` and ``bsl_options`` ask for. Raises ValueError as `_training_options` does."""
-        _check("bsl_options", self.bsl_options, "a dict or None", isinstance(self.bsl_options, (dict, type(None))))
+        """What ``biased`` and ``bsl_options`` ask for."""
+        check("bsl_options", self.bsl_options, "a dict or None", isinstance(self.bsl_options, (dict, type(None))))
         options = dict(self.bsl_options or {})
         method = options.pop("method", "als")
-        estimate, rules = _BASELINES[_choice("bsl_options['method']", method, _BASELINES)]
+        estimate, rules = _BASELINES[choice("bsl_options['method']", method, _BASELINES)]
         for name, value in options.items():
-            _check(
+            check(
                 "bsl_options", self.bsl_options, f"made of 'method' and, for {method}, {sorted(rules)}", name in rules
             )
             if name == "n_epochs":
                 positive_integer("bsl_options['n_epochs']", value)
             else:
-                _number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
+                number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
         return partial(estimate, **options) if self.biased else zero_baselines
 
-    def _check_random_state(self) -> None:
-        is_source = self.random_state is None or isinstance(self.random_state, (Integral, np.random.RandomState))
-        _check("random_state", self.random_state, "None, an int or a numpy RandomState", is_source)
-
-    def _draw_seed(self) -> int:
-        """Draw the seed of a fit from ``random_state``. Raises ValueError as `_training_options` does."""
-        self._check_random_state()
+    def draw_seed(self) -> int:
+        """Draw the seed of a fit from ``random_state``, which must have been checked. It advances a RandomState."""
         state = self.random_state
         if state is None:
             return int(np.random.randint(2**31 - 1))  # noqa: NPY002 (the convention of Surprise and scikit-learn)
@@ -302,39 +343,8 @@ class AutoRecParameters:
         return int(generator.randint(2**31 - 1))
 
 
-def _check(name: str, value: object, rule: str, holds: bool) -> None:
-    if not holds:
-        raise ValueError(f"{name} must be {rule}, got {value!r}")
-
-
 def _is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
-
-
-def _is_positive_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
-
-
-def positive_integer(name: str, value: Any, rule: str = "a positive integer") -> int:
-    """Check that the value of a parameter is one. Raises ValueError, which quotes the rule, if it is not."""
-    _check(name, value, rule, _is_positive_integer(value))
-    return int(value)
-
-
-def _number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    _check(name, value, rule, is_number and holds(value))
-    return float(value)
-
-
-def _flag(name: str, value: Any) -> bool:
-    _check(name, value, "True or False", isinstance(value, (Integral, np.bool_)) and value in (0, 1))
-    return bool(value)
-
-
-def _choice(name: str, value: Any, allowed: Collection[str], rule: str = "one of") -> str:
-    _check(name, value, f"{rule} {sorted(allowed)}", isinstance(value, str) and value in allowed)
-    return str(value)
 
 
 def _device(value: Any) -> torch.device:
@@ -346,5 +356,5 @@ def _device(value: Any) -> torch.device:
     except (RuntimeError, TypeError):
         raise ValueError(f"device must be {rule}, got {value!r}") from None
     is_there = device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()
-    _check("device", value, rule, device.type == "cpu" or is_there)
+    check("device", value, rule, device.type == "cpu" or is_there)
     return device

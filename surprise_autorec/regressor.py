@@ -1,4 +1,4 @@
-"""The face toward scikit-learn."""
+"""AutoRec as a regressor of scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
+from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model
-from surprise_autorec.model import FloatArray, IndexArray, RatingScale
+from surprise_autorec.model import RatingScale
 from surprise_autorec.parameters import AutoRecParameters
 
 
@@ -150,7 +151,8 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         Returns
         -------
         AutoRecRegressor
-            This regressor. ``ratings_`` holds all ratings; the attributes that tell of training tell of this one.
+            This regressor. ``ratings_`` holds all ratings; ``n_iter_``, ``loss_curve_`` and
+            ``validation_scores_`` are of this training.
 
         Raises
         ------
@@ -172,7 +174,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         self.ratings_ = ratings
         return self
 
-    def predict(self, X: npt.ArrayLike | pd.DataFrame) -> FloatArray:
+    def predict(self, X: npt.ArrayLike | pd.DataFrame) -> Float64Array:
         """Estimate ratings.
 
         Parameters
@@ -232,14 +234,14 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         user_column, item_column = self.columns_
         return _Ids.of(frame, user_column, "user"), _Ids.of(frame, item_column, "item")
 
-    def _values(self, y: Any, users: _Ids, items: _Ids) -> FloatArray:
+    def _values(self, y: Any, users: _Ids, items: _Ids) -> Float64Array:
         """The ratings, after scikit-learn's checks, one for each row of X."""
         _, values = check_X_y(np.column_stack([users.codes, items.codes]), y, y_numeric=True, estimator=self)
         values = np.asarray(values, np.float64)
         assert_all_finite(values, input_name="y")  # again: None among objects has become NaN
         return values
 
-    def _scale_of(self, values: FloatArray) -> RatingScale:
+    def _scale_of(self, values: Float64Array) -> RatingScale:
         scale = self.rating_scale
         if scale is None:
             return RatingScale(float(values.min()), float(values.max()))
@@ -249,7 +251,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
             raise ValueError(f"rating_scale must be None or the lowest and the highest rating, got {scale!r}")
         return RatingScale(float(scale[0]), float(scale[1]))
 
-    def _own_state(self) -> dict[str, Any]:
+    def _state_to_save(self) -> dict[str, Any]:
         names = self.feature_names_in_.tolist() if "feature_names_in_" in vars(self) else None
         return {"n_features_in_": int(self.n_features_in_), "feature_names_in_": names, "columns_": self.columns_}
 
@@ -257,7 +259,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         self.n_features_in_, self.columns_ = state["n_features_in_"], state["columns_"]
         if state["feature_names_in_"] is not None:
             self.feature_names_in_ = np.array(state["feature_names_in_"], dtype=object)
-        super()._restore(fit, state)
+        self._keep(fit)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -279,7 +281,7 @@ def _position(name: str, label: Hashable, labels: Sequence[Hashable], default: i
 class _Ids(NamedTuple):
     """A column of ids: the distinct ones, in the order they appear, and where among them that of each row is."""
 
-    codes: IndexArray
+    codes: Int32Array
     distinct: list[Hashable]
 
     @classmethod

@@ -35,7 +35,8 @@ from surprise_autorec.cli.shared import (
 )
 from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import Ratings
-from surprise_autorec.model import AutoRecModel, FloatArray
+from surprise_autorec.core.arrays import Float64Array
+from surprise_autorec.model import AutoRecModel
 from surprise_autorec.persistence import load
 
 ModelArgument = Annotated[Path, typer.Argument(help="A model that `surprise-autorec fit` has written.")]
@@ -160,7 +161,7 @@ def _loaded(path: Path) -> AutoRecModel:
     return algorithm.model_
 
 
-def _estimates(model: AutoRecModel, users: Iterable[Hashable], items: Iterable[Hashable]) -> FloatArray:
+def _estimates(model: AutoRecModel, users: Iterable[Hashable], items: Iterable[Hashable]) -> Float64Array:
     """Predictions for pairs of ids from a file; a warning counts those whose user or item is unknown."""
     uids, iids = as_ids(users, model.user_ids), as_ids(items, model.item_ids)
     user_indices, item_indices = model.find_users(uids), model.find_items(iids)

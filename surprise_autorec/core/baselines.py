@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from surprise_autorec.core.arrays import Float64Array
 from surprise_autorec.core.ratings import RatingMatrix
-
-BiasArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +28,8 @@ class Baselines:
     """
 
     mean: float
-    row_biases: BiasArray
-    column_biases: BiasArray
+    row_biases: Float64Array
+    column_biases: Float64Array
     row_reg: float = 0.0
     column_reg: float = 0.0
     reg_per_rating: float = 0.0
@@ -72,9 +71,9 @@ class Baselines:
         weights = np.maximum(self.row_reg + (1 + self.reg_per_rating) * counts, 1e-12)  # (none rated: 0 / 0)
         return replace(self, row_biases=np.bincount(rows, deviations, n_rows) / weights)
 
-    def at(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> BiasArray:
+    def at(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> Float64Array:
         """Baseline estimates of the given cells, shape (n_cells,). An index of -1 has no bias."""
-        biases: BiasArray = np.append(self.row_biases, 0.0)[rows] + np.append(self.column_biases, 0.0)[columns]
+        biases: Float64Array = np.append(self.row_biases, 0.0)[rows] + np.append(self.column_biases, 0.0)[columns]
         return self.mean + biases
 
 

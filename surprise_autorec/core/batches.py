@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.core.baselines import Baselines
-from surprise_autorec.core.ratings import IntArray, RatingMatrix
+from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
 
 
@@ -97,7 +98,7 @@ class BatchCutter:
             yield Batch(torch.from_numpy(batch_rows).to(self.device), Cells.of(part, self.device), *tensors)
 
 
-def typical_count(counts: IntArray) -> float:
+def typical_count(counts: Int32Array) -> float:
     """The number of ratings of the row that the median rating stands in."""
     ascending = np.sort(counts)
     return float(ascending[np.searchsorted(np.cumsum(ascending), ascending.sum() / 2)])

@@ -11,15 +11,14 @@ over all rows, while E learns slowly, they are made once an epoch, and E takes o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from surprise_autorec.core.batches import Batch
-from surprise_autorec.core.optimizers import AdamStepper, Setting
-from surprise_autorec.core.precision import WorkingCopy
-from surprise_autorec.core.sparse import Block, sum_rows, weight_gradient
+from surprise_autorec.core.optimizers import Adam, Setting
+from surprise_autorec.core.sparse import sum_rows, weight_gradient
 
 
 def column_vectors(weight: Tensor, batches: Sequence[Batch], precision: torch.dtype = torch.float32) -> Tensor:
@@ -50,53 +49,70 @@ def column_vectors(weight: Tensor, batches: Sequence[Batch], precision: torch.dt
     return vectors
 
 
+def own_part(own_weight: Tensor, hidden: Tensor, batch: Batch) -> Tensor:
+    """What a cell's own rating adds to the output there: ``y_zc * E_z . h_z``.
+
+    Parameters
+    ----------
+    own_weight : Tensor, shape (n_rows, k)
+        E at the rows of the batch.
+    hidden : Tensor, shape (n_rows, k)
+    batch : Batch
+
+    Returns
+    -------
+    Tensor, shape (n_cells,)
+    """
+    return batch.column_inputs * (own_weight * hidden).sum(1).repeat_interleave(batch.cells.row_counts)
+
+
 class ColumnEncoder:
-    """The column encoder in training: one step of Adam an epoch, along the gradients of all its batches.
+    """The column encoder in training: one step of Adam an epoch, along the mean of the gradients of its batches.
 
     Parameters
     ----------
     weight : Tensor, shape (n_rows, k)
         E.
-    decoder : WorkingCopy, shape (n_columns, k)
-        W. In an epoch, column vectors are added to it.
+    n_columns : int
     learning_rate : float
     penalty : float
         Weight decay.
     """
 
-    def __init__(self, weight: Tensor, decoder: WorkingCopy, learning_rate: float, penalty: float) -> None:
-        self.weight, self.decoder = weight.detach(), decoder
-        self.optimizer = AdamStepper([Setting(self.weight, learning_rate, penalty)])
+    def __init__(self, weight: Tensor, n_columns: int, learning_rate: float, penalty: float) -> None:
+        self.weight, self.n_columns = weight.detach(), n_columns
+        self.optimizer = Adam([Setting(self.weight, learning_rate, penalty)])
 
-    def begin_epoch(self, batches: Sequence[Batch]) -> None:
-        """Encode the columns for the steps of an epoch."""
-        self.decoder.add(column_vectors(self.weight, batches, self.decoder.precision))
-        self.vectors_gradient = torch.zeros_like(self.decoder.weight)
-        self.weight_gradient = torch.zeros_like(self.weight)
+    def begin_epoch(self) -> None:
+        """Forget the gradients of the epoch before."""
+        self.vectors_gradient = self.weight.new_zeros(self.n_columns, self.weight.shape[1])
+        self.own_gradient = torch.zeros_like(self.weight)
 
-    def begin_step(self, batch: Batch) -> None:
-        """Make ready for a batch."""
-        self.own_weight = self.weight.index_select(0, batch.rows).requires_grad_()
+    def own_weight(self, batch: Batch) -> Tensor:
+        """E at the rows of a batch, for autograd, shape (n_rows_of_the_batch, k)."""
+        return self.weight.index_select(0, batch.rows).requires_grad_()
 
-    def own_part(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """What a cell's own rating adds to the output there: ``y_zc * E_z . h_z``, shape (n_cells,)."""
-        products = (self.own_weight * hidden).sum(1)
-        return batch.column_inputs * products.repeat_interleave(batch.cells.row_counts)
+    def add_own(self, batch: Batch, gradient: Tensor) -> None:
+        """Take the gradient of `own_weight`; once for each batch of an epoch."""
+        self.own_gradient[batch.rows] = gradient
 
-    def keep_gradients(self, batch: Batch, own_gradient: Tensor, decoder_gradient: Iterable[Block]) -> Iterator[Block]:
-        """Keep the gradients of a batch; that of the decoder's weights, which is the vectors' too, as it passes by."""
-        self.weight_gradient[batch.rows] = own_gradient
-        for columns, gradient in decoder_gradient:
-            self.vectors_gradient[columns] += gradient
-            yield columns, gradient
+    def add(self, columns: slice, gradient: Tensor) -> None:
+        """Take the gradient of some column vectors. As they are added to W, it is that of W."""
+        self.vectors_gradient[columns] += gradient
 
-    def end_epoch(self, batches: Sequence[Batch]) -> None:
-        """Step along the mean gradient."""
-        self.decoder.add(None)
-        table = self.vectors_gradient.to(self.decoder.precision)
+    def end_epoch(self, batches: Sequence[Batch], precision: torch.dtype) -> None:
+        """Make a step.
+
+        Parameters
+        ----------
+        batches : sequence of Batch
+            All rows that have ratings.
+        precision : torch.dtype
+            What the gradient of the column vectors is read in.
+        """
+        table, gradient = self.vectors_gradient.to(precision), self.own_gradient
+        del self.vectors_gradient, self.own_gradient
         for batch in batches:
-            self.weight_gradient[batch.rows] += sum_rows(
-                table, batch.cells.columns, batch.cells.row_offsets, batch.column_inputs
-            )
-        self.optimizer.follow({self.weight: [(slice(None), self.weight_gradient.div_(len(batches)))]})
-        del self.vectors_gradient, self.weight_gradient
+            gradient[batch.rows] += sum_rows(table, batch.cells.columns, batch.cells.row_offsets, batch.column_inputs)
+        self.optimizer.begin()
+        self.optimizer.update(self.weight, slice(None), gradient.div_(len(batches)))

@@ -16,105 +16,117 @@ and for other f, Gauss-Newton steps of the same form, each cut in half until the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from surprise_autorec.core.arrays import Float32Array, Int64Array
 from surprise_autorec.core.baselines import Baselines
-from surprise_autorec.core.batches import Batch, BatchCutter, InputRules
+from surprise_autorec.core.batches import Batch, BatchCutter
 from surprise_autorec.core.columns import column_vectors
-from surprise_autorec.core.network import ACTIVATIONS, AutoEncoder, decoder_output
-from surprise_autorec.core.ratings import FloatArray, RatingMatrix
+from surprise_autorec.core.network import AutoEncoder, initial_output
+from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.trained import Encoders, Factors, Side, TrainedNetwork, other_side
 
 #: Steps of Gauss-Newton where f is not the identity, and how often each is cut in half at most.
 GAUSS_NEWTON_STEPS, HALVINGS = 20, 12
 
 
-@dataclass(frozen=True, eq=False)
-class FoldIn:
-    """What a trained network needs to give factors to new rows and columns. Everything lies in CPU memory.
+def fold_in(network: TrainedNetwork, side: Side, ratings: RatingMatrix, baselines: Baselines) -> TrainedNetwork:
+    """A network of new users and the items of a trained one, or of new items and its users.
 
     Parameters
     ----------
-    network : AutoEncoder
-        With its averaged weights.
-    mean_hidden : Tensor, shape (k,)
-        What is taken off hidden activations.
-    rules : InputRules
-        How ratings become the encoders' inputs.
-    reg, reg_bias : float
-        The penalties of training.
+    network : TrainedNetwork
+    side : {"user", "item"}
+        Which are new.
+    ratings : RatingMatrix
+        Theirs, in rows; the others of the network in columns.
+    baselines : Baselines
+        Of the same shape.
+
+    Raises
+    ------
+    ValueError
+        If the network is itself one of new users or items.
     """
+    encoders = network.required_encoders()
+    if network.member.side == side:
+        factors = encode_rows(encoders, ratings, baselines)
+    else:
+        hidden = network.factors(other_side(side)).vectors
+        factors = solve_columns(encoders, ratings.transposed, baselines.transposed, hidden)
+    if side == "user":
+        return replace(network, users=factors, encoders=None)
+    return replace(network, items=factors, encoders=None)
 
-    network: AutoEncoder
-    mean_hidden: Tensor
-    rules: InputRules
-    reg: float
-    reg_bias: float
 
-    @torch.no_grad()
-    def encode_rows(self, ratings: RatingMatrix, baselines: Baselines) -> FloatArray:
-        """Hidden activations of new rows.
+@torch.no_grad()
+def encode_rows(encoders: Encoders, ratings: RatingMatrix, baselines: Baselines) -> Factors:
+    """The factors of new rows: their hidden activations.
 
-        Parameters
-        ----------
-        ratings : RatingMatrix
-            New rows, the network's columns.
-        baselines : Baselines
-            Of the same shape.
+    Parameters
+    ----------
+    encoders : Encoders
+    ratings : RatingMatrix
+        New rows, the network's columns.
+    baselines : Baselines
+        Of the same shape.
+    """
+    batch = _batch(encoders, ratings, baselines, np.arange(ratings.n_rows))
+    hidden = encoders.network.encode(batch.cells, batch.inputs).numpy() - encoders.mean_hidden
+    return Factors(hidden, np.zeros(len(hidden), np.float32))
 
-        Returns
-        -------
-        ndarray of float32, shape (n_new_rows, k)
-        """
-        batch = self._batch(ratings, baselines, np.arange(ratings.n_rows))
-        hidden: FloatArray = (self.network.encode(batch.cells, batch.inputs) - self.mean_hidden).numpy()
-        return hidden
 
-    @torch.no_grad()
-    def solve_columns(
-        self, ratings: RatingMatrix, baselines: Baselines, hidden: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Decoder weights, with the vectors of the columns' ratings, and biases of new columns.
+@torch.no_grad()
+def solve_columns(
+    encoders: Encoders, ratings: RatingMatrix, baselines: Baselines, hidden: Float32Array
+) -> Factors:
+    """The factors of new columns: decoder weights, with the vectors of the columns' ratings, and biases.
 
-        Parameters
-        ----------
-        ratings : RatingMatrix
-            The network's rows, new columns.
-        baselines : Baselines
-            Of the same shape.
-        hidden : ndarray of float32, shape (n_rows, k)
-            Hidden activations of all rows.
+    Parameters
+    ----------
+    encoders : Encoders
+    ratings : RatingMatrix
+        The network's rows, new columns.
+    baselines : Baselines
+        Of the same shape.
+    hidden : ndarray of float32, shape (n_rows, k)
+        Hidden activations of all rows.
+    """
+    network = encoders.network
+    rated_rows = np.flatnonzero(ratings.row_counts)
+    batch = _batch(encoders, ratings, baselines, rated_rows if len(rated_rows) else np.arange(1))
+    rated = torch.from_numpy(hidden)[batch.rows].double()
+    vectors, own_products = rated.new_zeros(ratings.n_columns, rated.shape[1]), rated.new_zeros(len(rated))
+    if network.column_encoder_weight is not None:
+        vectors = column_vectors(network.column_encoder_weight, [batch]).double()
+        own_products = (network.column_encoder_weight[batch.rows].double() * rated).sum(1)
+    offsets, order = batch.cells.column_offsets.tolist(), batch.cells.order
+    targets, inputs = (cells.index_select(0, order).double() for cells in (batch.targets, batch.column_inputs))
+    ridge = _Ridge(network, encoders.reg, encoders.reg_bias)
+    weight, bias = torch.empty_like(vectors), vectors.new_empty(len(vectors))
+    for column, vector in enumerate(vectors):
+        cells = slice(offsets[column], offsets[column + 1])
+        rows = batch.cells.rows[cells]
+        by_column = rated.index_select(0, rows)
+        own = inputs[cells] * own_products.index_select(0, rows)
+        solution = ridge.solve(by_column, targets[cells], by_column @ vector - own)
+        weight[column], bias[column] = vector + solution[:-1], solution[-1]
+    return Factors(weight.float().numpy(), bias.float().numpy())
 
-        Returns
-        -------
-        weight : ndarray of float32, shape (n_new_columns, k)
-        bias : ndarray of float32, shape (n_new_columns,)
-        """
-        rated_rows = np.flatnonzero(ratings.row_counts)
-        batch = self._batch(ratings, baselines, rated_rows if len(rated_rows) else np.arange(1))
-        rated = torch.from_numpy(hidden)[batch.rows].double()
-        vectors, own_products = rated.new_zeros(ratings.n_columns, rated.shape[1]), rated.new_zeros(len(rated))
-        if self.network.column_encoder_weight is not None:
-            vectors = column_vectors(self.network.column_encoder_weight, [batch]).double()
-            own_products = (self.network.column_encoder_weight[batch.rows].double() * rated).sum(1)
-        offsets, order = batch.cells.column_offsets.tolist(), batch.cells.order
-        targets, inputs = (cells.index_select(0, order).double() for cells in (batch.targets, batch.column_inputs))
-        weight, bias = torch.empty_like(vectors), vectors.new_empty(len(vectors))
-        for column, vector in enumerate(vectors):
-            cells = slice(offsets[column], offsets[column + 1])
-            rows = batch.cells.rows[cells]
-            by_column = rated.index_select(0, rows)
-            own = inputs[cells] * own_products.index_select(0, rows)
-            solution = self._solve(by_column, targets[cells], by_column @ vector - own)
-            weight[column], bias[column] = vector + solution[:-1], solution[-1]
-        return weight.float().numpy(), bias.float().numpy()
 
-    def _solve(self, hidden: Tensor, targets: Tensor, outputs_so_far: Tensor) -> Tensor:
-        """The w and b of the module's equation, in one tensor. (All are float64.)."""
+class _Ridge:
+    """The regression of the module's equation for one column. (All is float64.)."""
+
+    def __init__(self, network: AutoEncoder, reg: float, reg_bias: float) -> None:
+        self.network, self.reg, self.reg_bias = network, reg, reg_bias
+        self.activation = network.architecture.decoder_activation
+
+    def solve(self, hidden: Tensor, targets: Tensor, outputs_so_far: Tensor) -> Tensor:
+        """The w and b of the module's equation, in one tensor."""
         inputs = torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
         penalty = inputs.new_full((inputs.shape[1],), self.reg / 2)
         penalty[-1] = self.reg_bias / 2
@@ -128,9 +140,8 @@ class FoldIn:
         solution = inputs.new_zeros(inputs.shape[1])
         if not len(targets):
             return solution
-        if ACTIVATIONS[self.network.decoder_activation].interval is None:
-            solution[-1] = targets.mean()  # as in training: relu has no slope where it is off
-        for _ in range(1 if self.network.decoder_activation == "identity" else GAUSS_NEWTON_STEPS):
+        solution[-1] = initial_output(self.activation, float(targets.mean()))  # as in training: relu has no slope below
+        for _ in range(1 if self.activation == "identity" else GAUSS_NEWTON_STEPS):
             now = inputs @ solution
             outputs, slopes = self._output_and_slope(now + outputs_so_far)
             slanted = slopes.unsqueeze(1) * inputs
@@ -148,11 +159,12 @@ class FoldIn:
     def _output_and_slope(self, pre_activation: Tensor) -> tuple[Tensor, Tensor]:
         """F and its derivative."""
         inputs = pre_activation.detach().requires_grad_()
-        outputs = decoder_output(inputs, self.network.decoder_activation, self.network.biased)
+        outputs = self.network.output(inputs)
         (slopes,) = torch.autograd.grad(outputs.sum(), inputs)
         return outputs.detach(), slopes
 
-    def _batch(self, ratings: RatingMatrix, baselines: Baselines, rows: npt.NDArray[np.integer]) -> Batch:
-        cutter = BatchCutter(self.rules, baselines, torch.device("cpu"))
-        (batch,) = cutter.cut(ratings, rows, max(len(rows), 1))
-        return batch
+
+def _batch(encoders: Encoders, ratings: RatingMatrix, baselines: Baselines, rows: Int64Array) -> Batch:
+    cutter = BatchCutter(encoders.rules, baselines, torch.device("cpu"))
+    (batch,) = cutter.cut(ratings, rows, max(len(rows), 1))
+    return batch

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from surprise_autorec.core.arrays import Float32Array
 from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells
 
 #: Ratings enter the network mapped from their scale to this interval, whatever the scale.
@@ -17,10 +19,11 @@ LOWEST, HIGHEST = 1.0, 5.0
 
 
 class Activation(NamedTuple):
-    """An activation function and, where it is bounded, the interval of its values."""
+    """An activation function and the bounds of its values; infinite where it has none."""
 
     function: Callable[[Tensor], Tensor]
-    interval: tuple[float, float] | None = None
+    lower: float = -math.inf
+    upper: float = math.inf
 
 
 def identity(inputs: Tensor) -> Tensor:
@@ -28,14 +31,17 @@ def identity(inputs: Tensor) -> Tensor:
     return inputs
 
 
-#: To add an activation, add it here.
+#: The scale of selu times its alpha, by which it stays above the negative of this.
+_SELU_BOUND = 1.0507009873554805 * 1.6732632423543772
+
+#: To add an activation, add a line here.
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(identity),
-    "sigmoid": Activation(torch.sigmoid, (0.0, 1.0)),
-    "tanh": Activation(torch.tanh, (-1.0, 1.0)),
-    "relu": Activation(torch.relu),
-    "elu": Activation(nn.functional.elu),
-    "selu": Activation(torch.selu),
+    "sigmoid": Activation(torch.sigmoid, lower=0.0, upper=1.0),
+    "tanh": Activation(torch.tanh, lower=-1.0, upper=1.0),
+    "relu": Activation(torch.relu, lower=0.0),
+    "elu": Activation(nn.functional.elu, lower=-1.0),
+    "selu": Activation(torch.selu, lower=-_SELU_BOUND),
 }
 
 
@@ -62,20 +68,49 @@ def activate(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
 
 
 def decoder_output(pre_activation: Tensor, activation: str, biased: bool) -> Tensor:
-    """The decoder's output function f.
+    """The decoder's output function f, changed so that every rating can be predicted.
 
-    A bounded f is stretched so that every answer can be reached: onto the rating interval, or, where the output is
-    added to a baseline, onto all differences of two ratings. That of relu, which has a lower bound only, is moved
-    there. (The paper's f = sigmoid could not answer more than 1, and relu could only add to a baseline.)
+    An f with two bounds is stretched onto the rating interval or, where the output is added to a baseline, onto all
+    differences of two ratings. An f with one bound is moved until that is the lowest (or highest) of these. (The
+    paper's f = sigmoid could not predict more than 1, and relu could only add to a baseline.)
     """
-    function, interval = ACTIVATIONS[activation]
-    low, high = (LOWEST - HIGHEST, HIGHEST - LOWEST) if biased else (LOWEST, HIGHEST)
-    if function is torch.relu:
-        return low + activate(function, pre_activation - low)
-    output = activate(function, pre_activation)
-    if interval is None:
-        return output
-    return low + (output - interval[0]) * ((high - low) / (interval[1] - interval[0]))
+    function, lower, upper = ACTIVATIONS[activation]
+    lowest, highest = (LOWEST - HIGHEST, HIGHEST - LOWEST) if biased else (LOWEST, HIGHEST)
+    if math.isfinite(lower) and math.isfinite(upper):
+        return lowest + (activate(function, pre_activation) - lower) * ((highest - lowest) / (upper - lower))
+    if math.isfinite(lower) or math.isfinite(upper):
+        shift = lowest - lower if math.isfinite(lower) else highest - upper
+        return shift + activate(function, pre_activation - shift)
+    return activate(function, pre_activation)
+
+
+def initial_output(activation: str, mean: float) -> float:
+    """Where ``W h + b`` starts: at the mean of the wanted outputs, or halfway between the two bounds of f."""
+    _, lower, upper = ACTIVATIONS[activation]
+    return 0.0 if math.isfinite(lower) and math.isfinite(upper) else mean
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What weights only fit together with, by the names that users know.
+
+    Parameters
+    ----------
+    n_factors : tuple of int
+        Width k of each hidden layer, first to last; the paper's model has one.
+    two_sided : bool
+        Whether there is a second encoder, of columns.
+    biased : bool
+        Whether the output is a difference from a baseline, or the rating itself.
+    encoder_activation, decoder_activation : str
+        The paper's g and f, names from `ACTIVATIONS`.
+    """
+
+    n_factors: tuple[int, ...]
+    two_sided: bool
+    biased: bool
+    encoder_activation: str
+    decoder_activation: str
 
 
 class AutoEncoder(nn.Module):
@@ -87,74 +122,49 @@ class AutoEncoder(nn.Module):
         Number of rows.
     n_columns : int
         Length d of a row.
-    n_factors : tuple of int
-        Width k of each hidden layer, first to last; the paper's model has one.
-    encoder_activation, decoder_activation : str
-        The paper's g and f, names from `ACTIVATIONS`.
-    biased : bool
-        Whether the output is a difference from a baseline, or the rating itself.
-    two_sided : bool
-        Whether there is a second encoder, of columns.
+    architecture : Architecture
     mean : float
-        Mean of the wanted outputs, where the decoder's biases start (unless f is bounded: they start at zero, halfway).
+        Mean of the wanted outputs, where training starts.
     generator : torch.Generator
         Source of the encoder's initial weights (Xavier uniform). All other weights start at zero.
     """
 
     def __init__(
-        self,
-        n_rows: int,
-        n_columns: int,
-        n_factors: tuple[int, ...],
-        encoder_activation: str,
-        decoder_activation: str,
-        biased: bool,
-        two_sided: bool,
-        mean: float,
-        generator: torch.Generator,
+        self, n_rows: int, n_columns: int, architecture: Architecture, mean: float, generator: torch.Generator
     ) -> None:
         super().__init__()
-        #: What weights only fit together with, by the names that users know.
-        self.kind = {
-            "n_factors": n_factors,
-            "two_sided": two_sided,
-            "biased": biased,
-            "encoder_activation": encoder_activation,
-            "decoder_activation": decoder_activation,
-        }
-        self.encoder_activation = encoder_activation
-        self.encoder_function = ACTIVATIONS[encoder_activation].function
-        start = mean if ACTIVATIONS[decoder_activation].interval is None else 0.0
-        self.decoder_activation = decoder_activation
-        self.biased = biased
-        first, last = n_factors[0], n_factors[-1]
+        self.architecture = architecture
+        self.encoder_function = ACTIVATIONS[architecture.encoder_activation].function
+        widths = architecture.n_factors
+        start = initial_output(architecture.decoder_activation, mean)
         # The large matrices lie with one row per column of the ratings, as the sparse operations read them:
         # the encoder's is the transpose of the paper's V, the decoder's is the paper's W.
-        self.encoder_weight = nn.Parameter(_xavier(n_columns, first, generator))
-        self.encoder_bias = nn.Parameter(torch.zeros(first))
+        self.encoder_weight = nn.Parameter(_xavier(n_columns, widths[0], generator))
+        self.encoder_bias = nn.Parameter(torch.zeros(widths[0]))
         self.deeper_weights = nn.ParameterList(
-            nn.Parameter(_xavier(wide, narrow, generator)) for wide, narrow in pairwise(n_factors)
+            nn.Parameter(_xavier(wide, narrow, generator)) for wide, narrow in pairwise(widths)
         )
-        self.deeper_biases = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in n_factors[1:])
-        self.decoder_weight = nn.Parameter(torch.zeros(n_columns, last))
+        self.deeper_biases = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in widths[1:])
+        self.decoder_weight = nn.Parameter(torch.zeros(n_columns, widths[-1]))
         self.decoder_bias = nn.Parameter(torch.full((n_columns,), start))
-        self.column_encoder_weight = nn.Parameter(torch.zeros(n_rows, last)) if two_sided else None
+        self.column_encoder_weight = (
+            nn.Parameter(torch.zeros(n_rows, widths[-1])) if architecture.two_sided else None
+        )
 
     @classmethod
-    def of_weights(
-        cls, weights: dict[str, Tensor], encoder_activation: str, decoder_activation: str, biased: bool
-    ) -> AutoEncoder:
-        """The trained network of the weights that ``state_dict`` has given."""
-        n_columns, first = weights["encoder_weight"].shape
-        deeper = [len(bias) for name, bias in weights.items() if name.startswith("deeper_biases.")]
-        column_encoder = weights.get("column_encoder_weight")
-        n_rows, two_sided = (0, False) if column_encoder is None else (len(column_encoder), True)
-        widths, no_seed = (first, *deeper), torch.Generator()
-        network = cls(
-            n_rows, n_columns, widths, encoder_activation, decoder_activation, biased, two_sided, 0.0, no_seed
-        )
-        network.load_state_dict(weights, assign=True)
+    def of_weights(cls, weights: Mapping[str, Float32Array], architecture: Architecture) -> AutoEncoder:
+        """The trained network of weights that `get_weights` has given. It shares their memory."""
+        n_columns = len(weights["decoder_bias"])
+        n_rows = len(weights["column_encoder_weight"]) if architecture.two_sided else 0
+        with torch.device("meta"):  # no memory, no random numbers
+            network = cls(n_rows, n_columns, architecture, 0.0, torch.Generator())
+        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+        network.load_state_dict(tensors, assign=True)
         return network.requires_grad_(False)
+
+    def get_weights(self) -> dict[str, Float32Array]:
+        """Copies of all weights, by the names of the parameters."""
+        return {name: tensor.cpu().numpy().copy() for name, tensor in self.state_dict().items()}
 
     @torch.no_grad()
     def start_from(self, other: AutoEncoder) -> None:
@@ -165,11 +175,12 @@ class AutoEncoder(nn.Module):
         ValueError
             If it is of another kind.
         """
-        for name, value in other.kind.items():
-            if self.kind[name] != value:
-                raise ValueError(f"{name} must be that of the model to go on from, {value!r}, got {self.kind[name]!r}")
-        for ours, theirs in zip(self.parameters(), other.parameters(), strict=True):
-            ours[: len(theirs)] = theirs
+        for name, value in asdict(other.architecture).items():
+            ours = getattr(self.architecture, name)
+            if ours != value:
+                raise ValueError(f"{name} must be that of the model to go on from, {value!r}, got {ours!r}")
+        for own, others in zip(self.parameters(), other.parameters(), strict=True):
+            own[: len(others)] = others
 
     def encoder_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Weights and biases of the encoder's layers."""
@@ -213,15 +224,11 @@ class AutoEncoder(nn.Module):
         -------
         Tensor, shape (n_cells,)
         """
-        return self.output(self.pre_activation(hidden, outputs, weight))
-
-    def pre_activation(self, hidden: Tensor, outputs: Cells, weight: Tensor) -> Tensor:
-        """``W h + b`` at the given cells; to autograd, weight is a constant."""
-        return decode_cells(hidden, weight, self.decoder_bias, outputs)
+        return self.output(decode_cells(hidden, weight, self.decoder_bias, outputs))
 
     def output(self, pre_activation: Tensor) -> Tensor:
         """``f`` of ``W h + b``."""
-        return decoder_output(pre_activation, self.decoder_activation, self.biased)
+        return decoder_output(pre_activation, self.architecture.decoder_activation, self.architecture.biased)
 
 
 def _xavier(n_inputs: int, n_outputs: int, generator: torch.Generator) -> Tensor:

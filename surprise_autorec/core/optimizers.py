@@ -1,26 +1,28 @@
-"""The optimisers that training offers by name, all of them torch's."""
+"""The optimisers that training offers by name, all of them torch's.
+
+An optimiser makes a step on an objective: a function that computes the loss and its gradients, and hands on the
+gradient of each parameter, some rows at a time, as soon as it is there.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor
-from torch.optim import LBFGS, Optimizer, Rprop
+from torch import Tensor, optim
 from torch.optim.sgd import sgd
 
 from surprise_autorec.core.network import AutoEncoder
-from surprise_autorec.core.sparse import Block
 
 #: Learning rates relative to the encoder's, which alone starts from random weights.
 DECODER_RATE, BIAS_RATE, COLUMN_ENCODER_RATE = 2.0, 10.0, 0.4
 
-#: The gradient of each parameter, in blocks of its rows.
-Gradients: TypeAlias = dict[Tensor, Iterable[Block]]
-#: Gives the gradients at the parameters as they are, and what computes the loss there, both without penalties.
-Objective: TypeAlias = Callable[[], tuple[Gradients, Callable[[], Tensor]]]
+#: Takes the gradient of some rows of a parameter.
+Receiver: TypeAlias = Callable[[Tensor, slice, Tensor], None]
+#: Hands the gradients at the parameters as they are to a receiver, and returns the loss there; both without penalties.
+Objective: TypeAlias = Callable[[Receiver], Tensor]
 
 
 class Setting(NamedTuple):
@@ -39,39 +41,49 @@ class Setting(NamedTuple):
     weight_decay: float
 
 
-class Stepper(Protocol):
-    """An optimiser with its parameters."""
+class Optimizer(ABC):
+    """An optimiser with its parameters.
 
+    Parameters
+    ----------
+    settings : sequence of Setting
+        One for each parameter.
+    """
+
+    #: Whether it wants all rows in every step, unless a batch size is asked for, and measures the loss's curvature.
+    full_batch: ClassVar[bool]
+
+    def __init__(self, settings: Sequence[Setting]) -> None:
+        self.settings = {setting.parameter: setting for setting in settings}
+
+    @abstractmethod
     def step(self, objective: Objective) -> None:
         """Make one step towards less of the objective and the penalties."""
 
 
-class _BlockStepper(ABC):
-    """An optimiser that treats each element alone, so that it can follow a gradient block by block.
+class ElementwiseOptimizer(Optimizer):
+    """An optimiser that treats each element alone, so that it can use a gradient as it comes.
 
     A block is used while the cache still holds it, and the gradient is nowhere whole. (torch's classes want it whole;
     we call what is below them. The classes also import torch's compiler, which takes a second or two.)
     """
 
-    def __init__(self, settings: Sequence[Setting]) -> None:
-        self.settings = {setting.parameter: setting for setting in settings}
+    full_batch = False
 
     def step(self, objective: Objective) -> None:
-        gradients, _ = objective()
-        self.follow(gradients)
+        """Update the parameters while the objective hands on their gradients."""
+        self.begin()
+        objective(self.update)
 
-    @torch.no_grad()
-    def follow(self, gradients: Gradients) -> None:
-        """Make one step along the gradients."""
-        for parameter, blocks in gradients.items():
-            for rows, gradient in blocks:
-                self._update(self.settings[parameter], rows, gradient)
+    def begin(self) -> None:
+        """Begin a step."""
 
     @abstractmethod
-    def _update(self, setting: Setting, rows: slice, gradient: Tensor) -> None: ...
+    def update(self, parameter: Tensor, rows: slice, gradient: Tensor) -> None:
+        """Change some rows of a parameter, by their gradient; once in a step."""
 
 
-class AdamStepper(_BlockStepper):
+class Adam(ElementwiseOptimizer):
     """Adam (Kingma, Ba: "Adam", ICLR 2015) as torch sets it by default."""
 
     def __init__(self, settings: Sequence[Setting]) -> None:
@@ -80,13 +92,14 @@ class AdamStepper(_BlockStepper):
         self.mean_squares = {parameter: torch.zeros_like(parameter) for parameter in self.settings}
         self.n_steps = torch.zeros((), device=settings[0].parameter.device)
 
-    def follow(self, gradients: Gradients) -> None:
-        """Count the step, on which Adam's corrections depend, and make it."""
+    def begin(self) -> None:
+        """Count the step, on which Adam's corrections depend."""
         self.n_steps += 1
-        super().follow(gradients)
 
-    def _update(self, setting: Setting, rows: slice, gradient: Tensor) -> None:
-        parameter = setting.parameter
+    @torch.no_grad()
+    def update(self, parameter: Tensor, rows: slice, gradient: Tensor) -> None:
+        """Change some rows of a parameter, by their gradient; once in a step."""
+        _, learning_rate, weight_decay = self.settings[parameter]
         torch._fused_adam_(
             [parameter[rows]],
             [gradient],
@@ -94,8 +107,8 @@ class AdamStepper(_BlockStepper):
             [self.mean_squares[parameter][rows]],
             max_exp_avg_sqs=[],
             state_steps=[self.n_steps],
-            lr=setting.learning_rate,
-            weight_decay=setting.weight_decay,
+            lr=learning_rate,
+            weight_decay=weight_decay,
             beta1=0.9,
             beta2=0.999,
             eps=1e-8,
@@ -104,20 +117,23 @@ class AdamStepper(_BlockStepper):
         )
 
 
-class SGDStepper(_BlockStepper):
+class SGD(ElementwiseOptimizer):
     """Stochastic gradient descent with a momentum of 0.9."""
 
     def __init__(self, settings: Sequence[Setting]) -> None:
         super().__init__(settings)
         self.momenta = {parameter: torch.zeros_like(parameter) for parameter in self.settings}
 
-    def _update(self, setting: Setting, rows: slice, gradient: Tensor) -> None:
+    @torch.no_grad()
+    def update(self, parameter: Tensor, rows: slice, gradient: Tensor) -> None:
+        """Change some rows of a parameter, by their gradient; once in a step."""
+        _, learning_rate, weight_decay = self.settings[parameter]
         sgd(
-            [setting.parameter[rows]],
+            [parameter[rows]],
             [gradient],
-            [self.momenta[setting.parameter][rows]],
-            lr=setting.learning_rate,
-            weight_decay=setting.weight_decay,
+            [self.momenta[parameter][rows]],
+            lr=learning_rate,
+            weight_decay=weight_decay,
             momentum=0.9,
             dampening=0.0,
             nesterov=False,
@@ -126,65 +142,61 @@ class SGDStepper(_BlockStepper):
         )
 
 
-class _WholeStepper:
+class WholeGradientOptimizer(Optimizer):
     """One of torch's optimisers that want whole gradients, and may evaluate the objective more than once a step."""
 
-    def __init__(self, settings: Sequence[Setting], optimizer: Optimizer) -> None:
-        self.settings, self.optimizer = settings, optimizer
+    full_batch = True
+
+    def __init__(self, settings: Sequence[Setting]) -> None:
+        super().__init__(settings)
+        self.optimizer = self.make(settings)
+
+    @staticmethod
+    @abstractmethod
+    def make(settings: Sequence[Setting]) -> optim.Optimizer:
+        """Make torch's optimiser of the parameters."""
 
     def step(self, objective: Objective) -> None:
+        """Let torch's optimiser evaluate the objective and the penalties as often as it wants."""
+
         def closure() -> float:
-            gradients, loss_of = objective()
+            for parameter, _, decay in self.settings.values():
+                parameter.grad = decay * parameter.detach()
+            loss = objective(self._add)
             with torch.no_grad():
-                loss = loss_of()
-                for parameter, _, decay in self.settings:
+                for parameter, _, decay in self.settings.values():
                     loss = loss + decay / 2 * parameter.square().sum()
-                    parameter.grad = decay * parameter
-                    for rows, gradient in gradients[parameter]:
-                        parameter.grad[rows] += gradient
             return float(loss)
 
         self.optimizer.step(closure)
 
-
-def _rprop(settings: Sequence[Setting]) -> Stepper:
-    groups = [{"params": [parameter], "lr": rate} for parameter, rate, _ in settings]
-    return _WholeStepper(settings, Rprop(groups))
-
-
-def _lbfgs(settings: Sequence[Setting]) -> Stepper:
-    parameters, rates, _ = zip(*settings, strict=True)
-    # One iteration a step, so that an epoch is an iteration; torch keeps the curvature pairs between steps. It has one
-    # rate for all parameters: the encoder's.
-    optimizer = LBFGS(parameters, lr=rates[0], max_iter=1, history_size=10, line_search_fn="strong_wolfe")
-    return _WholeStepper(settings, optimizer)
+    @torch.no_grad()
+    def _add(self, parameter: Tensor, rows: slice, gradient: Tensor) -> None:
+        assert parameter.grad is not None
+        parameter.grad[rows] += gradient
 
 
-class OptimizerKind(NamedTuple):
-    """How an optimiser is made and used.
+class RProp(WholeGradientOptimizer):
+    """Resilient backpropagation (Riedmiller, Braun, ICNN 1993)."""
 
-    Attributes
-    ----------
-    make : callable
-        From settings to the optimiser.
-    learning_rate : float
-        The default learning rate.
-    full_batch : bool
-        Whether it wants all rows in every step, unless a batch size is asked for.
-    """
-
-    make: Callable[[Sequence[Setting]], Stepper]
-    learning_rate: float
-    full_batch: bool
+    @staticmethod
+    def make(settings: Sequence[Setting]) -> optim.Optimizer:
+        """Give each parameter its rate, the size of the first step."""
+        return optim.Rprop([{"params": [parameter], "lr": rate} for parameter, rate, _ in settings])
 
 
-#: To add an optimiser, add it here.
-OPTIMIZERS: dict[str, OptimizerKind] = {
-    "adam": OptimizerKind(AdamStepper, 0.003, full_batch=False),
-    "sgd": OptimizerKind(SGDStepper, 0.01, full_batch=False),
-    "rprop": OptimizerKind(_rprop, 0.001, full_batch=True),
-    "lbfgs": OptimizerKind(_lbfgs, 1.0, full_batch=True),
-}
+class LBFGS(WholeGradientOptimizer):
+    """L-BFGS (Liu, Nocedal, 1989). It has one rate for all parameters: the encoder's."""
+
+    @staticmethod
+    def make(settings: Sequence[Setting]) -> optim.Optimizer:
+        """Let an epoch be an iteration; torch keeps the curvature pairs between steps."""
+        parameters, rates, _ = zip(*settings, strict=True)
+        return optim.LBFGS(parameters, lr=rates[0], max_iter=1, history_size=10, line_search_fn="strong_wolfe")
+
+
+#: To add an optimiser, add it here, and its learning rate to `surprise_autorec.core.automatic`.
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD, "rprop": RProp, "lbfgs": LBFGS}
 
 
 def settings_of(network: AutoEncoder, learning_rate: float, weight_decay: float, bias_decay: float) -> list[Setting]:

@@ -20,7 +20,7 @@ class TrainingOptions:
     two_sided: bool
     encoder_activation: str
     decoder_activation: str
-    learning_rate: float | None
+    learning_rate: float
     reg: float | None
     reg_bias: float
     dropout: float

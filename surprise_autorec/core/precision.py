@@ -7,33 +7,25 @@ they return, the weights themselves, their gradients, their optimiser and every 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import torch
 from torch import Tensor
 
-from surprise_autorec.core.sparse import Block, row_blocks
+from surprise_autorec.core.sparse import row_blocks
 
 #: By the names that users know.
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-#: Weights of not more bytes are at home in a core's cache, and nothing is won by halving them.
-CACHE_BYTES = 2 * 2**20
-
-
-def automatic_precision(weight: Tensor) -> torch.dtype:
-    """What products read weights in: bfloat16 where they are large and torch has vectorised kernels for it."""
-    is_vectorised = weight.is_cpu and torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"}
-    return torch.bfloat16 if is_vectorised and weight.nbytes > CACHE_BYTES else torch.float32
 
 
 class WorkingCopy:
-    """Weights in training as sparse products read them, and something added to them, if there is.
+    """Weights in training, as sparse products read them: the weights, or their sum with a constant.
 
     Parameters
     ----------
     weight : Tensor, shape (n, k)
-        Training changes it.
+        Training changes it; `refresh` brings the copy up to date.
     precision : torch.dtype
+    plus : Tensor of precision, shape (n, k), optional
+        What is added to the weights.
 
     Attributes
     ----------
@@ -41,33 +33,21 @@ class WorkingCopy:
         What products read. It is no copy where that is the weight itself.
     """
 
-    def __init__(self, weight: Tensor, precision: torch.dtype) -> None:
-        self.weight, self.precision = weight.detach(), precision
-        self.addend: Tensor | None = None
-        self.values = self.weight.to(precision)
-
-    def add(self, addend: Tensor | None) -> None:
-        """Read, from now on, the sum of the weight and this (in precision); of None, the weight alone."""
-        self.addend = addend
-        if self.precision == self.weight.dtype:
-            self.values = self.weight if addend is None else torch.empty_like(self.weight)
-        for rows in row_blocks(len(self.weight), self.weight[0].nbytes):
-            self.refresh(rows)
+    def __init__(self, weight: Tensor, precision: torch.dtype, plus: Tensor | None = None) -> None:
+        self.weight, self.precision, self.plus = weight.detach(), precision, plus
+        self.values = self.weight
+        if plus is not None or precision != weight.dtype:
+            self.values = torch.empty_like(self.weight, dtype=precision)
+            for rows in row_blocks(len(self.weight), self.weight[0].nbytes):
+                self.refresh(rows)
 
     def refresh(self, rows: slice = slice(None)) -> None:
         """Bring rows of the copy up to date, as weights have changed."""
-        if self.addend is not None and self.precision == self.weight.dtype:
-            torch.add(self.weight[rows], self.addend[rows], out=self.values[rows])
-        elif self.addend is not None:  # torch adds numbers of two kinds slowly
-            self.values[rows] = self.addend[rows].to(self.weight.dtype, copy=True).add_(self.weight[rows])
-        elif self.values is not self.weight:
+        if self.values is self.weight:
+            return
+        if self.plus is None:
             self.values[rows] = self.weight[rows]
-
-    def behind(self, gradient: Iterable[Block]) -> Iterator[Block]:
-        """The blocks of the weight's gradient.
-
-        A caller that comes back for the next block has changed the weight by the one before, if at all.
-        """
-        for rows, block in gradient:
-            yield rows, block
-            self.refresh(rows)
+        elif self.precision == self.weight.dtype:
+            torch.add(self.weight[rows], self.plus[rows], out=self.values[rows])
+        else:  # torch adds numbers of two kinds slowly
+            self.values[rows] = self.plus[rows].to(self.weight.dtype, copy=True).add_(self.weight[rows])

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-IntArray = npt.NDArray[np.int32]
-FloatArray = npt.NDArray[np.float32]
+from surprise_autorec.core.arrays import Float32Array, Int32Array, Int64Array
 
 
 def csr_array(contents: tuple[Any, ...], shape: tuple[int, int]) -> Any:
@@ -21,7 +20,7 @@ def csr_array(contents: tuple[Any, ...], shape: tuple[int, int]) -> Any:
     return scipy.sparse.csr_array(contents, shape=shape)
 
 
-def cells_of_rows(row_offsets: IntArray, rows: npt.NDArray[np.integer]) -> tuple[IntArray, npt.NDArray[np.int64]]:
+def cells_of_rows(row_offsets: Int32Array, rows: npt.NDArray[np.integer]) -> tuple[Int32Array, Int64Array]:
     """Where the cells of the given rows stand, row by row.
 
     Parameters
@@ -60,9 +59,9 @@ class RatingMatrix:
         Number of columns.
     """
 
-    row_offsets: IntArray
-    columns: IntArray
-    values: FloatArray
+    row_offsets: Int32Array
+    columns: Int32Array
+    values: Float32Array
     n_columns: int
 
     @classmethod
@@ -113,17 +112,17 @@ class RatingMatrix:
         return len(self.values)
 
     @property
-    def rows(self) -> IntArray:
+    def rows(self) -> Int32Array:
         """The row of each cell, shape (n_ratings,): made anew at each call, as it need not stay in memory."""
         return np.repeat(np.arange(self.n_rows, dtype=np.int32), self.row_counts)
 
     @cached_property
-    def row_counts(self) -> IntArray:
+    def row_counts(self) -> Int32Array:
         """Number of ratings in each row, shape (n_rows,)."""
         return np.diff(self.row_offsets)
 
     @cached_property
-    def column_counts(self) -> IntArray:
+    def column_counts(self) -> Int32Array:
         """Number of ratings in each column, shape (n_columns,)."""
         return np.bincount(self.columns, minlength=self.n_columns).astype(np.int32)
 

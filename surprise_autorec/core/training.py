@@ -5,40 +5,19 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from surprise_autorec.core import automatic
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
-from surprise_autorec.core.fold_in import FoldIn
-from surprise_autorec.core.learner import Factors, Learner
-from surprise_autorec.core.network import AutoEncoder
+from surprise_autorec.core.learner import AveragedNetwork, Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
-
-Side = Literal["item", "user"]
-
-#: The automatic centering of the ratings of a user. That of the ratings of an item is the share of all users that has
-#: rated a typical one: who rated an item says much about it, unless everybody did.
-USER_CENTERING = 0.8
-
-
-class Member(NamedTuple):
-    """One network of a model.
-
-    Attributes
-    ----------
-    rows : {"item", "user"}
-        Whose ratings are its rows.
-    weight : float
-        Its weight in the model's predictions.
-    """
-
-    rows: Side
-    weight: float
+from surprise_autorec.core.trained import Member, Side, TrainedNetwork
 
 
 class Epoch(NamedTuple):
@@ -62,23 +41,11 @@ class Epoch(NamedTuple):
     validation_rmse: float | None
 
 
-class TrainedNetwork(NamedTuple):
-    """A member, its factors, and what gives factors to new rows and columns (None where a network cannot).
-
-    The rows and columns that a network can give factors by are those it was trained on.
-    """
-
-    member: Member
-    factors: Factors
-    fold_in: FoldIn | None
-
-
 class Training(NamedTuple):
-    """What `train` returns: the baselines, the trained members, and the number of epochs that were run."""
+    """What `train` returns: the baselines and the trained members."""
 
     baselines: Baselines
     networks: list[TrainedNetwork]
-    n_iter: int
 
 
 class StopTraining(Exception):  # noqa: N818 (no error)
@@ -86,7 +53,7 @@ class StopTraining(Exception):  # noqa: N818 (no error)
 
 
 class DivergenceError(ArithmeticError):
-    """Training blew the error up instead of reducing it."""
+    """Training made the error larger instead of smaller."""
 
 
 def train(
@@ -125,90 +92,93 @@ def train(
     DivergenceError
         If an epoch's error is not a finite number, or the trained networks' is far above that of no output at all.
     """
+    if start is not None and [network.member for network in start] != list(members):
+        raise ValueError(
+            "variant, item_weight and n_estimators must be those of the model to go on from, "
+            f"{_described(network.member for network in start)}, got {_described(members)}"
+        )
     generator = torch.Generator().manual_seed(seed)
     trained_on, held_out = ratings, None
     if options.early_stopping:
         trained_on, held_out = ratings.split(options.validation_fraction, generator)
     baselines = estimate_baselines(trained_on)
-    starts: list[AutoEncoder | None] = [None] * len(members)
-    if start is not None:
-        if [network.member for network in start] != list(members):
-            raise ValueError(
-                "variant, item_weight and n_estimators must be those of the model to go on from, "
-                f"{_described(network.member for network in start)}, got {_described(members)}"
-            )
-        starts = [_network_of(network) for network in start]
     learners = [
-        _learner(member.rows, trained_on, baselines, options, generator, network)
-        for member, network in zip(members, starts, strict=True)
+        make_learner(member, trained_on, baselines, options, generator, trained)
+        for member, trained in zip(members, start or [None] * len(members), strict=True)
     ]
+    averaged = [learner.averaged for learner in learners]
     validation = _Validation(held_out, baselines, options.device) if held_out else None
     # The weights may be learnt on a part of the ratings; what is known of each row, in the end, are all of them. Else
     # the learners have all they need: of many ratings, one copy is enough.
-    all_ratings = ratings if held_out else None
+    n_users, n_items, all_ratings = ratings.n_rows, ratings.n_columns, ratings if held_out else None
     del ratings, trained_on
 
-    number = 0
     for number in range(1, options.n_epochs + 1):
-        loss = sum(member.weight * learner.run_epoch(number) for member, learner in zip(members, learners, strict=True))
-        rmse = validation.update(members, learners) if validation else None
+        losses, errors = zip(*(learner.run_epoch(number) for learner in learners), strict=True)
+        loss = sum(member.weight * loss for member, loss in zip(members, losses, strict=True))
+        rmse = validation.update(averaged) if validation else None
         if not math.isfinite(loss + (rmse or 0.0)):
-            raise _divergence(learners)
+            raise _divergence(options, [learner.initial_error for learner in learners], errors)
         try:
             on_epoch_end(Epoch(number, options.n_epochs, loss, rmse))
         except StopTraining:
             break
     if validation:
-        validation.restore_best(learners)
-    networks = [
-        TrainedNetwork(member, *learner.finish(_turned(all_ratings, member.rows) if all_ratings else None))
-        for member, learner in zip(members, learners, strict=True)
-    ]
-    if any(learner.has_diverged for learner in learners):
-        raise _divergence(learners)
-    return Training(baselines, networks, number)
+        validation.restore_best(averaged)
+
+    initial_errors = [learner.initial_error for learner in learners]
+    del learners  # and with them what only training needs: weights, gradients, the optimisers' memory
+    finished = []
+    for network in averaged:
+        side = network.member.side
+        known = _with_rows(side, all_ratings) if all_ratings else None
+        finished.append(network.finish(n_users if side == "user" else n_items, known))
+    networks, errors = zip(*finished, strict=True)
+    if not all(map(_is_fine, initial_errors, errors)):
+        raise _divergence(options, initial_errors, errors)
+    return Training(baselines, list(networks))
 
 
-def _learner(
-    rows: Side,
+def make_learner(
+    member: Member,
     ratings: RatingMatrix,
     baselines: Baselines,
     options: TrainingOptions,
     generator: torch.Generator,
-    start: AutoEncoder | None = None,
+    start: TrainedNetwork | None = None,
 ) -> Learner:
-    """A learner on the ratings, users in rows, turned so that its rows are in rows."""
-    item_centering = user_centering = options.input_centering
-    if item_centering is None or user_centering is None:
-        item_centering, user_centering = typical_count(ratings.column_counts) / ratings.n_rows, USER_CENTERING
-    centering = RowsAndColumns(user_centering, item_centering)
-    if rows == "item":
+    """A member, about to learn from ratings with users in rows."""
+    share = options.input_centering
+    centering = automatic.centering(ratings) if share is None else RowsAndColumns(share, share)
+    if member.side == "item":
         baselines, centering = baselines.transposed, RowsAndColumns(*reversed(centering))
-    ratings = _turned(ratings, rows)
+    ratings = _with_rows(member.side, ratings)
     rules = InputRules(centering, options.input_scaling, typical_count(ratings.row_counts))
-    return Learner(ratings, BatchCutter(rules, baselines, options.device), options, generator, start)
+    network = start.required_encoders().network if start else None
+    return Learner(ratings, BatchCutter(rules, baselines, options.device), options, generator, member, network)
+
+
+def _with_rows(side: Side, users_by_items: RatingMatrix) -> RatingMatrix:
+    """Ratings with the wanted side in rows."""
+    return users_by_items if side == "user" else users_by_items.transposed
 
 
 def _described(members: Iterable[Member]) -> str:
-    return " + ".join(f"{weight:g} {rows} network" for rows, weight in members)
+    return " + ".join(f"{weight:g} {side} network" for side, weight in members)
 
 
-def _network_of(trained: TrainedNetwork) -> AutoEncoder:
-    if trained.fold_in is None:
-        raise ValueError("a model of new users or items has no network to go on from")
-    return trained.fold_in.network
+def _is_fine(initial_error: float, error: float) -> bool:
+    return error <= 2 * initial_error
 
 
-def _turned(ratings: RatingMatrix, rows: Side) -> RatingMatrix:
-    """Ratings, users in rows, with the wanted side in rows."""
-    return ratings if rows == "user" else ratings.transposed
-
-
-def _divergence(learners: Sequence[Learner]) -> DivergenceError:
-    learner = next((learner for learner in learners if learner.has_diverged), learners[0])
+def _divergence(
+    options: TrainingOptions, initial_errors: Sequence[float], errors: Sequence[float]
+) -> DivergenceError:
+    pairs = list(zip(initial_errors, errors, strict=True))
+    initial_error, error = next((pair for pair in pairs if not _is_fine(*pair)), pairs[0])
     return DivergenceError(
-        f"training diverged: the mean squared error (of ratings mapped to 1..5) went from {learner.initial_error:.3g} "
-        f"to {learner.error:.3g}, or the weights overflowed; lower lr_all, got {learner.learning_rate}"
+        f"training diverged: the mean squared error (of ratings mapped to 1..5) went from {initial_error:.3g} "
+        f"to {error:.3g}, or the weights overflowed; lower lr_all, got {options.learning_rate}"
     )
 
 
@@ -223,22 +193,23 @@ class _Validation:
         self.best_rmse = math.inf
         self.best_weights: list[dict[str, Any]] = []
 
-    def update(self, members: Sequence[Member], learners: Sequence[Learner]) -> float:
+    def update(self, networks: Sequence[AveragedNetwork]) -> float:
         """Score the epoch that has just ended; returns the RMSE on the held-out ratings."""
         outputs = torch.zeros_like(self.targets)
-        for member, learner in zip(members, learners, strict=True):
-            if member.rows == "user":
-                outputs += member.weight * learner.outputs_at(self.by_user)
+        for network in networks:
+            side, weight = network.member
+            if side == "user":
+                outputs += weight * network.outputs_at(self.by_user)
             else:
-                outputs[self.by_user.order] += member.weight * learner.outputs_at(self.by_item)
+                outputs[self.by_user.order] += weight * network.outputs_at(self.by_item)
         errors = (self.targets - outputs).cpu().numpy()
         rmse = math.sqrt(np.square(errors).mean())
         if rmse < self.best_rmse:
             self.best_rmse = rmse
-            self.best_weights = [copy.deepcopy(learner.averaged.state_dict()) for learner in learners]
+            self.best_weights = [copy.deepcopy(network.network.state_dict()) for network in networks]
         return rmse
 
-    def restore_best(self, learners: Sequence[Learner]) -> None:
-        """Give every learner back its averaged weights of the best epoch."""
-        for learner, weights in zip(learners, self.best_weights, strict=True):
-            learner.averaged.load_state_dict(weights)
+    def restore_best(self, networks: Sequence[AveragedNetwork]) -> None:
+        """Give every network back its averaged weights of the best epoch."""
+        for network, weights in zip(networks, self.best_weights, strict=True):
+            network.network.load_state_dict(weights)

@@ -9,18 +9,17 @@ from itertools import repeat
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array
 from surprise_autorec.core.baselines import Baselines
+from surprise_autorec.core.fold_in import fold_in
 from surprise_autorec.core.network import HIGHEST, LOWEST, decoder_output
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import products_at
-from surprise_autorec.core.training import Side, TrainedNetwork
+from surprise_autorec.core.trained import Side, TrainedNetwork, other_side
 
-IndexArray = npt.NDArray[np.int32]
-FloatArray = npt.NDArray[np.float64]
-Value = TypeVar("Value", float, FloatArray)
+Value = TypeVar("Value", float, Float64Array)
 
 
 class RatingScale(NamedTuple):
@@ -46,8 +45,8 @@ class RatingScale(NamedTuple):
 class Rated(NamedTuple):
     """Which items each user has rated: those of user u are ``items[offsets[u] : offsets[u + 1]]``, ascending."""
 
-    offsets: IndexArray
-    items: IndexArray
+    offsets: Int32Array
+    items: Int32Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,20 +91,32 @@ class AutoRecModel:
         """From an item's id to its index."""
         return {iid: index for index, iid in enumerate(self.item_ids)}
 
-    def find_users(self, uids: Sequence[Hashable]) -> IndexArray:
+    def ids(self, side: Side) -> Sequence[Hashable]:
+        """Those of the users or of the items."""
+        return self.user_ids if side == "user" else self.item_ids
+
+    def index(self, side: Side) -> dict[Hashable, int]:
+        """From an id to the index of the user or item."""
+        return self.user_index if side == "user" else self.item_index
+
+    def find(self, side: Side, ids: Sequence[Hashable]) -> Int32Array:
+        """Indices of users or items, -1 for one that the training ratings did not have."""
+        return np.fromiter(map(self.index(side).get, ids, repeat(-1)), np.int32, len(ids))
+
+    def find_users(self, uids: Sequence[Hashable]) -> Int32Array:
         """Indices of users, -1 for one that the training ratings did not have."""
-        return np.fromiter(map(self.user_index.get, uids, repeat(-1)), np.int32, len(uids))
+        return self.find("user", uids)
 
-    def find_items(self, iids: Sequence[Hashable]) -> IndexArray:
+    def find_items(self, iids: Sequence[Hashable]) -> Int32Array:
         """Indices of items, -1 for one that the training ratings did not have."""
-        return np.fromiter(map(self.item_index.get, iids, repeat(-1)), np.int32, len(iids))
+        return self.find("item", iids)
 
-    def answer(self, users: IndexArray, items: IndexArray) -> FloatArray:
+    def answer(self, users: Int32Array, items: Int32Array) -> Float64Array:
         """What `predict` estimates, clipped to the scale; the mean rating where there is nothing to go by."""
         estimates = self.predict(users, items)
         return np.clip(np.where(np.isnan(estimates), self.mean_rating, estimates), *self.scale)
 
-    def predict(self, users: IndexArray, items: IndexArray) -> FloatArray:
+    def predict(self, users: Int32Array, items: Int32Array) -> Float64Array:
         """Estimate ratings: eq. 1, plus the baselines where biased.
 
         Parameters
@@ -128,40 +139,44 @@ class AutoRecModel:
         estimates[known] = self.predict(users[known], items[known])
         return estimates
 
-    def _outputs(self, users: IndexArray, items: IndexArray) -> FloatArray:
+    def _outputs(self, users: Int32Array, items: Int32Array) -> Float64Array:
         """The networks' averaged outputs for pairs of known users and items."""
         if len(users) > len(self.user_ids) * len(self.item_ids):  # than there are: no sparse matrix holds so many
             pairs, place = np.unique(np.stack([users, items]), axis=1, return_inverse=True)
             return self._outputs(*pairs)[place]
+        by_user = np.argsort(users, kind="stable")
+        offsets = np.searchsorted(users[by_user], np.arange(len(self.user_ids) + 1)).astype(np.int32)
+        user_of, item_of = users[by_user], items[by_user]
         outputs = np.zeros(len(users))
-        for (rows_are, weight), factors, _ in self.networks:
-            rows, columns = (users, items) if rows_are == "user" else (items, users)
-            by_row = np.argsort(rows, kind="stable")
-            offsets = np.searchsorted(rows[by_row], np.arange(len(factors.hidden) + 1)).astype(np.int32)
-            hidden, weights, bias = (torch.from_numpy(array) for array in factors)
-            column_of = torch.from_numpy(columns[by_row])
-            pre_activation = products_at(hidden, weights, torch.from_numpy(offsets), column_of) + bias[column_of]
-            output = decoder_output(pre_activation, self.decoder_activation, self.biased)
-            outputs[by_row] += weight * output.numpy()
+        for network in self.networks:
+            vectors = (torch.from_numpy(factors.vectors) for factors in (network.users, network.items))
+            products = products_at(*vectors, torch.from_numpy(offsets), torch.from_numpy(item_of)).numpy()
+            pre_activation = products + (network.users.biases[user_of] + network.items.biases[item_of])
+            outputs[by_user] += network.member.weight * self._output(pre_activation)
         return outputs
+
+    def _output(self, pre_activation: Float32Array) -> Float32Array:
+        """The decoder's output function, on arrays."""
+        if self.decoder_activation == "identity":  # without the overhead of a tensor
+            return pre_activation
+        tensor = torch.from_numpy(pre_activation)
+        return decoder_output(tensor, self.decoder_activation, self.biased).numpy()
 
     def estimate(self, user: int, item: int) -> float:
         """`predict` for a single pair, without the overhead of arrays. Both must be known."""
         output = 0.0
-        for (rows_are, weight), (hidden, weights, bias), _ in self.networks:
-            row, column = (user, item) if rows_are == "user" else (item, user)
-            pre_activation = float(hidden[row] @ weights[column]) + float(bias[column])
-            if self.decoder_activation == "identity":  # without the overhead of a tensor
-                output += weight * pre_activation
-            else:
-                tensor = torch.tensor(pre_activation)
-                output += weight * float(decoder_output(tensor, self.decoder_activation, self.biased))
+        for network in self.networks:
+            (user_vectors, user_biases), (item_vectors, item_biases) = network.users, network.items
+            pre_activation = float(user_vectors[user] @ item_vectors[item]) + float(user_biases[user] + item_biases[item])
+            if self.decoder_activation != "identity":
+                pre_activation = float(self._output(np.array([pre_activation], np.float32))[0])
+            output += network.member.weight * pre_activation
         baselines = self.baselines
         baseline = baselines.mean + float(baselines.row_biases[user]) + float(baselines.column_biases[item])
         return self.scale.from_core(baseline + output)
 
     def with_new(
-        self, side: Side, ids: Sequence[Hashable], owners: IndexArray, others: IndexArray, values: FloatArray
+        self, side: Side, ids: Sequence[Hashable], owners: Int32Array, others: Int32Array, values: Float64Array
     ) -> AutoRecModel:
         """A model of new users and the items of this one, or of new items and its users, without training.
 
@@ -188,24 +203,15 @@ class AutoRecModel:
             If this model is itself one of new users or items.
         """
         values = self.scale.to_core(values)
-        by_side = self.baselines if side == "user" else self.baselines.transposed
-        new_baselines = by_side.of_new_rows(owners, others, values, len(ids))
+        baselines = self.baselines if side == "user" else self.baselines.transposed
+        baselines = baselines.of_new_rows(owners, others, values, len(ids))
         known = others >= 0
-        n_others = len(self.item_ids if side == "user" else self.user_ids)
-        by_new = RatingMatrix.from_cells(owners[known], others[known], values[known], (len(ids), n_others))
-        by_other = by_new.transposed
-        networks = []
-        for member, factors, fold_in in self.networks:
-            if fold_in is None:
-                raise ValueError("a model of new users or items has no encoder for more of them")
-            if member.rows == side:
-                factors = factors._replace(hidden=fold_in.encode_rows(by_new, new_baselines))
-            else:
-                weight, bias = fold_in.solve_columns(by_other, new_baselines.transposed, factors.hidden)
-                factors = factors._replace(weight=weight, bias=bias)
-            networks.append(TrainedNetwork(member, factors, None))
-        by_user = by_new if side == "user" else by_other
-        rated = Rated(by_user.row_offsets, by_user.columns)
+        n_others = len(self.ids(other_side(side)))
+        ratings = RatingMatrix.from_cells(owners[known], others[known], values[known], (len(ids), n_others))
+        networks = [fold_in(network, side, ratings, baselines) for network in self.networks]
         if side == "user":
-            return replace(self, user_ids=ids, baselines=new_baselines, networks=networks, rated=rated)
-        return replace(self, item_ids=ids, baselines=new_baselines.transposed, networks=networks, rated=rated)
+            rated = Rated(ratings.row_offsets, ratings.columns)
+            return replace(self, user_ids=ids, baselines=baselines, networks=networks, rated=rated)
+        ratings = ratings.transposed
+        rated = Rated(ratings.row_offsets, ratings.columns)
+        return replace(self, item_ids=ids, baselines=baselines.transposed, networks=networks, rated=rated)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from surprise_autorec.core.arrays import Float64Array, Int32Array, Int64Array
 from surprise_autorec.core.network import decoder_output
 from surprise_autorec.core.ratings import cells_of_rows
-from surprise_autorec.core.training import Side
-from surprise_autorec.model import AutoRecModel, FloatArray, IndexArray
+from surprise_autorec.core.trained import Side
+from surprise_autorec.model.scoring import AutoRecModel
 
 #: Scores are computed for so many pairs at a time.
 PAIRS_PER_BLOCK = 4_000_000
@@ -33,14 +33,14 @@ class Ranking(NamedTuple):
         Predicted ratings, clipped to the scale.
     """
 
-    positions: npt.NDArray[np.int64]
-    items: IndexArray
-    ranks: npt.NDArray[np.int64]
-    estimates: FloatArray
+    positions: Int64Array
+    items: Int32Array
+    ranks: Int64Array
+    estimates: Float64Array
 
 
 def rank_items(
-    model: AutoRecModel, users: IndexArray, n: int, exclude_rated: bool = True, candidates: IndexArray | None = None
+    model: AutoRecModel, users: Int32Array, n: int, exclude_rated: bool = True, candidates: Int32Array | None = None
 ) -> Ranking:
     """Rank items for users by predicted rating. Memory does not grow with the number of users.
 
@@ -73,25 +73,23 @@ def rank_items(
     return _sorted(model, users, np.concatenate(positions), np.concatenate(chosen))
 
 
-def _scores(model: AutoRecModel, users: IndexArray, items: IndexArray) -> Tensor:
+def _scores(model: AutoRecModel, users: Int32Array, items: Int32Array) -> Tensor:
     """What orders items for each user, shape (n_users, n_items)."""
-    strangers = torch.from_numpy(np.flatnonzero(users < 0))
     biases = model.baselines.column_biases[items]
     scores = torch.from_numpy(biases.astype(np.float32)).repeat(len(users), 1)
-    for (rows_are, weight), factors, _ in model.networks:
-        hidden, weights, bias = (torch.from_numpy(array) for array in factors)
-        if rows_are == "user":
-            pre_activation = torch.addmm(bias[items], hidden[users], weights[items].T)
-        else:
-            pre_activation = torch.addmm(bias[users].unsqueeze(1), weights[users], hidden[items].T)
-        scores += weight * decoder_output(pre_activation, model.decoder_activation, model.biased)
-    if len(strangers):
+    for network in model.networks:
+        user_vectors, user_biases = (torch.from_numpy(array[users]) for array in network.users)
+        item_vectors, item_biases = (torch.from_numpy(array[items]) for array in network.items)
+        pre_activation = torch.addmm(user_biases.unsqueeze(1) + item_biases, user_vectors, item_vectors.T)
+        scores += network.member.weight * decoder_output(pre_activation, model.decoder_activation, model.biased)
+    unknown = np.flatnonzero(users < 0)
+    if len(unknown):
         popularity = biases if model.biased else np.bincount(model.rated.items, minlength=len(model.item_ids))[items]
-        scores[strangers] = torch.from_numpy(popularity.astype(np.float32))
+        scores[torch.from_numpy(unknown)] = torch.from_numpy(popularity.astype(np.float32))
     return scores
 
 
-def _rated_cells(model: AutoRecModel, users: IndexArray, items: IndexArray) -> tuple[Tensor, Tensor]:
+def _rated_cells(model: AutoRecModel, users: Int32Array, items: Int32Array) -> tuple[Tensor, Tensor]:
     """Which of the users (by position) have rated which of the items (by position)."""
     position = np.full(len(model.item_ids), -1)
     position[items] = np.arange(len(items))
@@ -101,7 +99,7 @@ def _rated_cells(model: AutoRecModel, users: IndexArray, items: IndexArray) -> t
     return torch.from_numpy(rows[columns >= 0]), torch.from_numpy(columns[columns >= 0])
 
 
-def _sorted(model: AutoRecModel, users: IndexArray, positions: npt.NDArray[np.int64], items: IndexArray) -> Ranking:
+def _sorted(model: AutoRecModel, users: Int32Array, positions: Int64Array, items: Int32Array) -> Ranking:
     """Rank chosen items by their exact predictions; those of equal ones by the order in which they came."""
     estimates = model.predict(users[positions], items)
     estimates[np.isnan(estimates)] = model.mean_rating
@@ -111,7 +109,7 @@ def _sorted(model: AutoRecModel, users: IndexArray, positions: npt.NDArray[np.in
     return Ranking(positions, items, np.arange(len(positions)) - first + 1, np.clip(estimates, *model.scale))
 
 
-def nearest(model: AutoRecModel, side: Side, index: int, n: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+def nearest(model: AutoRecModel, side: Side, index: int, n: int) -> tuple[Int64Array, Float64Array]:
     """The users or items whose factors point most nearly in the direction of a given one's.
 
     Parameters
@@ -130,11 +128,11 @@ def nearest(model: AutoRecModel, side: Side, index: int, n: int) -> tuple[npt.ND
     similarities : ndarray of float64, shape (n_found,)
         Cosines, -1 to 1, averaged over the model's networks like its predictions.
     """
-    similarities = np.zeros(len(model.user_ids if side == "user" else model.item_ids))
-    for (rows_are, weight), (hidden, weights, _), _ in model.networks:
-        factors = hidden if rows_are == side else weights
-        norms = np.maximum(np.linalg.norm(factors, axis=1), 1e-12)
-        similarities += weight * (factors @ factors[index]) / (norms * norms[index])
+    similarities = np.zeros(len(model.ids(side)))
+    for network in model.networks:
+        vectors = network.factors(side).vectors
+        norms = np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
+        similarities += network.member.weight * (vectors @ vectors[index]) / (norms * norms[index])
     others = np.delete(np.arange(len(similarities)), index)
     order = np.argsort(-similarities[others], kind="stable")[:n]
     return others[order], np.clip(similarities[others][order], -1, 1)  # rounding leads beyond

@@ -1,0 +1,46 @@
+"""Checks of what users give: each raises ValueError that names the parameter, the rule and the value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def check(name: str, value: object, rule: str, holds: bool) -> None:
+    """Check that a rule holds, in whose words the message says what the value must be."""
+    if not holds:
+        raise ValueError(f"{name} must be {rule}, got {value!r}")
+
+
+def is_positive_integer(value: Any) -> bool:
+    """Whether a value is an integer above zero; True is not."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+
+
+def positive_integer(name: str, value: Any, rule: str = "a positive integer") -> int:
+    """Check that a value is a positive integer, and return it as an int."""
+    check(name, value, rule, is_positive_integer(value))
+    return int(value)
+
+
+def number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
+    """Check that a value is a finite number for which a rule holds, and return it as a float."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    check(name, value, rule, is_number and holds(value))
+    return float(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Check that a value is True or False, and return it as a bool."""
+    check(name, value, "True or False", isinstance(value, (Integral, np.bool_)) and value in (0, 1))
+    return bool(value)
+
+
+def choice(name: str, value: Any, allowed: Collection[str], rule: str = "one of") -> str:
+    """Check that a value is one of the allowed texts, and return it."""
+    check(name, value, f"{rule} {sorted(allowed)}", isinstance(value, str) and value in allowed)
+    return str(value)

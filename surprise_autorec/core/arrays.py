@@ -1,0 +1,17 @@
+"""The types of arrays that the package passes around, by the precision of their numbers."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+#: Indices of rows, columns, users or items, and offsets into lists of them.
+Int32Array: TypeAlias = npt.NDArray[np.int32]
+#: Indices that come from sorting or counting.
+Int64Array: TypeAlias = npt.NDArray[np.int64]
+#: What networks are made of, and the ratings that they are trained on.
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+#: Ratings as users give and get them, and baselines.
+Float64Array: TypeAlias = npt.NDArray[np.float64]

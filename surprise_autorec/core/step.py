@@ -1,0 +1,187 @@
+"""One step of training: the equations of the paper as they are trained, their gradients, and what follows them.
+
+Eq. 1, with the second encoder (`surprise_autorec.core.columns`) and with hidden activations less their mean::
+
+    hidden  = g(V x + mu) - mean
+    outputs = f(hidden . (W + column vectors) + b - own part)
+
+and the part of eq. 2 that depends on ratings, for a batch of rows, divided by their number::
+
+    loss = sum of weight * (outputs - targets)^2
+
+The penalties are the optimisers'. tests/reference.py has the same on dense matrices, in a page of plain torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surprise_autorec.core import automatic
+from surprise_autorec.core.batches import Batch
+from surprise_autorec.core.columns import ColumnEncoder, column_vectors, own_part
+from surprise_autorec.core.network import AutoEncoder
+from surprise_autorec.core.optimizers import Optimizer, Receiver
+from surprise_autorec.core.precision import WorkingCopy
+from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, weight_gradient
+
+#: What a rating that dropout hides from the encoder counts in the loss; one that the encoder sees counts 1. Only hidden
+#: ratings show how well the network predicts what it does not know.
+HIDDEN_WEIGHT = 2.0
+#: The mean of the hidden activations is an exponential one over steps: a step weighs this much less than the next.
+MEAN_DECAY = 0.9
+
+
+class Inputs(NamedTuple):
+    """What a step shows the encoder of a batch, and what it makes of each rating's error.
+
+    Attributes
+    ----------
+    cells : Cells
+        Those that are not hidden.
+    values : Tensor, shape (n_cells_shown,)
+    weights : Tensor, shape (n_cells,), or float
+        What each squared error counts in the loss.
+    """
+
+    cells: Cells
+    values: Tensor
+    weights: Tensor | float
+
+
+class Stepper:
+    """Makes the steps that train a network.
+
+    Hidden activations are taken less their mean over ratings. The decoder's bias makes up for it, so that the model is
+    the same, but training needs about half the epochs: the problem is badly conditioned where all activations are about
+    0.5.
+
+    Parameters
+    ----------
+    network : AutoEncoder
+    optimizer : Optimizer
+        Of all its parameters but the column encoder's.
+    column_encoder : ColumnEncoder or None
+    precision : torch.dtype or None
+        In what sparse products read the weights; None where their size decides.
+    dropout : float
+        Share of the inputs that a step hides.
+    mask_generator : torch.Generator
+        Chooses them, on the device that uses them.
+    """
+
+    def __init__(
+        self,
+        network: AutoEncoder,
+        optimizer: Optimizer,
+        column_encoder: ColumnEncoder | None,
+        precision: torch.dtype | None,
+        dropout: float,
+        mask_generator: torch.Generator,
+    ) -> None:
+        self.network, self.optimizer, self.column_encoder = network, optimizer, column_encoder
+        self.dropout, self.mask_generator = dropout, mask_generator
+        encoder_precision, self.decoder_precision = (
+            precision or automatic.precision(weight, optimizer.full_batch)
+            for weight in (network.encoder_weight, network.decoder_weight)
+        )
+        self.encoder = WorkingCopy(network.encoder_weight, encoder_precision)
+        self.mean_hidden: Tensor | None = None
+
+    def begin_epoch(self, batches: Sequence[Batch]) -> None:
+        """Encode the columns of all batches for the steps of an epoch."""
+        vectors = None
+        if self.column_encoder:
+            vectors = column_vectors(self.column_encoder.weight, batches, self.decoder_precision)
+            self.column_encoder.begin_epoch()
+        self.decoder = WorkingCopy(self.network.decoder_weight, self.decoder_precision, plus=vectors)
+
+    def end_epoch(self, batches: Sequence[Batch]) -> None:
+        """Make the column encoder's step."""
+        del self.decoder
+        if self.column_encoder:
+            self.column_encoder.end_epoch(batches, self.decoder_precision)
+
+    def step(self, batch: Batch) -> float:
+        """Make a step on a batch; returns the sum of squared errors before it."""
+        inputs = self._hide(batch)
+        sums: list[float] = []
+
+        def objective(receive: Receiver) -> Tensor:
+            loss, squared_errors = self._evaluate(batch, inputs, receive, is_first=not sums)
+            sums.append(ordered_sum(squared_errors))
+            return loss
+
+        self.optimizer.step(objective)
+        return sums[0]
+
+    def _evaluate(self, batch: Batch, inputs: Inputs, receive: Receiver, is_first: bool) -> tuple[Tensor, Tensor]:
+        """Evaluate the loss and hand on its gradients; returns the loss and each rating's squared error.
+
+        An optimiser that searches along a line evaluates more than once. The column encoder follows the first, at the
+        weights where the step began.
+        """
+        network, columns = self.network, self.column_encoder
+        if self.optimizer.full_batch:  # which has moved all weights at once, several times a step
+            self.encoder.refresh()
+            self.decoder.refresh()
+
+        products = encode_cells(self.encoder.values, inputs.values, inputs.cells).requires_grad_()
+        hidden = self._centered(network.hidden(products), batch)
+        pre_activation = decoded = decode_cells(hidden, self.decoder.values, network.decoder_bias, batch.cells)
+        own_weight: list[Tensor] = []
+        if columns:  # whose vectors are in the decoder's values
+            own_weight = [columns.own_weight(batch)]
+            pre_activation = decoded - own_part(own_weight[0], hidden, batch)
+        squared_errors = (network.output(pre_activation) - batch.targets).square()
+        loss = (inputs.weights * squared_errors).sum()
+
+        dense = network.dense_parameters()
+        by_decoded, by_products, *others = torch.autograd.grad(loss, [decoded, products, *dense, *own_weight])
+        for rows, gradient in weight_gradient(by_decoded, hidden.detach(), batch.cells).blocks():
+            if columns and is_first:
+                columns.add(rows, gradient)
+            receive(network.decoder_weight, rows, gradient)
+            self.decoder.refresh(rows)
+        for rows, gradient in weight_gradient(inputs.values, by_products, inputs.cells).blocks():
+            receive(network.encoder_weight, rows, gradient)
+            self.encoder.refresh(rows)
+        for parameter, gradient in zip(dense, others, strict=False):
+            receive(parameter, slice(None), gradient)
+        if columns and is_first:
+            columns.add_own(batch, others[-1])
+        return loss.detach(), squared_errors.detach()
+
+    def _hide(self, batch: Batch) -> Inputs:
+        """Hide a share of the inputs, and weigh the errors of what is hidden and of what is not."""
+        unit = 1 / len(batch.rows)
+        if self.dropout == 0:
+            return Inputs(batch.cells, batch.inputs, unit)
+        kept = torch.empty_like(batch.inputs).uniform_(generator=self.mask_generator) >= self.dropout
+        cells, positions = batch.cells.keep(kept)
+        values = batch.inputs.index_select(0, positions) / (1 - self.dropout)
+        seen = 1 / (1 + (HIDDEN_WEIGHT - 1) * self.dropout)  # so that the mean weight is 1
+        weights = kept.mul(-(HIDDEN_WEIGHT - 1) * seen).add_(HIDDEN_WEIGHT * seen).mul_(unit)
+        return Inputs(cells, values, weights)
+
+    def _centered(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Hidden activations less their mean over the ratings of this batch and, fading, the ones before it."""
+        if self.optimizer.full_batch:  # a moving mean would bend the curvature that these optimisers measure
+            return hidden
+        mean = mean_over_ratings(hidden.detach(), batch.cells.row_counts)
+        self.mean_hidden = mean if self.mean_hidden is None else self.mean_hidden.lerp(mean, 1 - MEAN_DECAY)
+        return hidden - self.mean_hidden
+
+
+def mean_over_ratings(hidden: Tensor, counts: Tensor) -> Tensor:
+    """The mean of the rows of hidden activations, each as often as the row has ratings."""
+    return (hidden * counts.unsqueeze(1)).sum(0) / counts.sum()
+
+
+def ordered_sum(values: Tensor) -> float:
+    """Sum in an order that does not depend on the number of threads, as torch's does."""
+    return float(values.cpu().numpy().sum(dtype=np.float64))

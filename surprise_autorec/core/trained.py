@@ -1,0 +1,112 @@
+"""What is left of a network when it is trained: arrays that it owns, and the rules by which ratings enter it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from surprise_autorec.core.arrays import Float32Array
+from surprise_autorec.core.batches import InputRules
+from surprise_autorec.core.network import Architecture, AutoEncoder
+
+Side: TypeAlias = Literal["user", "item"]
+
+
+def other_side(side: Side) -> Side:
+    """Items for users, users for items."""
+    return "item" if side == "user" else "user"
+
+
+class Member(NamedTuple):
+    """One network of a model.
+
+    Attributes
+    ----------
+    side : {"item", "user"}
+        Whose ratings it encodes: each of them is a row, each of the other side a column.
+    weight : float
+        Its weight in the model's predictions.
+    """
+
+    side: Side
+    weight: float
+
+
+class Factors(NamedTuple):
+    """What prediction needs of the users or of the items.
+
+    A network predicts ``f(users.vectors[u] @ items.vectors[i] + users.biases[u] + items.biases[i])``. The vectors of
+    the side that is encoded are its hidden activations h, and its biases are zero; those of the other side are the
+    decoder's W (with the column vectors) and b.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (n, k)
+    biases : ndarray of float32, shape (n,)
+    """
+
+    vectors: Float32Array
+    biases: Float32Array
+
+
+@dataclass(frozen=True, eq=False)
+class Encoders:
+    """What gives factors to new rows and columns, and what training goes on from.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    weights : mapping of str to ndarray of float32
+        The averaged weights, by the names of `AutoEncoder`'s parameters.
+    mean_hidden : ndarray of float32, shape (k,)
+        What is taken off hidden activations.
+    rules : InputRules
+        How ratings become the encoders' inputs.
+    reg, reg_bias : float
+        The penalties of training.
+    """
+
+    architecture: Architecture
+    weights: Mapping[str, Float32Array]
+    mean_hidden: Float32Array
+    rules: InputRules
+    reg: float
+    reg_bias: float
+
+    @property
+    def network(self) -> AutoEncoder:
+        """The trained network; it shares the memory of the weights and is not to be changed."""
+        return AutoEncoder.of_weights(self.weights, self.architecture)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A member of a model, and its factors.
+
+    All that it holds are NumPy arrays of its own. (A tensor, or a view of one, would share its memory with every
+    process that it is sent to.)
+
+    Parameters
+    ----------
+    member : Member
+    users, items : Factors
+        Of those it was trained on, or of new ones.
+    encoders : Encoders or None
+        None for a network that new users or items were given to: it cannot take more of them.
+    """
+
+    member: Member
+    users: Factors
+    items: Factors
+    encoders: Encoders | None
+
+    def factors(self, side: Side) -> Factors:
+        """Those of the users or of the items."""
+        return self.users if side == "user" else self.items
+
+    def required_encoders(self) -> Encoders:
+        """Its encoders. Raises ValueError if it has none."""
+        if self.encoders is None:
+            raise ValueError("a model of new users or items cannot take more of them, or be trained further")
+        return self.encoders

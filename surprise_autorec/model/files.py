@@ -1,0 +1,334 @@
+"""A fitted AutoRec as a file: tensors in safetensors, all else as JSON in its header; no pickle, nothing executed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_safetensors
+
+from surprise_autorec.core.baselines import Baselines
+from surprise_autorec.core.batches import InputRules, RowsAndColumns
+from surprise_autorec.core.network import Architecture, AutoEncoder
+from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
+from surprise_autorec.core.training import Epoch
+from surprise_autorec.model.scoring import AutoRecModel, Rated, RatingScale
+
+#: Raised by one whenever an older version of this package could not read what is written.
+FORMAT_VERSION = 1
+
+#: What safetensors reads of a header, and somewhat less.
+LARGEST_TEXT = 90_000_000
+
+#: The name that the checksum and the JSON have in the file's header.
+_CONTENTS = "surprise_autorec"
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class ModelFileError(ValueError):
+    """A file is not a saved model, or is damaged, or was written by a newer version."""
+
+
+class SavedModel(NamedTuple):
+    """What a file holds.
+
+    Attributes
+    ----------
+    class_name : str
+        Of the algorithm.
+    parameters : dict of str to object
+        The keywords of its constructor.
+    state : dict of str to object
+        What else the algorithm needs.
+    model : AutoRecModel
+    epochs : list of Epoch
+        Their losses and validation RMSE.
+    """
+
+    class_name: str
+    parameters: dict[str, Any]
+    state: dict[str, Any]
+    model: AutoRecModel
+    epochs: Sequence[Epoch]
+
+
+def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
+    """Write a file.
+
+    Raises
+    ------
+    ValueError
+        If an id or a parameter is of a type that cannot be written, or they are too long.
+    """
+    model = saved.model
+    baselines = model.baselines
+    arrays: Arrays = {
+        "user_biases": baselines.row_biases,
+        "item_biases": baselines.column_biases,
+        "rated_offsets": model.rated.offsets,
+        "rated_items": model.rated.items,
+    }
+    networks = []
+    for n, network in enumerate(model.networks):
+        description, own_arrays = _described(network)
+        networks.append(description)
+        arrays |= {f"{n}.{name}": array for name, array in own_arrays.items()}
+    contents = {
+        "version": FORMAT_VERSION,
+        "class": saved.class_name,
+        "parameters": _encoded_parameters(saved.parameters),
+        "state": _encoded(saved.state),
+        "loss_curve": [epoch.loss for epoch in saved.epochs],
+        "validation_scores": [
+            epoch.validation_rmse for epoch in saved.epochs if epoch.validation_rmse is not None
+        ],
+        "user_ids": _encoded_ids("user", model.user_ids),
+        "item_ids": _encoded_ids("item", model.item_ids),
+        "scale": [float(end) for end in model.scale],
+        "mean_rating": model.mean_rating,
+        "biased": model.biased,
+        "decoder_activation": model.decoder_activation,
+        "baselines": [baselines.mean, baselines.row_reg, baselines.column_reg, baselines.reg_per_rating],
+        "networks": networks,
+    }
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    text = json.dumps(contents)
+    if len(text) > LARGEST_TEXT:
+        raise ValueError(f"ids and parameters must have at most {LARGEST_TEXT:,} characters as JSON, got {len(text):,}")
+    _replace(Path(path), to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"}))
+
+
+def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
+    """A network as JSON and arrays."""
+    encoders = network.required_encoders()
+    encoded, decoded = network.users, network.items
+    if network.member.side == "item":
+        encoded, decoded = decoded, encoded
+    weights = {f"network.{name}": array for name, array in encoders.weights.items() if name != "decoder_bias"}
+    if not encoders.architecture.two_sided:  # then all of the decoder's weights are among the factors
+        del weights["network.decoder_weight"]
+    arrays = {
+        **weights,
+        "hidden": encoded.vectors,
+        "weight": decoded.vectors,
+        "bias": decoded.biases,
+        "mean_hidden": encoders.mean_hidden,
+    }
+    rules = encoders.rules
+    description = {
+        "member": network.member,
+        "encoder_activation": encoders.architecture.encoder_activation,
+        "rules": [*rules.centering, rules.row_scaling, rules.typical_count],
+        "reg": encoders.reg,
+        "reg_bias": encoders.reg_bias,
+    }
+    return description, arrays
+
+
+def _network(saved: Mapping[str, Any], arrays: Arrays, biased: bool, decoder_activation: str) -> TrainedNetwork:
+    """The inverse of `_described`, which leaves what all networks of a model share to the model."""
+    prefix = "network."
+    weights = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    weights = {"decoder_weight": arrays["weight"], "decoder_bias": arrays["bias"], **weights}
+    n_deeper = sum(name.startswith("deeper_biases.") for name in weights)
+    deeper = [len(weights[f"deeper_biases.{n}"]) for n in range(n_deeper)]
+    architecture = Architecture(
+        n_factors=(weights["encoder_weight"].shape[1], *deeper),
+        two_sided="column_encoder_weight" in weights,
+        biased=biased,
+        encoder_activation=saved["encoder_activation"],
+        decoder_activation=decoder_activation,
+    )
+    *centering, row_scaling, typical_count = saved["rules"]
+    rules = InputRules(RowsAndColumns(*centering), row_scaling, typical_count)
+    encoders = Encoders(architecture, weights, arrays["mean_hidden"], rules, saved["reg"], saved["reg_bias"])
+    AutoEncoder.of_weights(weights, architecture)  # raises RuntimeError if they do not fit together
+    hidden = arrays["hidden"]
+    encoded, decoded = Factors(hidden, np.zeros(len(hidden), np.float32)), Factors(arrays["weight"], arrays["bias"])
+    member = Member(*saved["member"])
+    users, items = (encoded, decoded) if member.side == "user" else (decoded, encoded)
+    return TrainedNetwork(member, users, items, encoders)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: whatever happens, its name stands for the old file or for the new one."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _checksum(text: str, arrays: Arrays) -> str:
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()
+
+
+def read(path: str | os.PathLike[str]) -> SavedModel:
+    """Read a file.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is not a saved model, is damaged, or was written by a newer version.
+    FileNotFoundError
+        If there is none.
+    """
+    path = Path(path)
+    with path.open("rb"):  # what keeps it from being read is reported as by any other program
+        pass
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise ModelFileError(f"{path} is not a saved model, or is damaged: {error}") from error
+    if _CONTENTS not in header:
+        raise ModelFileError(f"{path} is not a saved model: it is a safetensors file of something else")
+    checksum, _, text = header[_CONTENTS].partition(" ")
+    if checksum != _checksum(text, arrays):
+        raise ModelFileError(f"{path} is damaged: its checksum does not match what it holds")
+    with problems_named(path):
+        contents = json.loads(text)
+        version = contents["version"]
+        if version <= FORMAT_VERSION:
+            return _saved_model(contents, arrays)
+    raise ModelFileError(
+        f"{path} has format version {version}, and this package reads versions up to {FORMAT_VERSION}: upgrade "
+        "surprise-autorec"
+    )
+
+
+@contextmanager
+def problems_named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what goes wrong with a file's contents into a ModelFileError that names the file."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} is not a saved model: {type(error).__name__}: {error}") from error
+
+
+def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
+    """The inverse of what `write` makes of a model."""
+    biased, decoder_activation = contents["biased"], contents["decoder_activation"]
+    networks = []
+    for n, saved in enumerate(contents["networks"]):
+        prefix = f"{n}."
+        own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        networks.append(_network(saved, own, biased, decoder_activation))
+    mean, *regs = contents["baselines"]
+    model = AutoRecModel(
+        user_ids=_decoded_ids(contents["user_ids"]),
+        item_ids=_decoded_ids(contents["item_ids"]),
+        scale=RatingScale(*contents["scale"]),
+        mean_rating=contents["mean_rating"],
+        biased=biased,
+        decoder_activation=decoder_activation,
+        baselines=Baselines(mean, arrays["user_biases"], arrays["item_biases"], *regs),
+        networks=networks,
+        rated=Rated(arrays["rated_offsets"], arrays["rated_items"]),
+    )
+    losses = contents["loss_curve"]
+    scores = contents["validation_scores"] or [None] * len(losses)
+    epochs = [
+        Epoch(n, len(losses), loss, score) for n, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1)
+    ]
+    return SavedModel(
+        contents["class"], _decoded(contents["parameters"]), _decoded(contents["state"]), model, epochs
+    )
+
+
+def _encoded_parameters(parameters: Mapping[str, Any]) -> Any:
+    try:
+        return _encoded(dict(parameters))
+    except TypeError as error:
+        raise ValueError(f"the parameters must be numbers, texts and the like to be saved: {error}") from error
+
+
+#: NumPy's scalars that ids and parameters may be.
+_NUMPY_TYPES = {
+    kind.__name__: kind
+    for kind in (np.bool_, np.str_, *np.sctypeDict.values())
+    if issubclass(kind, (np.bool_, np.str_, np.integer, np.floating)) and kind is not np.longdouble
+}
+
+
+def _encoded(value: Any) -> Any:
+    """A value as JSON that tells its type. Raises TypeError where it cannot."""
+    if isinstance(value, np.generic) and type(value).__name__ in _NUMPY_TYPES:
+        return {"numpy": type(value).__name__, "value": value.item()}
+    if isinstance(value, np.random.RandomState):
+        state: Any = value.get_state(legacy=False)
+        if state["bit_generator"] != "MT19937":
+            raise TypeError(f"got a RandomState of {state['bit_generator']}")
+        inner = state["state"]
+        return {"RandomState": ["MT19937", inner["key"].tolist(), inner["pos"], state["has_gauss"], state["gauss"]]}
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) in (tuple, list):
+        return {type(value).__name__: [_encoded(item) for item in value]}
+    if type(value) is dict and all(type(key) is str for key in value):
+        return {"dict": {key: _encoded(item) for key, item in value.items()}}
+    raise TypeError(f"got {value!r}, of type {type(value).__name__}")
+
+
+def _decoded(value: Any) -> Any:
+    """The inverse of `_encoded`."""
+    if not isinstance(value, dict):
+        return value
+    if "numpy" in value:
+        return _NUMPY_TYPES[value["numpy"]](value["value"])
+    ((kind, contents),) = value.items()
+    if kind == "RandomState":
+        state = np.random.RandomState()
+        state.set_state(tuple(contents))
+        return state
+    if kind == "dict":
+        return {key: _decoded(item) for key, item in contents.items()}
+    return {"tuple": tuple, "list": list}[kind](_decoded(item) for item in contents)
+
+
+def _encoded_ids(side: str, ids: Sequence[Hashable]) -> Any:
+    """Ids as JSON: their values, and NumPy's type if all are of one, or else each with its own."""
+    types = {type(one) for one in ids}
+    if types <= {str, int, float, bool}:
+        return {"type": None, "ids": list(ids)}
+    if len(types) == 1 and (name := next(iter(types)).__name__) in _NUMPY_TYPES:
+        return {"type": name, "ids": [one.item() for one in ids]}  # type: ignore[attr-defined]
+    encoded = []
+    for one in ids:
+        try:
+            encoded.append(_encoded(one))
+        except TypeError as error:
+            raise ValueError(
+                f"the ids of {side}s must be texts, numbers or NumPy's of either to be saved: {error}"
+            ) from error
+    return {"type": "mixed", "ids": encoded}
+
+
+def _decoded_ids(saved: Mapping[str, Any]) -> Sequence[Hashable]:
+    """The inverse of `_encoded_ids`."""
+    if saved["type"] is None:
+        return list(saved["ids"])
+    if saved["type"] == "mixed":
+        return [_decoded(one) for one in saved["ids"]]
+    kind = _NUMPY_TYPES[saved["type"]]
+    return [kind(one) for one in saved["ids"]]
