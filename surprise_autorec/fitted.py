@@ -78,8 +78,8 @@ class FittedAutoRec(ABC):
             If there are ``callbacks``: they are not written.
         """
         model, name = self._fitted_model(), type(self).__name__
-        if type(self).__module__.partition(".")[0] != __package__:
-            raise ValueError(f"the class must be AutoRec or AutoRecRegressor to be saved, got {name}")
+        if type(self).__module__.partition(".")[0] != __package__:  # a file cannot hold the code of other classes
+            raise ValueError(f"the class must be one of AutoRec, AutoRecRegressor to be saved, got {name}")
         parameters = {key: getattr(self, key) for key in inspect.signature(type(self)).parameters}
         if parameters["callbacks"]:
             warnings.warn("callbacks cannot be saved: the loaded algorithm will have none", UserWarning, stacklevel=2)

@@ -1,13 +1,17 @@
 """Small ratings and plain settings for the tests of the core's training."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
+from surprise_autorec.core import automatic
 from surprise_autorec.core.baselines import zero_baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
 from surprise_autorec.core.learner import Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.trained import Encoders, Member
 
 CPU = torch.device("cpu")
 
@@ -46,11 +50,38 @@ RATINGS = random_ratings(40, 30, 500)
 AS_THEY_ARE = RowsAndColumns(0.0, 0.0)
 
 
+def training_options(**options):
+    """The plainest, changed; the learning rate is the optimiser's own."""
+    settings = {**PLAIN, **options}
+    if settings["learning_rate"] is None:
+        settings["learning_rate"] = automatic.LEARNING_RATES[settings["optimizer"]]
+    return TrainingOptions(**settings)
+
+
 def make_learner(ratings=RATINGS, baselines=None, centering=AS_THEY_ARE, seed=0, **options):
-    options = TrainingOptions(**{**PLAIN, **options})
+    options = training_options(**options)
     rules = InputRules(centering, options.input_scaling, typical_count(ratings.row_counts))
     cutter = BatchCutter(rules, baselines or zero_baselines(ratings), options.device)
-    return Learner(ratings, cutter, options, torch.Generator().manual_seed(seed))
+    return Learner(ratings, cutter, options, torch.Generator().manual_seed(seed), Member("user", 1.0))
+
+
+class Finished(NamedTuple):
+    """The outcome of a learner, rows and columns told apart as in the paper."""
+
+    hidden: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+    encoders: Encoders
+
+    @property
+    def outputs(self):
+        return self.hidden @ self.weight.T + self.bias
+
+
+def finished(learner, ratings=None):
+    n_rows = len((ratings or RATINGS).row_offsets) - 1
+    network, _ = learner.averaged.finish(n_rows, ratings)
+    return Finished(network.users.vectors, *network.items, network.encoders)
 
 
 def dense(ratings, values):

@@ -242,7 +242,7 @@ def test_pickles_and_copies_predict_the_same(trainset, variant):
 def test_model_holds_plain_cpu_arrays(trainset):
     """So a pickle made where there was a GPU loads where there is none."""
     for network in AutoRec(**FAST, variant="hybrid").fit(trainset).model_.networks:
-        assert all(type(array) is np.ndarray and array.dtype == np.float32 for array in network.factors)
+        assert all(type(array) is np.ndarray and array.dtype == np.float32 for array in (*network.users, *network.items))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

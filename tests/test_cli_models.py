@@ -181,7 +181,7 @@ def test_unknown_users_and_items_are_counted(model, int_model, tmp_path):
 
 
 def test_what_is_no_model_is_one_error(ratings, pairs, tmp_path):
-    assert_one_error(run("predict", ratings, pairs), "mine.csv is no saved model")
+    assert_one_error(run("predict", ratings, pairs), "mine.csv is not a saved model")
     assert_one_error(run("predict", tmp_path / "none", pairs), "No such file", "none")
 
 

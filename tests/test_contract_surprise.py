@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from conftest import FAST
-from surprise import AlgoBase, Dataset, Reader, dump
+from surprise import AlgoBase, Dataset, KNNBasic, Reader, dump
 from surprise.model_selection import (
     GridSearchCV,
     KFold,
@@ -167,3 +167,31 @@ def test_an_interrupt_while_garbage_is_collected_leaves_it_on(data, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         algorithm.test([("1", "2", 3.0)])
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("name", ["cosine", "msd", "pearson", "pearson_baseline"])
+def test_similarities_are_those_of_every_algorithm(trainset, name, biased):
+    """AlgoBase offers them to all; `sim_options` is where it keeps what to compute."""
+    ours, theirs = AutoRec(**FAST, biased=biased, bsl_options={"reg_u": 7}).fit(trainset), KNNBasic(verbose=False)
+    theirs.bsl_options, theirs.verbose = {"reg_u": 7}, False
+    AlgoBase.fit(theirs, trainset)
+    for options in ({"user_based": True}, {"user_based": False, "min_support": 3}):
+        ours.sim_options = theirs.sim_options = {**options, "name": name}
+        np.testing.assert_allclose(ours.compute_similarities(), theirs.compute_similarities(), atol=1e-4)
+
+
+def test_options_of_similarities_are_there_from_the_start():
+    assert AutoRec().sim_options == AlgoBase().sim_options == {"user_based": True}
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("options", [None, {"method": "als", "reg_u": 3}, {"method": "sgd", "n_epochs": 3}], ids=str)
+def test_baselines_are_those_of_every_algorithm(trainset, options, biased):
+    ours = AutoRec(**FAST, biased=biased, bsl_options=options).fit(trainset).compute_baselines()
+    theirs = AlgoBase(bsl_options=options or {}).fit(trainset)
+    theirs.verbose = False
+    # Descent depends on the order of the ratings, which is another here.
+    tolerance = 0.02 if options and options["method"] == "sgd" else 1e-5
+    for our, their in zip(ours, theirs.compute_baselines(), strict=True):
+        np.testing.assert_allclose(our, their, atol=tolerance)

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from core_helpers import CPU, RATINGS, dense, make_learner, random_ratings
+from core_helpers import CPU, RATINGS, dense, finished, make_learner, random_ratings
 from torch.testing import assert_close
 
+from surprise_autorec.core import step as step_module
 from surprise_autorec.core.baselines import als_baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
-from surprise_autorec.core.columns import ColumnEncoder, column_vectors
+from surprise_autorec.core.columns import column_vectors, own_part
 from surprise_autorec.core.network import decoder_output
 from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.precision import WorkingCopy
@@ -57,12 +58,10 @@ def test_own_part_leaves_one_rating_out_exactly(batch_size):
     """Where the normalisation is that of all ratings: the sum without the cell's own, cell by cell."""
     weight, decoder, bias = random(40, K), random(30, K, seed=1), random(30, seed=2)
     batches, inputs = cut(batch_size)
-    encoder = ColumnEncoder(weight, WorkingCopy(decoder, torch.float32), 0.1, 0.0)
-    encoder.begin_epoch(batches)
+    summed = WorkingCopy(decoder, torch.float32, plus=column_vectors(weight, batches))
     for n, batch in enumerate(batches):
         hidden = random(len(batch.rows), K, seed=3 + n)
-        encoder.begin_step(batch)
-        outputs = decode_cells(hidden, encoder.decoder.values, bias, batch.cells) - encoder.own_part(hidden, batch)
+        outputs = decode_cells(hidden, summed.values, bias, batch.cells) - own_part(weight[batch.rows], hidden, batch)
         local_rows = np.repeat(np.arange(len(batch.rows)), batch.cells.row_counts)
         for local_row, column, output in zip(local_rows, batch.cells.columns.tolist(), outputs, strict=True):
             others = torch.arange(40) != batch.rows[local_row]
@@ -108,22 +107,22 @@ def test_an_epoch_steps_along_the_gradient_of_the_mean_over_batches(
         for n, parameter in enumerate(network.parameters()):
             parameter += 0.3 * random(*parameter.shape, seed=n)
     weight = network.column_encoder_weight.detach().clone()
-    pre_activation, steps, followed = network.pre_activation, {}, []
+    steps, followed = {}, []
     rows_of = {id(batch.cells): batch.rows for batch in learner.batches}
 
-    def spy(hidden, cells, weight):
+    def spy(hidden, weight, bias, cells):
         point = hidden, network.decoder_weight, network.decoder_bias
         steps.setdefault(id(cells), (rows_of[id(cells)], *(tensor.detach().clone() for tensor in point)))
-        return pre_activation(hidden, cells, weight)
+        return decode_cells(hidden, weight, bias, cells)
 
-    def spy_on_column_encoder(gradients):
-        ((_, ((_, gradient),)),) = gradients.items()
+    def spy_on_column_encoder(parameter, rows, gradient):
         followed.append(gradient.clone())
-        follow(gradients)
+        update(parameter, rows, gradient)
 
-    follow = learner.column_encoder.optimizer.follow
-    monkeypatch.setattr(learner.column_encoder.optimizer, "follow", spy_on_column_encoder)
-    monkeypatch.setattr(network, "pre_activation", spy)
+    column_optimizer = learner.stepper.column_encoder.optimizer
+    update = column_optimizer.update
+    monkeypatch.setattr(column_optimizer, "update", spy_on_column_encoder)
+    monkeypatch.setattr(step_module, "decode_cells", spy)
     learner.run_epoch(1)
     baselines = als_baselines(RATINGS).at(RATINGS.rows, RATINGS.columns)
     gradient = dense_gradient(
@@ -159,7 +158,7 @@ def test_training_moves_the_weights_of_rows_with_ratings_only():
 
 def test_one_sided_training_has_no_column_encoder():
     learner = make_learner(two_sided=False)
-    assert learner.column_encoder is None
+    assert learner.stepper.column_encoder is None
     assert learner.network.column_encoder_weight is None
 
 
@@ -168,7 +167,7 @@ def test_factors_hold_the_sum_of_decoder_and_column_vectors(optimizer):
     learner = make_learner(two_sided=True, optimizer=optimizer, averaging=0.5)
     for number in (1, 2, 3):
         learner.run_epoch(number)
-    averaged = learner.averaged
+    averaged = learner.averaged.network
     wanted = averaged.decoder_weight + column_vectors(averaged.column_encoder_weight, learner.batches)
     assert not torch.allclose(wanted, averaged.decoder_weight, atol=1e-4)
-    np.testing.assert_allclose(learner.finish()[0].weight, wanted, rtol=1e-5)
+    np.testing.assert_allclose(finished(learner).weight, wanted, rtol=1e-5)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from core_helpers import AS_THEY_ARE, RATINGS, make_learner, random_ratings
+from core_helpers import AS_THEY_ARE, RATINGS, finished, make_learner, random_ratings
 
 from surprise_autorec.core import fold_in as fold_in_module
 from surprise_autorec.core.baselines import als_baselines, sgd_baselines, zero_baselines
 from surprise_autorec.core.batches import RowsAndColumns
-from surprise_autorec.core.network import decoder_output
+from surprise_autorec.core.fold_in import encode_rows, solve_columns
 from surprise_autorec.core.ratings import RatingMatrix
 
 SETTINGS = {
@@ -23,39 +23,40 @@ SETTINGS = {
 
 
 def trained(ratings=RATINGS, n_epochs=5, **options):
-    """Factors, what folds in, and the baselines they were trained with."""
+    """The outcome, its encoders, and the baselines they were trained with."""
     biased = options.get("biased", False)
     baselines = als_baselines(ratings) if biased else zero_baselines(ratings)
     centering = RowsAndColumns(0.3, 0.8) if biased else AS_THEY_ARE
     learner = make_learner(ratings, baselines, centering, **options)
     for number in range(1, n_epochs + 1):
         learner.run_epoch(number)
-    return *learner.finish(), baselines
+    outcome = finished(learner, ratings)
+    return outcome, outcome.encoders, baselines
 
 
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("options", SETTINGS.values(), ids=SETTINGS)
 def test_a_row_that_was_trained_on_has_its_hidden_activations(options, biased):
-    factors, fold_in, baselines = trained(biased=biased, **options)
+    outcome, encoders, baselines = trained(biased=biased, **options)
     some = np.array([5, 0, 17])
-    hidden = fold_in.encode_rows(RATINGS.take_rows(some), baselines.take_rows(some))
-    np.testing.assert_allclose(hidden, factors.hidden[some], atol=1e-6)
-    assert np.ptp(factors.hidden[some], axis=0).min() > 1e-4  # they differ, so the right ones were found
+    hidden = encode_rows(encoders, RATINGS.take_rows(some), baselines.take_rows(some)).vectors
+    np.testing.assert_allclose(hidden, outcome.hidden[some], atol=1e-6)
+    assert np.ptp(outcome.hidden[some], axis=0).min() > 1e-4  # they differ, so the right ones were found
 
 
 def test_a_row_without_ratings_is_encoded_as_nothing_is():
-    factors, fold_in, _ = trained(RatingMatrix.from_cells([0, 2, 2], [0, 1, 2], [5, 1, 2], (3, 3)))
+    outcome, encoders, _ = trained(RatingMatrix.from_cells([0, 2, 2], [0, 1, 2], [5, 1, 2], (3, 3)))
     nothing = RatingMatrix.from_cells([], [], [], (1, 3))
-    np.testing.assert_allclose(fold_in.encode_rows(nothing, zero_baselines(nothing)), factors.hidden[[1]], atol=1e-7)
+    np.testing.assert_allclose(encode_rows(encoders, nothing, zero_baselines(nothing)).vectors, outcome.hidden[[1]], atol=1e-7)
 
 
 class Problem:
     """The module's equation for one new column, dense and in double precision."""
 
-    def __init__(self, fold_in, hidden, column, baselines):
-        rows, network = column.rows, fold_in.network
+    def __init__(self, encoders, hidden, column, baselines):
+        rows, network = column.rows, encoders.network
         deviations = column.values.astype(np.float64) - baselines.at(rows, column.columns)
-        centred = column.values - fold_in.rules.centering.columns * baselines.at(rows, column.columns)
+        centred = column.values - encoders.rules.centering.columns * baselines.at(rows, column.columns)
         seen = torch.from_numpy(centred / np.sqrt(len(rows)))
         self.hidden = torch.from_numpy(hidden[rows]).double()
         self.targets = torch.from_numpy(deviations)
@@ -64,11 +65,11 @@ class Problem:
             encoder = network.column_encoder_weight[rows].double()
             self.vector = seen @ encoder
             self.own = seen * (encoder * self.hidden).sum(1)
-        self.network, self.reg, self.reg_bias = network, fold_in.reg, fold_in.reg_bias
+        self.network, self.reg, self.reg_bias = network, encoders.reg, encoders.reg_bias
 
     def __call__(self, w, b):
         pre_activation = self.hidden @ (self.vector + w) + b - self.own
-        outputs = decoder_output(pre_activation, self.network.decoder_activation, self.network.biased)
+        outputs = self.network.output(pre_activation)
         penalty = self.reg / 2 * w.square().sum() + self.reg_bias / 2 * b.square()
         return (self.targets - outputs).square().sum() + penalty
 
@@ -105,11 +106,11 @@ def new_column(n_rows, n, seed=3):
     return RatingMatrix.from_cells(rows, np.zeros(n, int), rng.integers(1, 6, n), (n_rows, 1))
 
 
-def solved(column, factors, fold_in, baselines):
+def solved(column, outcome, encoders, baselines):
     by_new = baselines.transposed.of_new_rows(column.columns, column.rows, column.values, 1).transposed
-    weight, bias = fold_in.solve_columns(column, by_new, factors.hidden)
+    weight, bias = solve_columns(encoders, column, by_new, outcome.hidden)
     assert weight.dtype == bias.dtype == np.float32
-    return weight[0], bias[0], Problem(fold_in, factors.hidden, column, by_new)
+    return weight[0], bias[0], Problem(encoders, outcome.hidden, column, by_new)
 
 
 @pytest.mark.parametrize("n", [1, 3, 25])  # fewer and more than the 4 hidden units
@@ -119,8 +120,8 @@ def solved(column, factors, fold_in, baselines):
 @pytest.mark.parametrize("decoder_activation", ["identity", "tanh", "sigmoid", "relu", "elu"])
 def test_a_new_column_minimises_the_objective(decoder_activation, two_sided, biased, penalties, n):
     options = {"decoder_activation": decoder_activation, "two_sided": two_sided, "biased": biased, **penalties}
-    factors, fold_in, baselines = trained(**options)
-    weight, bias, problem = solved(new_column(RATINGS.n_rows, n), factors, fold_in, baselines)
+    outcome, encoders, baselines = trained(**options)
+    weight, bias, problem = solved(new_column(RATINGS.n_rows, n), outcome, encoders, baselines)
     value, gradient = problem.at(weight, bias)
     nowhere, _ = problem.at(problem.vector.float().numpy(), 0.0)
     assert value <= problem.minimum() + 1e-4 * (1 + abs(nowhere))
@@ -131,8 +132,8 @@ def test_a_new_column_minimises_the_objective(decoder_activation, two_sided, bia
 @pytest.mark.parametrize("n", [2, 25])
 def test_no_penalty_is_a_penalty_too(decoder_activation, n):
     """With fewer ratings than unknowns they are met exactly, by weights that are not large."""
-    factors, fold_in, baselines = trained(reg=0.0, reg_bias=0.0, decoder_activation=decoder_activation)
-    weight, bias, problem = solved(new_column(RATINGS.n_rows, n), factors, fold_in, baselines)
+    outcome, encoders, baselines = trained(reg=0.0, reg_bias=0.0, decoder_activation=decoder_activation)
+    weight, bias, problem = solved(new_column(RATINGS.n_rows, n), outcome, encoders, baselines)
     assert problem.at(weight, bias)[0] <= problem.minimum() + 1e-3
     assert np.isfinite(weight).all()
     if n == 2 and decoder_activation == "identity":
@@ -141,11 +142,11 @@ def test_no_penalty_is_a_penalty_too(decoder_activation, n):
 
 def test_columns_are_solved_for_one_by_one():
     """Each as if it were alone, and one without ratings has nothing."""
-    factors, fold_in, baselines = trained(two_sided=True, decoder_activation="tanh")
+    outcome, encoders, baselines = trained(two_sided=True, decoder_activation="tanh")
     together = random_ratings(RATINGS.n_rows, 3, 40, seed=5)
     together = RatingMatrix.from_cells(together.rows, together.columns + 1, together.values, (RATINGS.n_rows, 4))
     by_new = baselines.transposed.of_new_rows(together.columns, together.rows, together.values, 4).transposed
-    weight, bias = fold_in.solve_columns(together, by_new, factors.hidden)
+    weight, bias = solve_columns(encoders, together, by_new, outcome.hidden)
     assert not weight[0].any()
     assert bias[0] == 0
     for column in (1, 2, 3):
@@ -153,29 +154,34 @@ def test_columns_are_solved_for_one_by_one():
         alone = RatingMatrix.from_cells(
             together.rows[chosen], np.zeros(chosen.sum(), int), together.values[chosen], (RATINGS.n_rows, 1)
         )
-        one_weight, one_bias, _ = solved(alone, factors, fold_in, baselines)
+        one_weight, one_bias, _ = solved(alone, outcome, encoders, baselines)
         np.testing.assert_allclose(weight[column], one_weight, rtol=1e-4, atol=1e-5)
         assert bias[column] == pytest.approx(one_bias, rel=1e-4, abs=1e-5)
 
 
 def test_a_start_where_f_is_flat_is_left():
     """Output relu is flat below the lowest rating, where zero is: from there no slope leads anywhere."""
-    factors, fold_in, baselines = trained(decoder_activation="relu")
+    outcome, encoders, baselines = trained(decoder_activation="relu")
     ratings = RatingMatrix.from_cells([1, 2, 3], [0, 0, 0], [4, 5, 4], (RATINGS.n_rows, 1))
-    weight, bias, _ = solved(ratings, factors, fold_in, baselines)
-    assert factors.hidden[[1, 2, 3]] @ weight + bias == pytest.approx([4.3, 4.3, 4.3], abs=0.5)
+    weight, bias, _ = solved(ratings, outcome, encoders, baselines)
+    assert outcome.hidden[[1, 2, 3]] @ weight + bias == pytest.approx([4.3, 4.3, 4.3], abs=0.5)
 
 
 def test_a_step_that_leads_uphill_is_cut(monkeypatch):
-    """Whole steps, where f bends and little is penalised, end far above the minimum."""
-    factors, fold_in, baselines = trained(decoder_activation="elu", biased=True, two_sided=True, reg=0.01)
-    factors = factors._replace(hidden=3 * factors.hidden)
-    column = new_column(RATINGS.n_rows, 12, seed=0)
-    weight, bias, problem = solved(column, factors, fold_in, baselines)
-    assert problem.at(weight, bias)[0] == pytest.approx(problem.minimum(), rel=1e-3)
+    """Whole steps, from where f is nearly flat, end far above where shorter ones lead."""
+    network = finished(make_learner(decoder_activation="elu", biased=True)).encoders.network
+    generator = torch.Generator().manual_seed(0)
+    hidden, targets = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((12, 4), 12))
+    ridge, so_far = fold_in_module._Ridge(network, reg=0.01, reg_bias=0.01), torch.full((12,), -6.0).double()
+
+    def error():
+        solution = ridge.solve(hidden, targets, so_far)
+        outputs = network.output(hidden @ solution[:-1] + solution[-1] + so_far)
+        return float((targets - outputs).square().sum() + 0.005 * solution.square().sum())
+
+    least = error()
     monkeypatch.setattr(fold_in_module, "HALVINGS", 1)
-    weight, bias, _ = solved(column, factors, fold_in, baselines)
-    assert problem.at(weight, bias)[0] > 1.1 * problem.minimum()
+    assert error() > 1.1 * least
 
 
 @pytest.mark.parametrize("reg_u", [15.0, 0.0])

@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from core_helpers import RATINGS, dense, make_learner, random_ratings
+from core_helpers import RATINGS, dense, finished, make_learner, random_ratings
+from reference import FULL_BATCH, TORCH_OPTIMIZERS, dense_training, paper_parameters
 
-from surprise_autorec.core import learner as learner_module
 from surprise_autorec.core import sparse
+from surprise_autorec.core import step as step_module
 from surprise_autorec.core.baselines import als_baselines
 from surprise_autorec.core.optimizers import OPTIMIZERS, settings_of
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
-
-FULL_BATCH = {name for name, kind in OPTIMIZERS.items() if kind.full_batch}
 
 
 def snapshot(network):
@@ -21,79 +20,10 @@ def snapshot(network):
 
 # The objective and the optimisers
 
-#: Encoder weights and biases, decoder weights and biases learn at rates that stand to one another like these.
-RATES = (1.0, 10.0, 2.0, 10.0)
-
-
-def groups(parameters, rate):
-    return [{"params": [p], "lr": rate * relative} for p, relative in zip(parameters, RATES, strict=True)]
-
-
-TORCH_OPTIMIZERS = {
-    "adam": lambda parameters: torch.optim.Adam(groups(parameters, 0.003)),
-    "sgd": lambda parameters: torch.optim.SGD(groups(parameters, 0.01), momentum=0.9),
-    "rprop": lambda parameters: torch.optim.Rprop(groups(parameters, 0.001)),
-    "lbfgs": lambda parameters: torch.optim.LBFGS(
-        parameters, lr=1, max_iter=1, history_size=10, line_search_fn="strong_wolfe"
-    ),
-}
-
-
-def paper_parameters(network):
-    """The paper's V, mu, W and b, and the column encoder's weights, if it has one."""
-    tensors = [network.encoder_weight.T, network.encoder_bias, network.decoder_weight, network.decoder_bias]
-    if network.column_encoder_weight is not None:
-        tensors.append(network.column_encoder_weight)
-    return [tensor.detach().clone(memory_format=torch.contiguous_format) for tensor in tensors]
-
-
-def dense_training(ratings, start, optimizer, reg, reg_bias, n_epochs):
-    """Eq. 2 and what is ours of it on dense matrices, one full batch a step.
-
-    Returns the parameters and each epoch's loss per rating.
-    """
-    R, observed = dense(ratings, ratings.values), dense(ratings, np.ones(ratings.n_ratings))
-    Y = R / observed.sum(0).sqrt()
-    parameters = [tensor.clone().requires_grad_() for tensor in start]
-    V, mu, W, b, *E = parameters
-    stepper = TORCH_OPTIMIZERS[optimizer](parameters[:4])
-    column_stepper = torch.optim.Adam(E, lr=0.4 * 0.003) if E else None
-    errors, losses, means, column_gradients = [], [], [], []
-
-    def penalty():
-        return reg / 2 * sum(matrix.square().sum() for matrix in (V, W, *E)) + reg_bias / 2 * b.square().sum()
-
-    def objective():
-        for parameter in parameters:
-            parameter.grad = None
-        hidden = torch.sigmoid(R @ V.T + mu)
-        if optimizer not in FULL_BATCH:
-            mean = (observed.sum(1) @ hidden.detach()) / observed.sum()
-            means.append(0.9 * means[-1] + 0.1 * mean if means else mean)
-            hidden = hidden - means[-1]
-        outputs = hidden @ W.T + b
-        for e in E:
-            outputs = outputs + hidden @ (Y.T @ e).T - Y * (hidden * e).sum(1, keepdim=True)
-        error = (observed * (R - outputs)).square().sum()
-        errors.append(error.item())
-        loss = (error + penalty()) / ratings.n_rows
-        loss.backward()
-        column_gradients.extend(e.grad for e in E)
-        return loss
-
-    for _ in range(n_epochs):
-        errors.clear()
-        column_gradients.clear()
-        stepper.step(objective)
-        for e in E:  # along the gradient where the step began: the optimiser may try other points, and reject them
-            e.grad = column_gradients[0]
-            column_stepper.step()
-        losses.append((errors[0] + penalty().item()) / ratings.n_ratings)
-    return [tensor.detach() for tensor in parameters], losses
-
 
 def test_every_optimizer_is_tested_here():
     assert TORCH_OPTIMIZERS.keys() == OPTIMIZERS.keys()
+    assert FULL_BATCH == {name for name, optimizer in OPTIMIZERS.items() if optimizer.full_batch}
 
 
 @pytest.mark.parametrize("two_sided", [False, True])
@@ -107,8 +37,9 @@ def test_training_minimises_equation_2_as_dense_torch_does(optimizer, reg, reg_b
         for n, parameter in enumerate(learner.network.parameters()):
             parameter += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(n))
     start = paper_parameters(learner.network)
-    wanted, losses = dense_training(RATINGS, start, optimizer, reg, reg_bias, n_epochs=4)
-    assert [learner.run_epoch(number) for number in (1, 2, 3, 4)] == pytest.approx(losses, rel=1e-4)
+    ratings, observed = dense(RATINGS, RATINGS.values), dense(RATINGS, np.ones(RATINGS.n_ratings))
+    wanted, losses = dense_training(ratings, observed, start, optimizer, reg, reg_bias, n_epochs=4)
+    assert [learner.run_epoch(number)[0] for number in (1, 2, 3, 4)] == pytest.approx(losses, rel=1e-4)
     ours = paper_parameters(learner.network)
     assert len(ours) == 4 + two_sided
     for our, their, before in zip(ours, wanted, start, strict=True):
@@ -136,7 +67,7 @@ def test_the_size_of_blocks_does_not_change_the_bits(monkeypatch, optimizer):
         learner = make_learner(ratings, n_factors=(5,), two_sided=True, dropout=0.3, optimizer=optimizer)
         for number in (1, 2, 3):
             learner.run_epoch(number)
-        factors.append(learner.finish()[0])
+        factors.append(finished(learner, ratings)[:3])
     assert all(map(np.array_equal, *factors))
 
 
@@ -148,8 +79,7 @@ def test_training_lowers_the_error(optimizer, biased, two_sided):
     learner = make_learner(RATINGS, baselines, n_factors=(16,), biased=biased, optimizer=optimizer, two_sided=two_sided)
     errors = []
     for number in range(1, 101):
-        learner.run_epoch(number)
-        errors.append(learner.error)
+        errors.append(learner.run_epoch(number)[1])
     assert errors[-1] < (0.8 if biased else 0.5) * errors[0]
 
 
@@ -175,7 +105,7 @@ def test_a_larger_reg_bias_leaves_smaller_biases():
 
 def test_without_baselines_the_output_starts_at_the_mean_rating():
     learner = make_learner(two_sided=True)
-    outputs = learner.outputs_at(Cells.of(RATINGS, learner.options.device))
+    outputs = learner.averaged.outputs_at(Cells.of(RATINGS, learner.options.device))
     np.testing.assert_allclose(outputs, RATINGS.values.mean(), rtol=1e-6)
 
 
@@ -191,7 +121,7 @@ def trained(n_epochs=3, **options):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_hidden_activations_have_a_mean_of_zero_over_ratings_but_for_full_batch_optimizers(optimizer):
-    hidden = trained(optimizer=optimizer).finish()[0].hidden
+    hidden = finished(trained(optimizer=optimizer)).hidden
     mean = np.average(hidden, axis=0, weights=RATINGS.row_counts)
     if optimizer in FULL_BATCH:
         assert (mean > 0.2).all()  # of sigmoids
@@ -201,13 +131,9 @@ def test_hidden_activations_have_a_mean_of_zero_over_ratings_but_for_full_batch_
 
 def test_mean_is_over_the_ratings_that_the_factors_are_made_of():
     part = RATINGS.take_cells(np.random.default_rng(0).random(RATINGS.n_ratings) < 0.5)
-    hidden = trained().finish(part)[0].hidden
+    hidden = finished(trained(), part).hidden
     np.testing.assert_allclose(np.average(hidden, axis=0, weights=part.row_counts), 0.0, atol=1e-6)
     assert np.abs(np.average(hidden, axis=0, weights=RATINGS.row_counts)).max() > 1e-4
-
-
-def outputs_of(factors):
-    return factors.hidden @ factors.weight.T + factors.bias
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -216,8 +142,8 @@ def test_what_all_hidden_activations_have_in_common_does_not_count_once_they_are
     outputs = []
     for constant in (0.0, 2.0):
         learner = trained(optimizer=optimizer, encoder_activation="identity")
-        learner.averaged.encoder_bias += constant
-        outputs.append(outputs_of(learner.finish()[0]))
+        learner.averaged.network.encoder_bias += constant
+        outputs.append(finished(learner).outputs)
     same = np.allclose(*outputs, rtol=1e-4, atol=1e-4)
     assert same == (optimizer not in FULL_BATCH)
 
@@ -229,7 +155,7 @@ def test_the_steps_of_training_do_not_depend_on_it_either(optimizer):
         learner = make_learner(two_sided=True, encoder_activation="identity", optimizer=optimizer, reg=0.0)
         with torch.no_grad():
             learner.network.encoder_bias += constant
-        losses.append([learner.run_epoch(number) for number in (1, 2, 3)])
+        losses.append([learner.run_epoch(number)[0] for number in (1, 2, 3)])
     assert (losses[0] == pytest.approx(losses[1], rel=1e-4)) == (optimizer not in FULL_BATCH)
 
 
@@ -239,8 +165,8 @@ def test_factors_are_the_averaged_network_run_on_the_ratings(optimizer, two_side
     learner = make_learner(averaging=0.9, optimizer=optimizer, two_sided=two_sided)
     learner.run_epoch(1)
     learner.run_epoch(2)
-    wanted = learner.outputs_at(Cells.of(RATINGS, learner.options.device))
-    np.testing.assert_allclose(outputs_of(learner.finish()[0])[RATINGS.rows, RATINGS.columns], wanted, rtol=1e-4)
+    wanted = learner.averaged.outputs_at(Cells.of(RATINGS, learner.options.device))
+    np.testing.assert_allclose(finished(learner).outputs[RATINGS.rows, RATINGS.columns], wanted, rtol=1e-4)
 
 
 def test_a_row_without_ratings_has_factors_too():
@@ -248,10 +174,10 @@ def test_a_row_without_ratings_has_factors_too():
     learner = make_learner(ratings, two_sided=True)
     for number in range(1, 11):
         learner.run_epoch(number)
-    bias = learner.averaged.encoder_bias.sigmoid()
-    filled = learner.averaged.encode(learner.batches[0].cells, learner.batches[0].inputs)
+    bias = learner.averaged.network.encoder_bias.sigmoid()
+    filled = learner.averaged.network.encode(learner.batches[0].cells, learner.batches[0].inputs)
     first = learner.batches[0].rows[0]
-    hidden = learner.finish()[0].hidden
+    hidden = finished(learner, ratings).hidden
     np.testing.assert_allclose(hidden[1] - hidden[first], bias - filled[0], atol=1e-6)
 
 
@@ -317,16 +243,16 @@ def test_averaged_weights_are_a_mean_at_first_and_an_exponential_average_from_th
         wanted = first  # of epochs 1 to 4: with 0.75, an epoch may weigh no less than a quarter
         for weights in seen[4:]:
             wanted = [0.75 * old + 0.25 * new for old, new in zip(wanted, weights, strict=True)]
-        for ours, theirs in zip(learner.averaged.parameters(), wanted, strict=True):
+        for ours, theirs in zip(learner.averaged.network.parameters(), wanted, strict=True):
             torch.testing.assert_close(ours, theirs)
-    assert not torch.allclose(learner.averaged.decoder_weight, learner.network.decoder_weight)
+    assert not torch.allclose(learner.averaged.network.decoder_weight, learner.network.decoder_weight)
 
 
 def test_without_averaging_the_last_weights_are_used():
     learner = make_learner(averaging=0.0, two_sided=True)
     for number in (1, 2):
         learner.run_epoch(number)
-        assert all(map(torch.equal, learner.averaged.parameters(), learner.network.parameters()))
+        assert all(map(torch.equal, learner.averaged.network.parameters(), learner.network.parameters()))
 
 
 def test_averaging_does_not_change_the_course_of_training():
@@ -348,10 +274,7 @@ def test_dropout_hides_a_share_of_the_inputs_and_scales_up_the_others(monkeypatc
     ratings = random_ratings(100, 80, 4000)
     learner = make_learner(ratings, dropout=0.3, batch_size=100)
     (batch,) = learner.batches
-    encoded, decoded = (
-        spy(monkeypatch, learner_module, "encode_cells"),
-        spy(monkeypatch, learner.network, "pre_activation"),
-    )
+    encoded, decoded = (spy(monkeypatch, step_module, name) for name in ("encode_cells", "decode_cells"))
     learner.run_epoch(1)
     learner.run_epoch(2)
 
@@ -367,7 +290,7 @@ def test_dropout_hides_a_share_of_the_inputs_and_scales_up_the_others(monkeypatc
         np.testing.assert_allclose(kept[masks[-1]], everything[masks[-1]], rtol=1e-6)
     agreement = (masks[0] & masks[1]).sum() / 4000
     assert agreement == pytest.approx(0.7**2, abs=0.05)  # each epoch hides other inputs
-    assert [outputs for _, outputs, _ in decoded] == [batch.cells] * 2
+    assert [outputs for _, _, _, outputs in decoded] == [batch.cells] * 2
     assert len(batch.targets) == 4000
 
 
@@ -377,20 +300,19 @@ def test_a_hidden_rating_counts_twice_as_much_as_one_that_is_seen_and_all_togeth
     learner = make_learner(dropout=0.25, reg=0.0, batch_size=40)
     keep, masks = Cells.keep, []
     monkeypatch.setattr(Cells, "keep", lambda cells, kept: masks.append(kept) or keep(cells, kept))
-    followed = spy(monkeypatch, learner.optimizer, "follow")
-    learner.run_epoch(1)
+    followed = spy(monkeypatch, learner.stepper.optimizer, "update")
+    _, error = learner.run_epoch(1)
     (batch,), (kept,) = learner.batches, masks
     weights = torch.where(kept, 0.8, 1.6)  # their mean would be 1 where a quarter is hidden
     errors = weights * (batch.targets - batch.targets.mean())  # the first output is the mean everywhere
-    wanted = -2 / 40 * torch.zeros(learner.shape[1]).index_add_(0, batch.cells.columns, errors)
-    ((gradients,),) = followed
-    ((_, gradient),) = gradients[learner.network.decoder_bias]
+    wanted = -2 / 40 * torch.zeros(RATINGS.n_columns).index_add_(0, batch.cells.columns, errors)
+    (gradient,) = (gradient for parameter, _, gradient in followed if parameter is learner.network.decoder_bias)
     torch.testing.assert_close(gradient, wanted)
-    assert learner.error == pytest.approx(batch.targets.var(correction=0).item(), rel=1e-5)  # reported unweighted
+    assert error == pytest.approx(batch.targets.var(correction=0).item(), rel=1e-5)  # reported unweighted
 
 
 def test_without_dropout_the_network_sees_all_inputs(monkeypatch):
     learner = make_learner(dropout=0.0, batch_size=40)
-    encoded = spy(monkeypatch, learner_module, "encode_cells")
+    encoded = spy(monkeypatch, step_module, "encode_cells")
     learner.run_epoch(1)
-    assert encoded == [(learner.encoder.values, learner.batches[0].inputs, learner.batches[0].cells)]
+    assert encoded == [(learner.stepper.encoder.values, learner.batches[0].inputs, learner.batches[0].cells)]

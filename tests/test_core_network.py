@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from surprise_autorec.core.network import ACTIVATIONS, AutoEncoder, activate, decoder_output
+from surprise_autorec.core.network import ACTIVATIONS, Architecture, AutoEncoder, activate, decoder_output
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
 
@@ -15,6 +15,8 @@ FUNCTIONS = {
     "elu": lambda x: torch.where(x > 0, x, torch.exp(x) - 1),
     "selu": lambda x: 1.0507009873554805 * torch.where(x > 0, x, 1.6732632423543772 * (torch.exp(x) - 1)),
 }
+#: The lower bounds of those without an upper one.
+LOWER = {"relu": 0.0, "elu": -1.0, "selu": -1.7580993408473766}
 N_ROWS, N_COLUMNS = 8, 6
 
 
@@ -22,7 +24,8 @@ def make_network(
     n_factors=(7,), encoder="sigmoid", decoder="identity", biased=False, two_sided=False, mean=0.0, seed=0
 ):
     generator = torch.Generator().manual_seed(seed)
-    return AutoEncoder(N_ROWS, N_COLUMNS, n_factors, encoder, decoder, biased, two_sided, mean, generator)
+    architecture = Architecture(n_factors, two_sided, biased, encoder, decoder)
+    return AutoEncoder(N_ROWS, N_COLUMNS, architecture, mean, generator)
 
 
 def make_ratings():
@@ -57,8 +60,9 @@ def dense_inputs(ratings):
 
 def output(inputs, decoder, biased):
     """The outputs of f, as they have to be to reach the ratings 1..5, or their differences."""
-    if decoder == "relu":  # moved: nothing is below the lowest answer
-        return FUNCTIONS["relu"](inputs + 4) - 4 if biased else FUNCTIONS["relu"](inputs - 1) + 1
+    if decoder in LOWER:  # moved: nothing is below the lowest answer
+        shift = (-4 if biased else 1) - LOWER[decoder]
+        return FUNCTIONS[decoder](inputs - shift) + shift
     outputs = FUNCTIONS[decoder](inputs)
     unit = {"sigmoid": outputs, "tanh": (outputs + 1) / 2}
     if decoder not in unit:
@@ -110,7 +114,6 @@ def test_decoding_with_other_weights_is_the_output_of_its_pre_activation(decoder
     generator, cells = torch.Generator().manual_seed(2), Cells.of(ratings, torch.device("cpu"))
     hidden, weight = torch.randn(N_ROWS, 7, generator=generator), torch.randn(N_COLUMNS, 7, generator=generator)
     pre_activation = (hidden @ weight.T + network.decoder_bias)[ratings.rows, ratings.columns]
-    torch.testing.assert_close(network.pre_activation(hidden, cells, weight), pre_activation)
     torch.testing.assert_close(network.decode(hidden, cells, weight), output(pre_activation, decoder, biased))
 
 
@@ -127,11 +130,23 @@ def test_relu_ends_at_the_lowest_answer_and_leaves_all_others_alone(biased, lowe
     torch.testing.assert_close(decoder_output(x, "relu", biased), torch.maximum(x, torch.tensor(lowest)))
 
 
+@pytest.mark.parametrize(("biased", "interval"), [(False, (1, 5)), (True, (-4, 4))])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_output_reaches_the_whole_scale_and_none_that_has_a_lower_bound_goes_below(
+    activation, biased, interval
+):
+    outputs = decoder_output(torch.linspace(-100, 100, 10_001, dtype=torch.float64), activation, biased)
+    lowest, highest = interval
+    assert outputs.min() < lowest + 1e-3
+    assert outputs.max() > highest - 1e-3
+    if activation != "identity":
+        assert outputs.min() >= lowest - 1e-6
+
+
 @pytest.mark.parametrize("biased", [False, True])
-@pytest.mark.parametrize("activation", ["identity", "elu", "selu"])
-def test_unbounded_outputs_are_left_alone(activation, biased):
+def test_the_identity_is_left_alone(biased):
     x = torch.linspace(-3, 30, 34)
-    torch.testing.assert_close(decoder_output(x, activation, biased), FUNCTIONS[activation](x))
+    assert torch.equal(decoder_output(x, "identity", biased), x)
 
 
 @pytest.mark.parametrize("n_threads", [2, 3, 4, 6, 8])
@@ -166,7 +181,7 @@ def test_only_a_two_sided_network_has_a_column_encoder():
 
 def test_the_encoder_starts_xavier_uniform_and_all_else_at_zero():
     generator = torch.Generator().manual_seed(0)
-    network = AutoEncoder(200, 300, (50, 20), "sigmoid", "identity", True, True, 0.0, generator)
+    network = AutoEncoder(200, 300, Architecture((50, 20), True, True, "sigmoid", "identity"), 0.0, generator)
     encoder_weights, _ = network.encoder_parameters()
     for weight in encoder_weights:
         bound = (6 / sum(weight.shape)) ** 0.5
@@ -183,6 +198,7 @@ def test_the_encoder_starts_xavier_uniform_and_all_else_at_zero():
     [
         ("identity", False, 3.7),
         ("relu", False, 3.7),
+        ("elu", False, 3.7),
         ("identity", True, 3.7),
         ("sigmoid", False, 3.0),
         ("tanh", True, 0),

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from core_helpers import CPU, RATINGS, dense, make_learner, random_ratings
+from core_helpers import CPU, RATINGS, dense, finished, make_learner, random_ratings
 from torch.testing import assert_close
 
-from surprise_autorec.core import learner as learner_module
 from surprise_autorec.core import sparse
+from surprise_autorec.core import step as step_module
 from surprise_autorec.core.baselines import als_baselines
 from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.precision import PRECISIONS, WorkingCopy
@@ -39,33 +39,21 @@ def test_a_copy_in_the_precision_of_the_weight_is_the_weight():
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_a_copy_follows_the_weight_and_what_is_added_to_it(precision):
-    weight, addend = random(30, K), random(30, K, seed=1).to(precision)
-    copy = WorkingCopy(weight, precision)
+@pytest.mark.parametrize("has_constant", [False, True])
+def test_a_copy_follows_the_weight_and_what_is_added_to_it(precision, has_constant):
+    weight, constant = random(30, K), random(30, K, seed=1).to(precision) if has_constant else None
+    copy = WorkingCopy(weight, precision, plus=constant)
+
+    def total():
+        return (weight + constant if has_constant else weight).to(precision)
+
+    assert torch.equal(copy.values, total())
     weight[3:5] += 1
     copy.refresh(slice(3, 5))
-    assert torch.equal(copy.values, weight.to(precision))
-    copy.add(addend)
-    assert torch.equal(copy.values, (weight + addend).to(precision))
+    assert torch.equal(copy.values, total())
     weight *= 2
     copy.refresh()
-    assert torch.equal(copy.values, (weight + addend).to(precision))
-    copy.add(None)
-    assert torch.equal(copy.values, weight.to(precision))
-
-
-def test_a_copy_is_refreshed_behind_the_optimiser(precision):
-    weight = random(30, K)
-    copy = WorkingCopy(weight, precision)
-    copy.add(random(30, K, seed=1).to(precision))
-    before, blocks = copy.values.clone(), [(slice(0, 16), torch.ones(16, K)), (slice(16, 30), torch.ones(14, K))]
-    seen = []
-    for rows, gradient in copy.behind(blocks):
-        seen.append((rows, gradient))
-        assert torch.equal(copy.values[rows], before[rows])
-        weight[rows] -= gradient
-    assert seen == blocks
-    assert torch.equal(copy.values, (weight + copy.addend).to(precision))
+    assert torch.equal(copy.values, total())
 
 
 def test_sums_of_bfloat16_rows_are_rounded_once():
@@ -101,27 +89,26 @@ def test_products_of_bfloat16_tables_are_the_dense_ones_up_to_rounding():
 def test_products_always_read_the_weights_as_they_are(monkeypatch, optimizer, two_sided, precision):
     """At every evaluation of every optimiser, and after each epoch."""
     learner = make_learner(optimizer=optimizer, two_sided=two_sided, precision=precision, dropout=0.3, batch_size=7)
-    network, decoder, pre_activation, read = learner.network, learner.decoder, learner.network.pre_activation, []
+    network, stepper, read = learner.network, learner.stepper, []
 
     def encode(weight, *others):
         assert torch.equal(weight, network.encoder_weight.to(precision))
         read.append("encoder")
         return encode_cells(weight, *others)
 
-    def decode(hidden, cells, weight):
-        assert (decoder.addend is not None) == two_sided
-        total = network.decoder_weight if decoder.addend is None else network.decoder_weight + decoder.addend
+    def decode(hidden, weight, bias, cells):
+        vectors = stepper.decoder.plus
+        assert (vectors is not None) == two_sided
+        total = network.decoder_weight if vectors is None else network.decoder_weight + vectors
         assert torch.equal(weight, total.to(precision))
         read.append("decoder")
-        return pre_activation(hidden, cells, weight)
+        return decode_cells(hidden, weight, bias, cells)
 
-    monkeypatch.setattr(learner_module, "encode_cells", encode)
-    monkeypatch.setattr(network, "pre_activation", decode)
+    monkeypatch.setattr(step_module, "encode_cells", encode)
+    monkeypatch.setattr(step_module, "decode_cells", decode)
     before = network.encoder_weight.detach().clone(), network.decoder_weight.detach().clone()
     for number in (1, 2):
         learner.run_epoch(number)
-        if not OPTIMIZERS[optimizer].full_batch:  # those refresh copies when they are about to be read
-            assert torch.equal(decoder.values, network.decoder_weight.to(precision))
     assert read == ["encoder", "decoder"] * (len(read) // 2)
     assert len(read) >= 2 * 2 * len(learner.batches)
     assert not torch.equal(before[0], network.encoder_weight)
@@ -140,9 +127,9 @@ def test_training_in_bfloat16_ends_beside_training_in_float32(optimizer, two_sid
         )
         for number in range(1, 21):
             learner.run_epoch(number)
-        factors, _ = learner.finish()
-        assert all(array.dtype == np.float32 for array in factors)
-        outputs.append((factors.hidden @ factors.weight.T + factors.bias)[ratings.rows, ratings.columns])
+        outcome = finished(learner, ratings)
+        assert all(array.dtype == np.float32 for array in outcome[:3])
+        outputs.append(outcome.outputs[ratings.rows, ratings.columns])
     float32, bfloat16 = outputs
     change = np.abs(bfloat16 - float32)
     assert 0 < change.mean() < 0.01 * float32.std()

@@ -13,8 +13,8 @@ from surprise.model_selection import train_test_split
 
 from surprise_autorec import BEST, PAPER, AutoRec, datasets
 from surprise_autorec.callbacks import History
-from surprise_autorec.core import precision
-from surprise_autorec.core.training import Member, TrainedNetwork
+from surprise_autorec.core import automatic
+from surprise_autorec.core.trained import Member
 
 NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
 
@@ -154,12 +154,12 @@ def test_item_weight_weighs_the_networks_of_the_hybrid(estimates):
 def test_n_estimators_is_the_number_of_networks_of_each_kind_whose_predictions_are_averaged(trainset, variant, members):
     algorithm = AutoRec(**FAST, variant=variant, item_weight=0.8, n_estimators=3).fit(trainset)
     model = algorithm.model_
-    assert [network.member.rows for network in model.networks] == [rows for rows, _ in members]
+    assert [network.member.side for network in model.networks] == [side for side, _ in members]
     assert [network.member.weight for network in model.networks] == pytest.approx([weight for _, weight in members])
     users, items = (indices.ravel().astype(np.int32) for indices in np.mgrid[:10, :10])
     single = [
-        replace(model, networks=[TrainedNetwork(Member(member.rows, 1.0), factors, None)]).predict(users, items)
-        for member, factors, _ in model.networks
+        replace(model, networks=[replace(network, member=Member(network.member.side, 1.0))]).predict(users, items)
+        for network in model.networks
     ]
     assert len({estimates.tobytes() for estimates in single}) == len(members)  # each has a seed of its own
     wanted = sum(weight * estimates for (_, weight), estimates in zip(members, single, strict=True))
@@ -187,10 +187,10 @@ def test_automatic_precision_is_bfloat16_where_that_is_fast_and_harmless(
     monkeypatch, estimates, optimizer, capability, cache, chosen
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(precision, "CACHE_BYTES", cache)
-    automatic = estimates(optimizer=optimizer)
+    monkeypatch.setattr(automatic, "CACHE_BYTES", cache)
+    chosen_by_data = estimates(optimizer=optimizer)
     by_name = {name: estimates(optimizer=optimizer, precision=name) for name in ("float32", "bfloat16")}
-    np.testing.assert_array_equal(automatic, by_name[chosen])
+    np.testing.assert_array_equal(chosen_by_data, by_name[chosen])
     assert not np.array_equal(by_name["float32"], by_name["bfloat16"])
 
 
@@ -217,7 +217,8 @@ def test_every_optimizer_reduces_the_loss(trainset, optimizer, variant, two_side
 def test_paper_is_the_plain_model(trainset):
     """Eq. 1 by hand: nothing but f(W g(V r + mu) + b), whose outer part the fitted model keeps."""
     algorithm = AutoRec(**{**PAPER, "n_epochs": 3}, random_state=0).fit(trainset)
-    hidden, weight, bias = algorithm.model_.networks[0].factors
+    (network,) = algorithm.model_.networks
+    (weight, bias), (hidden, _) = network.users, network.items
     assert hidden.shape == (trainset.n_items, 500)
     assert weight.shape == (trainset.n_users, 500)
     np.testing.assert_allclose(algorithm.estimate(4, 2), hidden[2] @ weight[4] + bias[4], rtol=1e-5)
@@ -227,8 +228,8 @@ def test_paper_is_the_plain_model(trainset):
 def test_best_is_the_average_of_four_networks_of_each_kind(data):
     train, test = train_test_split(data, test_size=0.2, random_state=0)
     best, one = (AutoRec(**preset, random_state=0).fit(train) for preset in (BEST, {}))
-    rows = [network.member.rows for network in best.model_.networks]
-    assert (rows.count("item"), rows.count("user"), len(rows)) == (4, 4, 8)
+    sides = [network.member.side for network in best.model_.networks]
+    assert (sides.count("item"), sides.count("user"), len(sides)) == (4, 4, 8)
     assert best.n_iter_ > one.n_iter_
     rmse_best, rmse_one = (accuracy.rmse(algorithm.test(test), verbose=False) for algorithm in (best, one))
     assert rmse_best < rmse_one

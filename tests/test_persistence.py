@@ -13,8 +13,9 @@ from sklearn.exceptions import NotFittedError
 from surprise import Dataset, Reader
 
 import surprise_autorec
-from surprise_autorec import AutoRec, datasets, persistence
+from surprise_autorec import AutoRec, datasets
 from surprise_autorec.callbacks import History
+from surprise_autorec.model import files
 from surprise_autorec.persistence import ModelFileError, load
 
 SMALL = {"n_factors": 8, "n_epochs": 2, "random_state": 0}
@@ -145,7 +146,7 @@ def test_what_cannot_be_saved_is_named(trainset, tmp_path, monkeypatch):
 
     with pytest.raises(ValueError, match="the class must be one of AutoRec, AutoRecRegressor to be saved, got Mine"):
         Mine(**SMALL).fit(trainset).save(tmp_path / "model")
-    monkeypatch.setattr(persistence, "LARGEST_TEXT", 1000)
+    monkeypatch.setattr(files, "LARGEST_TEXT", 1000)
     with pytest.raises(ValueError, match="ids and parameters must have at most 1,000 characters as JSON, got "):
         AutoRec(**SMALL).fit(trainset).save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
@@ -201,7 +202,7 @@ def test_it_replaces_an_older_file_whole_or_not_at_all(trainset, tmp_path, monke
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(persistence.os, "fsync", fail)
+        patch.setattr(files.os, "fsync", fail)
         with pytest.raises(OSError, match="disk full"):
             algorithm.save(path)
     assert path.read_bytes() == b"old"
@@ -227,14 +228,14 @@ def test_a_truncated_or_changed_file_is_an_error(saved, tmp_path, seed):
     damaged[position] ^= int(rng.integers(1, 256))
     for contents in (saved[:position], bytes(damaged)):
         path.write_bytes(contents)
-        with pytest.raises(ModelFileError, match=r"model is (no saved model|damaged)"):
+        with pytest.raises(ModelFileError, match=r"model is (not a saved model|damaged)"):
             load(path)
 
 
 @pytest.mark.parametrize("contents", [b"", b"user,item,rating\n", pickle.dumps({"a": 1}), b"\xff" * 100])
 def test_a_file_of_something_else_is_an_error(tmp_path, contents):
     (tmp_path / "model").write_bytes(contents)
-    with pytest.raises(ModelFileError, match="model is no saved model"):
+    with pytest.raises(ModelFileError, match="model is not a saved model"):
         load(tmp_path / "model")
 
 
@@ -247,12 +248,12 @@ def test_a_safetensors_file_of_something_else_is_an_error(tmp_path):
 def forged(tmp_path, saved, change):
     """The path of a saved model whose JSON was changed, with the right checksum."""
     (tmp_path / "genuine").write_bytes(saved)
-    with persistence.safe_open(tmp_path / "genuine", framework="numpy") as file:
+    with files.safe_open(tmp_path / "genuine", framework="numpy") as file:
         contents = json.loads(file.metadata()["surprise_autorec"].partition(" ")[2])
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     change(contents, arrays)
     text = json.dumps(contents)
-    checksum = persistence._checksum(text, arrays)
+    checksum = files._checksum(text, arrays)
     save_file(arrays, tmp_path / "model", {"surprise_autorec": f"{checksum} {text}"})
     return tmp_path / "model"
 
@@ -277,7 +278,7 @@ def test_a_newer_version_is_an_error_that_tells_what_to_do(saved, tmp_path):
     ],
 )
 def test_contents_that_nobody_saved_are_an_error(saved, tmp_path, change):
-    with pytest.raises(ModelFileError, match="model is no saved model: "):
+    with pytest.raises(ModelFileError, match="model is not a saved model: "):
         load(forged(tmp_path, saved, change))
 
 

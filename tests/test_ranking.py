@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from conftest import FAST
 
-from surprise_autorec import AutoRec, ranking
-from surprise_autorec.core.learner import Factors
-from surprise_autorec.core.training import Member, TrainedNetwork
-from surprise_autorec.model import Rated
-from surprise_autorec.ranking import nearest, rank_items
+from surprise_autorec import AutoRec
+from surprise_autorec.core.trained import Factors, Member, TrainedNetwork
+from surprise_autorec.model import Rated, ranking
+from surprise_autorec.model.ranking import nearest, rank_items
 
 #: Settings of a network whose outputs matter beside the baselines.
 LEARNT = {**FAST, "n_epochs": 20, "lr_all": 0.02, "reg_all": 0.5}
@@ -150,9 +149,9 @@ def test_nearest_are_those_that_a_loop_finds(fitted, side):
 
     def cosine(a, b):
         total = 0.0
-        for (rows, weight), (hidden, weights, _), _ in model.networks:
-            x, y = (hidden if rows == side else weights)[[a, b]].astype(float)
-            total += weight * (x @ y) / np.sqrt((x @ x) * (y @ y))
+        for network in model.networks:
+            x, y = (network.items if side == "item" else network.users).vectors[[a, b]].astype(float)
+            total += network.member.weight * (x @ y) / np.sqrt((x @ x) * (y @ y))
         return total
 
     for index in (0, size - 1):
@@ -167,7 +166,7 @@ def test_nearest_are_those_that_a_loop_finds(fitted, side):
 def test_a_vector_of_zeros_is_like_nothing(model):
     zeros = np.zeros((3, 2), np.float32)
     hidden = np.array([[1, 1], [0, 0], [3, 3]], np.float32)
-    network = TrainedNetwork(Member("item", 1.0), Factors(hidden, zeros, zeros[:, 0]), None)
+    network = TrainedNetwork(Member("item", 1.0), Factors(zeros, zeros[:, 0]), Factors(hidden, zeros[:, 0]), None)
     small = type(model)(
         user_ids="abc",
         item_ids="xyz",
