@@ -7,6 +7,7 @@ from functools import partial
 from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
+import joblib
 import numpy as np
 import torch
 
@@ -290,6 +291,7 @@ class AutoRecParameters:
             precision=None
             if _is_auto(self.precision)
             else PRECISIONS[choice("precision", self.precision, PRECISIONS, "'auto' or one of")],
+            n_cores=joblib.cpu_count(),  # which knows of affinity masks and of containers' quotas
         )
 
     def _callbacks(self) -> list[Callback]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
 from surprise_autorec.core.step import Stepper, mean_over_ratings, ordered_sum
+from surprise_autorec.core.threads import ThreadChooser, use_threads
 from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
 
 #: How fast training goes on from trained weights. The optimiser knows nothing of them, and its first steps are long.
@@ -86,6 +88,7 @@ class Learner:
             self.network.start_from(start)
         self.network.to(options.device)
         self.stepper = self._make_stepper(len(rated_rows), mask_generator, 1.0 if start is None else CONTINUED_RATE)
+        self.threads = self._choose_threads()
         self.averaged = AveragedNetwork(self.network, member, self.batches, cutter, options, self.reg)
 
     def _cut(self, ratings: RatingMatrix, rows: Int64Array, cutter: BatchCutter) -> list[Batch]:
@@ -112,6 +115,14 @@ class Learner:
         optimizer = OPTIMIZERS[options.optimizer](settings)
         return Stepper(network, optimizer, column_encoder, options.precision, options.dropout, mask_generator)
 
+    def _choose_threads(self) -> ThreadChooser | None:
+        """What chooses the number of threads of a step; None where that would change more than the time it takes."""
+        options = self.options
+        sums_depend_on_it = len(options.n_factors) > 1 or options.optimizer == "lbfgs"
+        if sums_depend_on_it or options.device.type != "cpu":
+            return None
+        return ThreadChooser(torch.get_num_threads(), self.n_ratings * options.n_epochs)
+
     def run_epoch(self, number: int) -> tuple[float, float]:
         """Train on every batch once.
 
@@ -125,15 +136,22 @@ class Learner:
         loss, error : float
             Eq. 2 and the squared error in it, per rating, as met on the way (with dropout).
         """
+        if self.threads:
+            use_threads(self.threads.best)
         order = torch.randperm(len(self.batches), generator=self.generator).tolist()
         self.stepper.begin_epoch(self.batches)
-        sums = [self.stepper.step(self.batches[n]) for n in order]
+        sums = [self._step(self.batches[n]) for n in order]
         self.stepper.end_epoch(self.batches)
         if number == 1:
             self.initial_error = max(self.initial_error, sums[0] / len(self.batches[order[0]].targets))
         self.averaged.update(self.network, number)
         error = sum(sums) / self.n_ratings
         return error + self._penalties() / self.n_ratings, error
+
+    def _step(self, batch: Batch) -> float:
+        if self.threads is None:
+            return self.stepper.step(batch)
+        return self.threads.run(partial(self.stepper.step, batch), len(batch.targets))
 
     @torch.no_grad()
     def _penalties(self) -> float:

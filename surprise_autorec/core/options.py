@@ -33,3 +33,4 @@ class TrainingOptions:
     validation_fraction: float
     device: torch.device
     precision: torch.dtype | None
+    n_cores: int

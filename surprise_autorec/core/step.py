@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from surprise_autorec.core import automatic
 from surprise_autorec.core.batches import Batch
@@ -137,7 +138,7 @@ class Stepper:
         if columns:  # whose vectors are in the decoder's values
             own_weight = [columns.own_weight(batch)]
             pre_activation = decoded - own_part(own_weight[0], hidden, batch)
-        squared_errors = (network.output(pre_activation) - batch.targets).square()
+        squared_errors = mse_loss(network.output(pre_activation), batch.targets, reduction="none")
         loss = (inputs.weights * squared_errors).sum()
 
         dense = network.dense_parameters()

@@ -17,6 +17,7 @@ from surprise_autorec.core.learner import AveragedNetwork, Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
+from surprise_autorec.core.threads import setting_kept
 from surprise_autorec.core.trained import Member, Side, TrainedNetwork
 
 
@@ -97,6 +98,21 @@ def train(
             "variant, item_weight and n_estimators must be those of the model to go on from, "
             f"{_described(network.member for network in start)}, got {_described(members)}"
         )
+    with setting_kept() as n_threads:
+        torch.set_num_threads(min(n_threads, options.n_cores))
+        return _train(ratings, members, options, estimate_baselines, seed, on_epoch_end, start)
+
+
+def _train(
+    ratings: RatingMatrix,
+    members: Sequence[Member],
+    options: TrainingOptions,
+    estimate_baselines: Callable[[RatingMatrix], Baselines],
+    seed: int,
+    on_epoch_end: Callable[[Epoch], None],
+    start: Sequence[TrainedNetwork] | None,
+) -> Training:
+    """The same, with threads as it finds them."""
     generator = torch.Generator().manual_seed(seed)
     trained_on, held_out = ratings, None
     if options.early_stopping:
