@@ -8,10 +8,10 @@ from surprise_autorec.core.training import DivergenceError
 from surprise_autorec.parameters import BEST, PAPER
 
 if TYPE_CHECKING:
-    from surprise_autorec.comparison import compare
     from surprise_autorec.persistence import load
-    from surprise_autorec.plots import plot_comparison, plot_history
     from surprise_autorec.regressor import AutoRecRegressor
+    from surprise_autorec.study.comparison import compare
+    from surprise_autorec.study.plots import plot_comparison, plot_history
 
 __version__ = version("surprise-autorec")
 
@@ -32,9 +32,9 @@ __all__ = [
 _LAZY = {
     "AutoRecRegressor": "surprise_autorec.regressor",
     "load": "surprise_autorec.persistence",
-    "compare": "surprise_autorec.comparison",
-    "plot_comparison": "surprise_autorec.plots",
-    "plot_history": "surprise_autorec.plots",
+    "compare": "surprise_autorec.study.comparison",
+    "plot_comparison": "surprise_autorec.study.plots",
+    "plot_history": "surprise_autorec.study.plots",
 }
 
 

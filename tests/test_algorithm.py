@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import FAST
@@ -36,9 +37,7 @@ def test_learns_structure_that_baselines_cannot(variant, biased, decoder_activat
     generator = np.random.default_rng(0)
     tastes, traits = generator.choice([-1, 1], 60), generator.choice([-1, 1], 40)
     users, items = np.nonzero(generator.random((60, 40)) < 0.6)
-    ratings = dataset_of(
-        datasets.pd.DataFrame({"user": users, "item": items, "rating": 3.0 + tastes[users] * traits[items]})
-    )
+    ratings = dataset_of(pd.DataFrame({"user": users, "item": items, "rating": 3.0 + tastes[users] * traits[items]}))
     train, test = train_test_split(ratings, test_size=0.2, random_state=0)
     parameters = {"variant": variant, "biased": biased, "decoder_activation": decoder_activation, "random_state": 0}
     algorithm = AutoRec(n_factors=32, n_epochs=60, lr_all=0.01, reg_all=1, **parameters).fit(train)

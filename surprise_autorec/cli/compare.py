@@ -15,8 +15,8 @@ from surprise.model_selection import KFold
 from surprise_autorec import datasets
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import fail, known_keywords, one_line_errors, parse_setting
-from surprise_autorec.comparison import compare, format_comparison
-from surprise_autorec.plots import plot_comparison
+from surprise_autorec.study.comparison import compare, format_comparison
+from surprise_autorec.study.plots import plot_comparison
 
 #: What can be compared by name: a class and its arguments.
 _ALGORITHMS: dict[str, tuple[type[surprise.AlgoBase], dict[str, Any]]] = {

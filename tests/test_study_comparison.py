@@ -7,8 +7,9 @@ from sklearn.metrics import ndcg_score
 from surprise import AlgoBase, BaselineOnly, Dataset, NormalPredictor, Prediction, Reader
 from surprise.model_selection import KFold, cross_validate
 
-from surprise_autorec import AutoRec, compare, comparison
-from surprise_autorec.comparison import format_comparison, ranking_scores
+from surprise_autorec import AutoRec, compare
+from surprise_autorec.study import comparison
+from surprise_autorec.study.comparison import format_comparison, ranking_scores
 
 COLUMNS = ["rmse", "rmse_std", "mae", "mae_std", "fit_time", "test_time", "time_ratio"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from surprise_autorec import datasets
-from surprise_autorec.datasets import DATA_FOLDER, DatasetNotFoundError, load, make_ratings
+from surprise_autorec.data import known
+from surprise_autorec.data.known import DATA_FOLDER, DatasetNotFoundError, load, make_ratings
 
 FRAME = pd.DataFrame(
     {
@@ -63,11 +63,11 @@ def nowhere(monkeypatch, tmp_path):
 
     monkeypatch.delenv(DATA_FOLDER, raising=False)
     for name in ("ml-100k", "ml-1m"):
-        entry = datasets.BUILTIN_DATASETS[name]
+        entry = known.BUILTIN_DATASETS[name]
         cached = tmp_path / "cache" / Path(entry.path).name
-        monkeypatch.setitem(datasets.BUILTIN_DATASETS, name, entry._replace(path=str(cached)))
-    monkeypatch.setattr(datasets, "find_spec", lambda _name: None)
-    monkeypatch.setattr(datasets, "download_builtin_dataset", fail)
+        monkeypatch.setitem(known.BUILTIN_DATASETS, name, entry._replace(path=str(cached)))
+    monkeypatch.setattr(known, "find_spec", lambda _name: None)
+    monkeypatch.setattr(known, "download_builtin_dataset", fail)
 
 
 @pytest.mark.parametrize("suffix", TEXT)
@@ -123,13 +123,13 @@ def test_known_data_sets_have_string_ids_in_every_format_and_place(monkeypatch, 
 @pytest.mark.usefixtures("nowhere")
 def test_places_are_tried_in_the_order_documented(monkeypatch, tmp_path):
     environment = tmp_path / "environment/ml-100k/u.data"
-    cache = Path(datasets.BUILTIN_DATASETS["ml-100k"].path)
+    cache = Path(known.BUILTIN_DATASETS["ml-100k"].path)
     recbole = tmp_path / "recbole/dataset_example/ml-100k/ml-100k.inter"
     monkeypatch.setenv(DATA_FOLDER, str(tmp_path / "environment"))
     monkeypatch.setattr(
-        datasets, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path / "recbole")])
+        known, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path / "recbole")])
     )
-    monkeypatch.setattr(datasets, "download_builtin_dataset", lambda _: write_data(cache, 5))
+    monkeypatch.setattr(known, "download_builtin_dataset", lambda _: write_data(cache, 5))
     write_data(tmp_path / "given.data", 1)
     write_data(environment, 2)
     write_data(cache, 3)
@@ -150,7 +150,7 @@ def test_places_are_tried_in_the_order_documented(monkeypatch, tmp_path):
 
 @pytest.mark.usefixtures("nowhere")
 def test_recbole_serves_only_ml_100k(monkeypatch, tmp_path):
-    monkeypatch.setattr(datasets, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path)]))
+    monkeypatch.setattr(known, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path)]))
     write_inter(tmp_path / "dataset_example/ml-1m/ml-1m.inter", 4)
     with pytest.raises(DatasetNotFoundError):
         load("ml-1m")
@@ -160,7 +160,7 @@ def test_recbole_serves_only_ml_100k(monkeypatch, tmp_path):
 def test_failure_names_every_place_and_how_to_mend_it(monkeypatch, tmp_path):
     monkeypatch.setenv(DATA_FOLDER, str(tmp_path / "environment"))
     monkeypatch.setattr(
-        datasets, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path / "recbole")])
+        known, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path / "recbole")])
     )
     with pytest.raises(DatasetNotFoundError) as caught:
         load("ml-100k")
@@ -168,9 +168,9 @@ def test_failure_names_every_place_and_how_to_mend_it(monkeypatch, tmp_path):
     for place in (
         tmp_path / "environment/ml-100k/u.data",
         tmp_path / "environment/ml-100k/ml-100k.inter",
-        datasets.BUILTIN_DATASETS["ml-100k"].path,
+        known.BUILTIN_DATASETS["ml-100k"].path,
         tmp_path / "recbole/dataset_example/ml-100k/ml-100k.inter",
-        datasets.BUILTIN_DATASETS["ml-100k"].url,
+        known.BUILTIN_DATASETS["ml-100k"].url,
         "no network",
         DATA_FOLDER,
     ):

@@ -1,0 +1,1 @@
+"""Studies of algorithms: measured on folds, compared, drawn."""

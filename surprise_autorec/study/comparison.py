@@ -1,0 +1,188 @@
+"""The comparison study: algorithms times folds, as a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from surprise import AlgoBase, Dataset, Prediction, Trainset, accuracy
+from surprise.model_selection.split import get_cv
+from tabulate import tabulate
+
+from surprise_autorec.parameters import positive_integer
+
+
+def compare(
+    algorithms: Mapping[str, AlgoBase] | Iterable[AlgoBase],
+    data: Dataset,
+    cv: Any = None,
+    verbose: bool = False,
+    rank_at: int | None = None,
+) -> pd.DataFrame:
+    """Cross-validate algorithms on the same folds.
+
+    Fold by fold every algorithm has its turn, so that their times are comparable where a machine's speed drifts.
+
+    Parameters
+    ----------
+    algorithms : mapping of str to AlgoBase, or iterable of AlgoBase
+        What to compare, under the given names or under the names of their classes.
+    data : surprise.Dataset
+    cv : int, cross-validation iterator of Surprise, or None, default=None
+        As in ``surprise.model_selection.cross_validate``: None is 5 folds. An iterator with a ``random_state``, such as
+        ``KFold(5, random_state=0)``, makes the folds reproducible.
+    verbose : bool, default=False
+        Whether to show a progress bar.
+    rank_at : int, optional
+        Length n of the lists that `ranking_scores` judges. Default: rankings are not judged.
+
+    Returns
+    -------
+    DataFrame
+        A row for each algorithm, best first, indexed by name: ``rmse``, ``mae`` (means over folds), ``rmse_std``,
+        ``mae_std`` (standard deviations over folds), ``fit_time``, ``test_time`` (medians over folds, in seconds) and
+        ``time_ratio`` (fit plus test, over the fastest algorithm's); with ``rank_at`` also ``precision``, ``recall``,
+        ``ndcg`` and ``coverage`` (means over folds).
+
+    Raises
+    ------
+    ValueError
+        If there are no algorithms, or two of one name, or ``rank_at`` is no positive integer.
+    """
+    if rank_at is not None:
+        rank_at = positive_integer("rank_at", rank_at)
+    named = _by_name(algorithms)
+    splitter = get_cv(cv)
+    measured = []
+    from tqdm.auto import tqdm  # here, to keep the import of the package fast
+
+    try:
+        n_fits = splitter.get_n_folds() * len(named)
+    except AttributeError:  # Surprise's PredefinedKFold does not know before it has split
+        n_fits = None
+    with tqdm(total=n_fits, unit="fit", disable=not verbose) as bar:
+        for trainset, testset in splitter.split(data):
+            for name, algorithm in named.items():
+                bar.set_description(name)
+                measured.append({"algorithm": name, **_measure(algorithm, trainset, testset, rank_at)})
+                bar.update()
+    folds = pd.DataFrame(measured).groupby("algorithm")
+    scores, times = folds.mean().drop(columns=["fit_time", "test_time"]), folds[["fit_time", "test_time"]].median()
+    seconds = times.sum(axis=1)
+    frame = (
+        scores.join(folds[["rmse", "mae"]].std(ddof=0).add_suffix("_std"))
+        .join(times)
+        .assign(time_ratio=seconds / seconds.min())
+        .sort_values("rmse")
+    )
+    first = ["rmse", "rmse_std", "mae", "mae_std", "fit_time", "test_time", "time_ratio"]
+    return frame[[*first, *frame.columns.difference(first, sort=False)]]
+
+
+def _measure(algorithm: AlgoBase, trainset: Trainset, testset: list[Any], rank_at: int | None) -> dict[str, float]:
+    """Errors, scores and times of one algorithm on one fold."""
+    start = time.perf_counter()
+    algorithm.fit(trainset)
+    fitted = time.perf_counter()
+    predictions = algorithm.test(testset)
+    tested = time.perf_counter()
+    return {
+        "rmse": accuracy.rmse(predictions, verbose=False),
+        "mae": accuracy.mae(predictions, verbose=False),
+        "fit_time": fitted - start,
+        "test_time": tested - fitted,
+        **({} if rank_at is None else ranking_scores(predictions, trainset, rank_at)),
+    }
+
+
+def ranking_scores(predictions: list[Prediction], trainset: Trainset, n: int) -> dict[str, float]:
+    """Judge how predictions rank the test items of each user.
+
+    Every user's test items are ordered by their predictions, and the first n of them are the user's list. (All other
+    items are left out, as nobody knows whether the user would like them.) An item is relevant if its true rating is
+    at least the mean of the training ratings.
+
+    Parameters
+    ----------
+    predictions : list of surprise.Prediction
+        With true ratings.
+    trainset : surprise.Trainset
+    n : int
+        Length of the lists; that of a user with fewer test items is shorter.
+
+    Returns
+    -------
+    dict of str to float
+        ``precision``, the relevant share of a list; ``recall``, the share of a user's relevant items that are in the
+        list; ``ndcg``, the discounted cumulative gain over the best possible, an item's gain being its rating above
+        the lowest of the scale (Järvelin, Kekäläinen, ACM TOIS 2002); means over users (recall and ndcg: those with a
+        relevant item, or any gain). ``coverage``: the share of the trainset's items that is in some list.
+    """
+    frame = pd.DataFrame({"user": [p.uid for p in predictions], "item": [p.iid for p in predictions]})
+    frame["gain"] = np.array([p.r_ui for p in predictions]) - trainset.rating_scale[0]
+    frame["relevant"] = frame["gain"] >= trainset.global_mean - trainset.rating_scale[0]
+    users = frame["user"]
+    listed = {}
+    for order, by in {"ideal": frame["gain"], "list": pd.Series([p.est for p in predictions])}.items():
+        rank = by.groupby(users).rank(method="first", ascending=False)
+        listed[order] = rank <= n
+        frame[order] = frame["gain"] * listed[order] / np.log2(rank + 1)
+    in_list = listed["list"]
+    sums = (
+        frame.assign(hits=frame["relevant"] & in_list, length=in_list)
+        .groupby("user")[["hits", "length", "relevant", "list", "ideal"]]
+        .sum()
+    )
+    known = {trainset.to_raw_iid(item) for item in trainset.all_items()}
+    return {
+        "precision": float((sums["hits"] / sums["length"]).mean()),
+        "recall": float((sums["hits"] / sums["relevant"])[sums["relevant"] > 0].mean()),
+        "ndcg": float((sums["list"] / sums["ideal"])[sums["ideal"] > 0].mean()),
+        "coverage": len(known & set(frame["item"][in_list])) / trainset.n_items,
+    }
+
+
+def _by_name(algorithms: Mapping[str, AlgoBase] | Iterable[AlgoBase]) -> dict[str, AlgoBase]:
+    if isinstance(algorithms, Mapping):
+        named = dict(algorithms)
+    else:
+        listed = list(algorithms)
+        named = {type(algorithm).__name__: algorithm for algorithm in listed}
+        if len(named) < len(listed):
+            names = [type(algorithm).__name__ for algorithm in listed]
+            raise ValueError(f"algorithms of one class must be given as a mapping that names them, got {names}")
+    if not named:
+        raise ValueError("algorithms must hold at least one, got none")
+    return named
+
+
+def format_comparison(frame: pd.DataFrame, tablefmt: str = "github") -> str:
+    """The result of `compare` as a text table.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        What `compare` returned.
+    tablefmt : str, default="github"
+        A format of the tabulate library: "github" is Markdown.
+    """
+    names = {"precision": "precision", "recall": "recall", "ndcg": "NDCG", "coverage": "coverage"}
+    scores = {column: name for column, name in names.items() if column in frame}
+    rows = [
+        [
+            name,
+            f"{row.rmse:.4f} ± {row.rmse_std:.4f}",
+            f"{row.mae:.4f} ± {row.mae_std:.4f}",
+            f"{row.fit_time:.2f}",
+            f"{row.test_time:.2f}",
+            f"{row.time_ratio:.1f}",
+            *(f"{row[score]:.4f}" for score in scores),
+        ]
+        for name, row in frame.iterrows()
+    ]
+    headers = ["algorithm", "RMSE", "MAE", "fit [s]", "test [s]", "time / fastest", *scores.values()]
+    alignment = ["left", *["right"] * (len(headers) - 1)]
+    return tabulate(rows, headers, tablefmt=tablefmt, disable_numparse=True, colalign=alignment)
