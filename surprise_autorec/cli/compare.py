@@ -12,9 +12,9 @@ import torch
 import typer
 from surprise.model_selection import KFold
 
-from surprise_autorec import datasets
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import fail, known_keywords, one_line_errors, parse_setting
+from surprise_autorec.data.known import load
 from surprise_autorec.study.comparison import compare, format_comparison
 from surprise_autorec.study.plots import plot_comparison
 
@@ -73,7 +73,7 @@ def command(
     with one_line_errors():
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
-        dataset = datasets.load(data, path)
+        dataset = load(data, path)
         algorithms = {name: _ALGORITHMS[name][0](**arguments) for name, arguments in keywords.items()}
         frame = compare(algorithms, dataset, cv=KFold(folds, random_state=seed), verbose=True, rank_at=rank)
     typer.echo(

@@ -17,11 +17,12 @@ from typing import Annotated, Any, NoReturn
 import numpy as np
 import pandas as pd
 import typer
-from surprise import Dataset, Reader
+from surprise import Dataset
 from tqdm.auto import tqdm
 
-from surprise_autorec import datasets
 from surprise_autorec.algorithm import AutoRec
+from surprise_autorec.data.known import load, to_dataset
+from surprise_autorec.data.readers import read
 
 #: Where a table goes.
 _WRITERS: dict[str, Callable[[pd.DataFrame, Any], object]] = {
@@ -124,16 +125,12 @@ def load_ratings(source: str, rating_scale: str | None) -> Dataset:
                 param_hint="--rating-scale",
             )
         scale = float(ends[0]), float(ends[1])
-    if source != "-":
-        return datasets.load(source, rating_scale=scale)
-    frame = datasets.read(sys.stdin, ("user", "item", "rating"))
-    found = float(frame["rating"].min()), float(frame["rating"].max())
-    return Dataset.load_from_df(frame, Reader(rating_scale=scale or found))
+    return to_dataset(read(sys.stdin), scale) if source == "-" else load(source, rating_scale=scale)
 
 
 def read_table(source: str, roles: Sequence[str]) -> pd.DataFrame:
     """Columns of a file or of stdin."""
-    return datasets.read(sys.stdin if source == "-" else source, roles)
+    return read(sys.stdin if source == "-" else source, roles)
 
 
 def check_output(output: str) -> None:

@@ -1,0 +1,94 @@
+"""Synthetic ratings of known structure."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+FloatArray = npt.NDArray[np.floating]
+
+
+def make_ratings(
+    n_users: int = 500,
+    n_items: int = 300,
+    n_ratings: int = 20_000,
+    *,
+    n_factors: int = 5,
+    noise: float = 0.5,
+    popularity_skew: float = 1.0,
+    rating_scale: tuple[float, float] = (1.0, 5.0),
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Make synthetic ratings of known structure, for tests and benchmarks.
+
+    A rating is the scale's middle plus biases of user and item plus an inner product of their factors plus Gaussian
+    noise, clipped to the scale. Few ratings need that, so that no predictor can have an RMSE much below ``noise``.
+
+    Parameters
+    ----------
+    n_users, n_items : int, default=500, 300
+        Numbers of users and items.
+    n_ratings : int, default=20_000
+        Number of ratings, at most ``n_users * n_items``; no pair is rated twice.
+    n_factors : int, default=5
+        Rank of the structure.
+    noise : float, default=0.5
+        Standard deviation of the noise, in rating points.
+    popularity_skew : float, default=1.0
+        The n-th most popular item is rated in proportion to ``(n + 10) ** -popularity_skew``; 0 for equal shares.
+    rating_scale : tuple of float, default=(1.0, 5.0)
+        Lowest and highest rating.
+    random_state : int, default=0
+        Seed.
+
+    Returns
+    -------
+    DataFrame
+        Columns user (int32), item (int32) and rating (float64), in random order, ready for
+        ``surprise.Dataset.load_from_df``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer pairs than ratings, or the noise or the scale is negative.
+    """
+    if not 0 < n_ratings <= n_users * n_items:
+        raise ValueError(f"n_ratings must be in 1..n_users * n_items ({n_users * n_items}), got {n_ratings}")
+    if not noise >= 0:
+        raise ValueError(f"noise must be a number >= 0, got {noise}")
+    low, high = rating_scale
+    if not low < high:
+        raise ValueError(f"rating_scale must be a lower and a higher number, got {rating_scale}")
+    generator = np.random.default_rng(random_state)
+    popularity: FloatArray = (generator.permutation(n_items) + 10.0) ** -popularity_skew
+    activity = generator.lognormal(sigma=1.0, size=n_users)
+    users, items = _draw_pairs(generator, activity, popularity, n_ratings)
+
+    unit = (high - low) / 8  # a standard deviation of the structure, to keep nearly all ratings inside the scale
+    structure = generator.normal(size=n_users, scale=0.5)[users] + generator.normal(size=n_items, scale=0.5)[items]
+    for _ in range(n_factors):
+        tastes, traits = generator.normal(size=n_users), generator.normal(size=n_items)
+        structure += tastes[users] * traits[items] / np.sqrt(2 * n_factors)
+    ratings = (low + high) / 2 + unit * structure + generator.normal(size=n_ratings, scale=noise)
+    return pd.DataFrame({"user": users, "item": items, "rating": np.clip(ratings, low, high)})
+
+
+def _draw_pairs(
+    generator: np.random.Generator, activity: FloatArray, popularity: FloatArray, size: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Distinct pairs in random order, drawn in proportion to the user's activity and the item's popularity."""
+    n_users, n_items = len(activity), len(popularity)
+    if size > n_users * n_items // 20:  # dense: the largest of all pairs' logarithmic weights plus Gumbel noise
+        keys = np.log(activity)[:, None] + np.log(popularity) + generator.gumbel(size=(n_users, n_items))
+        pairs = np.sort(np.argpartition(keys.ravel(), -size)[-size:])  # unsorted, their order depends on the machine
+    else:  # sparse: draw with replacement until enough are distinct
+        users_upto, items_upto = np.cumsum(activity), np.cumsum(popularity)
+        pairs = np.empty(0, np.int64)
+        while len(pairs) < size:
+            n_more = int(1.1 * (size - len(pairs))) + 100
+            users = np.searchsorted(users_upto, generator.random(n_more) * users_upto[-1])
+            items = np.searchsorted(items_upto, generator.random(n_more) * items_upto[-1])
+            pairs = np.unique(np.concatenate([pairs, users * n_items + items]))
+    pairs = generator.permutation(pairs)[:size]
+    return (pairs // n_items).astype(np.int32), (pairs % n_items).astype(np.int32)
