@@ -8,7 +8,7 @@ from surprise import AlgoBase, BaselineOnly, Dataset, NormalPredictor, Predictio
 from surprise.model_selection import KFold, cross_validate
 
 from surprise_autorec import AutoRec, compare
-from surprise_autorec.study import comparison
+from surprise_autorec.study import folds as study_folds
 from surprise_autorec.study.comparison import format_comparison, ranking_scores
 
 COLUMNS = ["rmse", "rmse_std", "mae", "mae_std", "fit_time", "test_time", "time_ratio"]
@@ -79,7 +79,7 @@ def test_times_are_medians_and_their_ratio_is_to_the_fastest(monkeypatch, data):
         fit_time, test_time = next(times[algorithm])
         return {"rmse": 1.0, "mae": 1.0, "fit_time": fit_time, "test_time": test_time}
 
-    monkeypatch.setattr(comparison, "_measure", measure)
+    monkeypatch.setattr(study_folds, "_fit_and_test", measure)
     frame = compare({"slow": slow, "fast": fast}, data, cv=folds())
     assert frame.loc["fast", ["fit_time", "test_time", "time_ratio"]].tolist() == [1, 1, 1]
     assert frame.loc["slow", ["fit_time", "test_time", "time_ratio"]].tolist() == [6, 2, 4]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterable
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 import typer
 from surprise.model_selection import KFold
-from surprise.model_selection.validation import fit_and_score
 from tabulate import tabulate
-from tqdm.auto import tqdm
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
@@ -37,6 +35,7 @@ from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import Ratings
 from surprise_autorec.model import AutoRecModel, FloatArray
 from surprise_autorec.persistence import load
+from surprise_autorec.study.folds import measure
 
 ModelArgument = Annotated[Path, typer.Argument(help="A model that `surprise-autorec fit` has written.")]
 
@@ -143,12 +142,10 @@ def evaluate(
             rmse, mae = _errors(_loaded(model), data.raw_ratings)
             typer.echo(tabulate([(model.name, rmse, mae)], ["model", "RMSE", "MAE"], "rounded_outline", floatfmt=".4f"))
             return
-        algorithm, rows = AutoRec(**keywords), []
-        for trainset, testset in tqdm(KFold(folds, random_state=seed).split(data), total=folds, unit="fold"):
-            errors, _, *times = fit_and_score(algorithm, trainset, testset, ["rmse", "mae"])
-            rows.append([errors["rmse"], errors["mae"], *times])
-    frame = pd.DataFrame(rows, columns=["RMSE", "MAE", "fit [s]", "test [s]"])
-    frame.index = pd.Index(range(1, folds + 1), name="fold").astype(str)
+        cv = KFold(folds, random_state=seed)
+        measured = measure({"AutoRec": partial(AutoRec, **keywords)}, data, cv, verbose=True)
+    names = {"rmse": "RMSE", "mae": "MAE", "fit_time": "fit [s]", "test_time": "test [s]"}
+    frame = measured.astype({"fold": "str"}).set_index("fold")[list(names)].rename(columns=names)
     frame.loc["mean"] = frame.mean()
     typer.echo(
         tabulate(frame.reset_index().to_dict("list"), headers="keys", tablefmt="rounded_outline", floatfmt=".4f")

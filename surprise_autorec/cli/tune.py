@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +13,7 @@ import typer
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from surprise import Dataset
 from surprise.model_selection import KFold
-from surprise.model_selection.validation import fit_and_score
 from tabulate import tabulate
-from tqdm.auto import tqdm
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
@@ -33,6 +32,7 @@ from surprise_autorec.cli.shared import (
     write_table,
 )
 from surprise_autorec.core.training import DivergenceError
+from surprise_autorec.study.folds import measure, summarise
 
 
 def command(
@@ -87,27 +87,19 @@ def _measure(settings: list[dict[str, Any]], data: Dataset, cv: KFold) -> pd.Dat
 
     (`surprise.model_selection.GridSearchCV` does the like, but shows no progress, and ends where training diverges.)
     """
-    measured: list[list[dict[str, float]]] = [[] for _ in settings]
-    diverged = set()
-    with tqdm(total=len(settings) * cv.n_splits, unit="fit") as bar:
-        for trainset, testset in cv.split(data):
-            for n, keywords in enumerate(settings):
-                if n not in diverged:
-                    try:
-                        errors, _, fit_time, _ = fit_and_score(AutoRec(**keywords), trainset, testset, ["rmse", "mae"])
-                        measured[n].append({**errors, "fit_time": fit_time})
-                    except DivergenceError as error:
-                        diverged.add(n)
-                        warn(f"{_call(keywords)}: {error}")
-                bar.update()
-    if len(diverged) == len(settings):
+    makers = {f"combination {n}": partial(AutoRec, **keywords) for n, keywords in enumerate(settings, 1)}
+    calls = dict(zip(makers, map(_call, settings), strict=True))
+
+    def go_on_where_training_diverged(name: str, error: Exception) -> None:
+        if not isinstance(error, DivergenceError):
+            raise error
+        warn(f"{calls[name]}: {error}")
+
+    folds = measure(makers, data, cv, on_failure=go_on_where_training_diverged, verbose=True)
+    if folds.empty:
         raise DivergenceError("training diverged with every one of the combinations")
-    rows = []
-    for n, folds in enumerate(measured):
-        values = pd.DataFrame([] if n in diverged else folds, columns=["rmse", "mae", "fit_time"], dtype=float)
-        errors = values[["rmse", "mae"]]
-        rows.append({**errors.mean(), **errors.std(ddof=0).add_suffix("_std"), "fit_time": values["fit_time"].median()})
-    return pd.DataFrame(rows)[["rmse", "rmse_std", "mae", "mae_std", "fit_time"]]
+    summary = summarise(folds).reindex(list(makers)).reset_index(drop=True)
+    return summary[["rmse", "rmse_std", "mae", "mae_std", "fit_time"]]
 
 
 def _call(keywords: dict[str, Any]) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from surprise import AlgoBase, Dataset, Prediction, Trainset, accuracy
-from surprise.model_selection.split import get_cv
+from surprise import AlgoBase, Dataset, Prediction, Trainset
 from tabulate import tabulate
 
 from surprise_autorec.parameters import positive_integer
+from surprise_autorec.study.folds import measure, summarise
 
 
 def compare(
@@ -52,50 +52,10 @@ def compare(
     ValueError
         If there are no algorithms, or two of one name, or ``rank_at`` is no positive integer.
     """
-    if rank_at is not None:
-        rank_at = positive_integer("rank_at", rank_at)
-    named = _by_name(algorithms)
-    splitter = get_cv(cv)
-    measured = []
-    from tqdm.auto import tqdm  # here, to keep the import of the package fast
-
-    try:
-        n_fits = splitter.get_n_folds() * len(named)
-    except AttributeError:  # Surprise's PredefinedKFold does not know before it has split
-        n_fits = None
-    with tqdm(total=n_fits, unit="fit", disable=not verbose) as bar:
-        for trainset, testset in splitter.split(data):
-            for name, algorithm in named.items():
-                bar.set_description(name)
-                measured.append({"algorithm": name, **_measure(algorithm, trainset, testset, rank_at)})
-                bar.update()
-    folds = pd.DataFrame(measured).groupby("algorithm")
-    scores, times = folds.mean().drop(columns=["fit_time", "test_time"]), folds[["fit_time", "test_time"]].median()
-    seconds = times.sum(axis=1)
-    frame = (
-        scores.join(folds[["rmse", "mae"]].std(ddof=0).add_suffix("_std"))
-        .join(times)
-        .assign(time_ratio=seconds / seconds.min())
-        .sort_values("rmse")
-    )
-    first = ["rmse", "rmse_std", "mae", "mae_std", "fit_time", "test_time", "time_ratio"]
-    return frame[[*first, *frame.columns.difference(first, sort=False)]]
-
-
-def _measure(algorithm: AlgoBase, trainset: Trainset, testset: list[Any], rank_at: int | None) -> dict[str, float]:
-    """Errors, scores and times of one algorithm on one fold."""
-    start = time.perf_counter()
-    algorithm.fit(trainset)
-    fitted = time.perf_counter()
-    predictions = algorithm.test(testset)
-    tested = time.perf_counter()
-    return {
-        "rmse": accuracy.rmse(predictions, verbose=False),
-        "mae": accuracy.mae(predictions, verbose=False),
-        "fit_time": fitted - start,
-        "test_time": tested - fitted,
-        **({} if rank_at is None else ranking_scores(predictions, trainset, rank_at)),
-    }
+    score = None if rank_at is None else partial(ranking_scores, n=positive_integer("rank_at", rank_at))
+    makers = {name: lambda given=given: given for name, given in _by_name(algorithms).items()}
+    folds = measure(makers, data, cv, score=score, verbose=verbose)
+    return summarise(folds).sort_values("rmse")
 
 
 def ranking_scores(predictions: list[Prediction], trainset: Trainset, n: int) -> dict[str, float]:
