@@ -48,10 +48,15 @@ def u1() -> Dataset:
     return Dataset.load_from_folds([files], Reader("ml-100k"))
 
 
+def frame_of(data: Dataset) -> pd.DataFrame:
+    """The ratings of a data set as columns user, item and rating."""
+    return pd.DataFrame(data.raw_ratings, columns=["user", "item", "rating", "time"]).drop(columns="time")
+
+
 def dense_extract() -> Dataset:
     """MovieLens-1M's ratings of the 300 most rated items by the 300 most active users."""
     data = datasets.load("ml-1m")
-    frame = pd.DataFrame(data.raw_ratings, columns=["user", "item", "rating", "time"]).drop(columns="time")
+    frame = frame_of(data)
     for column, chosen in {c: frame[c].value_counts().index[:300] for c in ("user", "item")}.items():
         frame = frame[frame[column].isin(chosen)]
     return Dataset.load_from_df(frame, data.reader)
@@ -104,8 +109,8 @@ def main(names: list[str]) -> None:
             algorithms["AutoRec(**PAPER)"] = AutoRec(**PAPER, random_state=0)
             del algorithms["KNNBaseline"]  # to keep the run short
         frame = compare(algorithms, load(), cv=cv, verbose=True)
-        text = f"{title}, {torch.get_num_threads()} threads\n\n{format_comparison(frame)}"
-        publish(Path(__file__).with_name(f"accuracy-{name}.md"), text)
+        title = f"{title}, {torch.get_num_threads()} threads"
+        publish(__file__, f"{title}\n\n{format_comparison(frame)}", part=name)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,11 @@ A further tenth of the rest is what the RMSE is of. The table is written beside 
 """
 
 import copy
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from accuracy import RandomTenth, dense_extract, synthetic
 from surprise import Dataset
-from tables import publish
-from tabulate import tabulate
+from tables import publish_table
 
 from surprise_autorec import BEST, AutoRec, compare, datasets
 
@@ -67,9 +64,8 @@ def main() -> None:
         name: compare(algorithms, training_part(ratings), cv=RandomTenth([1]), verbose=True)["rmse"]
         for name, ratings in data.items()
     }
-    table = pd.DataFrame(errors).loc[list(algorithms)]
-    text = tabulate(table, headers="keys", tablefmt="github", floatfmt=".4f")
-    publish(Path(__file__).with_suffix(".md"), text)
+    rows = [(name, *(error[name] for error in errors.values())) for name in algorithms]
+    publish_table(__file__, "", rows, ["algorithm", *errors], ["", *[".4f"] * len(errors)])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ row, and as training makes them, reading weights in bfloat16 and decoding column
 zero-filled rows, a mask, the same batches, and Adam.
 """
 
-import time
 from collections.abc import Callable
 from functools import partial
 from statistics import median
@@ -17,6 +16,7 @@ from statistics import median
 import numpy as np
 import torch
 from accuracy import RandomTenth
+from measuring import seconds
 from tables import publish_table
 from torch import Tensor, nn
 
@@ -96,12 +96,6 @@ def dense_epoch(ratings: RatingMatrix, batch_size: int) -> Callable[[], None]:
             optimizer.step()
 
     return run
-
-
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -6,12 +6,14 @@ A random fifth of the users is new. The rest of their ratings is predicted by a 
 has them folded in, and by one that was trained with those 80 % as well.
 """
 
-import time
+from functools import partial
 from statistics import median
 
 import numpy as np
 import pandas as pd
 import torch
+from accuracy import frame_of
+from measuring import timed
 from surprise import Dataset, Reader
 from tables import publish_table
 
@@ -28,8 +30,7 @@ def fit(variant: str, ratings: pd.DataFrame) -> AutoRec:
 
 
 def main() -> None:
-    columns = ["user", "item", "rating", "time"]
-    ratings = pd.DataFrame(datasets.load("ml-1m").raw_ratings, columns=columns).drop(columns="time")
+    ratings = frame_of(datasets.load("ml-1m"))
     generator = np.random.default_rng(0)
     users = ratings["user"].unique()
     is_new = ratings["user"].isin(generator.choice(users, len(users) // 5, replace=False))
@@ -42,19 +43,19 @@ def main() -> None:
     rows = []
     for variant in ("item", "user", "hybrid"):
         without, with_them = fit(variant, old), fit(variant, pd.concat([old, given]))
-        seconds, folded_in = [], []
+        times, folded_in = [], []
         for user, items in asked_of.items():
-            start = time.perf_counter()
-            folded_in.append(without.predict_new_user(given_by[user], items))
-            seconds.append(time.perf_counter() - start)
+            time, estimates = timed(partial(without.predict_new_user, given_by[user], items))
+            times.append(time)
+            folded_in.append(estimates)
         predictions = with_them.test(list(asked.itertuples(index=False, name=None)))
         rows.append(
             (
                 variant,
                 rmse(np.concatenate(folded_in), asked["rating"]),
                 rmse(np.array([prediction.est for prediction in predictions]), asked["rating"]),
-                1e3 * median(seconds),
-                1e3 * max(seconds),
+                1e3 * median(times),
+                1e3 * max(times),
             )
         )
         print(rows[-1], flush=True)

@@ -5,10 +5,10 @@ Usage: python docs/benchmarks/overheads.py
 
 import subprocess
 import sys
-import time
 from statistics import median
 
 from accuracy import RandomTenth
+from measuring import seconds
 from tables import publish_lines
 
 from surprise_autorec import datasets
@@ -30,11 +30,7 @@ def seconds_of_import() -> float:
 
 def main() -> None:
     ((trainset, _),) = RandomTenth([0]).split(datasets.load("ml-1m"))
-    times = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        _ratings_of(trainset)
-        times.append(time.perf_counter() - start)
+    times = [seconds(lambda: _ratings_of(trainset)) for _ in range(ROUNDS)]
     imports = [seconds_of_import() for _ in range(ROUNDS)]
     lines = (
         f"import of `surprise_autorec` beyond Surprise and torch: {1e3 * median(imports):.0f} ms",

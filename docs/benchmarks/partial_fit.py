@@ -6,11 +6,11 @@ The RMSE is of a further tenth of the training part of ``RandomTenth([0])``, who
 """
 
 import copy
-import time
 
 import torch
 from accuracy import RandomTenth
 from choices import training_part
+from measuring import seconds
 from surprise import accuracy
 from tables import publish_table
 
@@ -29,10 +29,8 @@ def main() -> None:
     rows = []
 
     def measure(name: str, algorithm: AutoRec, train) -> None:
-        start = time.perf_counter()
-        train(algorithm)
-        seconds = time.perf_counter() - start
-        rows.append((name, accuracy.rmse(algorithm.test(testset), verbose=False), seconds))
+        time = seconds(lambda: train(algorithm))
+        rows.append((name, accuracy.rmse(algorithm.test(testset), verbose=False), time))
         print(rows[-1], flush=True)
 
     measure("fit on the old ratings", copy.deepcopy(first), lambda _: None)

@@ -4,23 +4,16 @@ Usage: python docs/benchmarks/saving.py
 """
 
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from measuring import seconds
 from surprise import SVD, dump
 from tables import publish_table
 
 from surprise_autorec import AutoRec, datasets, load
 
 ROUNDS = 5
-
-
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ weights for gradients, which are nowhere whole, and all else) and 12 bytes for e
 their gradient, their sum with the decoder's weights).
 """
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from measuring import peak
 from tables import publish_table
 
 from surprise_autorec import AutoRec
@@ -43,12 +43,6 @@ def make_arrays(size: int) -> dict[str, np.ndarray]:
     tastes, kinds = generator.normal(size=(N_USERS, 4)), generator.normal(size=(N_ITEMS, 4))
     values = 3.5 + sum(tastes[users, n] * kinds[items, n] for n in range(4)) / 2 + generator.normal(size=size) / 2
     return {"users": users, "items": items, "values": np.clip(np.rint(values), 1, 5).astype(np.float32)}
-
-
-def peak() -> int:
-    """Peak resident memory of this process so far, in bytes. (``resource`` would count the parent's in.)"""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 
 
 def measure(folder: str) -> None:

@@ -7,12 +7,13 @@ epochs whose RMSE on the test tenth is not above SVD++'s is what is timed: which
 """
 
 import itertools
-import time
+from functools import partial
 from statistics import median
 
 import torch
 from accuracy import RandomTenth
-from surprise import AlgoBase, SVDpp, Trainset, accuracy
+from measuring import seconds
+from surprise import SVDpp, accuracy
 from tables import publish_table
 
 from surprise_autorec import AutoRec, datasets
@@ -20,26 +21,20 @@ from surprise_autorec import AutoRec, datasets
 ROUNDS = 5
 
 
-def seconds_to_fit(algorithm: AlgoBase, trainset: Trainset) -> float:
-    start = time.perf_counter()
-    algorithm.fit(trainset)
-    return time.perf_counter() - start
-
-
 def main() -> None:
     ((trainset, testset),) = RandomTenth([0]).split(datasets.load("ml-1m"))
     AutoRec(n_epochs=1, random_state=0).fit(trainset)  # what the first fit of a process loads is not timed
 
     svdpp = SVDpp(random_state=0, cache_ratings=True)
-    svdpp_seconds = seconds_to_fit(svdpp, trainset)
+    svdpp_time = seconds(partial(svdpp.fit, trainset))
     goal = accuracy.rmse(svdpp.test(testset), verbose=False)
 
-    rows = [("SVD++", svdpp.n_epochs, goal, svdpp_seconds, 1.0)]
+    rows = [("SVD++", svdpp.n_epochs, goal, svdpp_time, 1.0)]
     for n_epochs in itertools.count(1):
         algorithm = AutoRec(n_epochs=n_epochs, random_state=0)
-        seconds = median(seconds_to_fit(algorithm, trainset) for _ in range(ROUNDS))
+        time = median(seconds(partial(algorithm.fit, trainset)) for _ in range(ROUNDS))
         rmse = accuracy.rmse(algorithm.test(testset), verbose=False)
-        rows.append(("AutoRec", n_epochs, rmse, seconds, svdpp_seconds / seconds))
+        rows.append(("AutoRec", n_epochs, rmse, time, svdpp_time / time))
         print(rows[-1])
         if rmse <= goal:
             break
