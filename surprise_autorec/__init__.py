@@ -28,7 +28,7 @@ __all__ = [
     "plot_history",
 ]
 
-#: Where the names are that are imported when first asked for, since few programs need them and some load pandas.
+#: Names that are imported when first used, and their modules: few programs need them, and some load pandas.
 _LAZY = {
     "AutoRecRegressor": "surprise_autorec.regressor",
     "load": "surprise_autorec.persistence",

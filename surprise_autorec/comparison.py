@@ -1,4 +1,4 @@
-"""The comparison study: `surprise_autorec.study.comparison`, under the name that users import."""
+"""Comparison studies, under the name that users import; the code is in `surprise_autorec.study`."""
 
 from surprise_autorec.study.comparison import compare, format_comparison, ranking_scores
 

@@ -1,4 +1,4 @@
-"""Rating data: the MovieLens sets, your own files, and synthetic ratings."""
+"""Rating data: the MovieLens data sets, files of your own, and synthetic ratings."""
 
 from surprise_autorec.data.known import DATA_FOLDER, DatasetNotFoundError, load
 from surprise_autorec.data.readers import read

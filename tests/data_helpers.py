@@ -16,7 +16,9 @@ FRAME = pd.DataFrame(
 INTER_HEADERS = ["user_id:token", "item_id:token", "rating:float", "timestamp:float"]
 WRITERS = {
     ".data": lambda file: FRAME.to_csv(file, sep="\t", header=False, index=False),
-    ".dat": lambda file: file.write_text("".join("::".join(map(str, row)) + "\n" for row in FRAME.to_numpy(object))),
+    ".dat": lambda file: file.write_text(
+        "".join("::".join(map(str, row)) + "\n" for row in FRAME.to_numpy(object))
+    ),
     ".csv": lambda file: FRAME.to_csv(file, index=False),
     ".inter": lambda file: FRAME.to_csv(file, sep="\t", header=INTER_HEADERS, index=False),
     ".parquet": lambda file: FRAME.to_parquet(file),

@@ -82,14 +82,16 @@ def test_places_are_tried_in_the_order_documented(monkeypatch, tmp_path):
 
 @pytest.mark.usefixtures("nowhere")
 def test_recbole_serves_only_ml_100k(monkeypatch, tmp_path):
-    monkeypatch.setattr(known, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path)]))
+    monkeypatch.setattr(
+        known, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    )
     write_inter(tmp_path / "dataset_example/ml-1m/ml-1m.inter", 4)
     with pytest.raises(DatasetNotFoundError):
         load("ml-1m")
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_failure_names_every_place_and_how_to_mend_it(monkeypatch, tmp_path):
+def test_failure_names_every_place_and_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv(DATA_FOLDER, str(tmp_path / "environment"))
     monkeypatch.setattr(
         known, "find_spec", lambda _: SimpleNamespace(submodule_search_locations=[str(tmp_path / "recbole")])
@@ -120,13 +122,15 @@ def test_a_given_path_is_the_only_place(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_what_is_not_to_be_downloaded_says_where_to_put_it():
+def test_a_data_set_that_cannot_be_downloaded_says_where_to_put_it():
     with pytest.raises(DatasetNotFoundError, match=f"{DATA_FOLDER}.*ml-latest-small/ratings.csv"):
         load("ml-latest-small")
 
 
 def test_missing_file_is_named_with_the_known_names(tmp_path):
-    with pytest.raises(DatasetNotFoundError, match=r"ml-100k.* or the path of a file, got .*missing\.csv"):
+    with pytest.raises(
+        DatasetNotFoundError, match=r"ml-100k.* or the path of an existing file, got .*missing\.csv"
+    ):
         load(str(tmp_path / "missing.csv"))
 
 

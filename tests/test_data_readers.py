@@ -43,7 +43,8 @@ def test_unknown_suffix_names_those_known(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("headers", "role"), [("who,item,rating", "user"), ("user,what,rating", "item"), ("user,item,stars", "rating")]
+    ("headers", "role"),
+    [("who,item,rating", "user"), ("user,what,rating", "item"), ("user,item,stars", "rating")],
 )
 def test_missing_column_names_its_role_and_the_columns_there_are(tmp_path, headers, role):
     (tmp_path / "mine.csv").write_text(f"{headers}\n1,2,3\n")
@@ -55,7 +56,7 @@ def test_missing_column_names_its_role_and_the_columns_there_are(tmp_path, heade
 @pytest.mark.parametrize("value", ["good", "", "nan"])
 def test_rating_that_is_no_number_is_named_with_its_row(tmp_path, value):
     (tmp_path / "mine.csv").write_text(f"user,item,rating\n1,2,3\n1,3,{value}\n1,4,bad\n")
-    with pytest.raises(ValueError, match=f"rating 2 must be a finite number, got '{value}'"):
+    with pytest.raises(ValueError, match=f"the rating in data row 2 must be a finite number, got '{value}'"):
         load(str(tmp_path / "mine.csv"))
 
 

@@ -143,7 +143,9 @@ def trainset_of(ratings, scale=(1, 5)):
 
 
 #: Mean 3, so that 3 and more is relevant.
-TRAINSET = trainset_of([("z", item, rating) for item, rating in [("a", 1), ("b", 5), ("c", 3), ("d", 2), ("e", 4)]])
+TRAINSET = trainset_of(
+    [("z", item, rating) for item, rating in [("a", 1), ("b", 5), ("c", 3), ("d", 2), ("e", 4)]]
+)
 
 
 def predictions(triples):
@@ -200,7 +202,8 @@ def test_compare_judges_rankings_where_asked_to(data):
     frame = compare([Mean(), BaselineOnly(verbose=False)], data, cv=folds(), rank_at=5)
     assert list(frame.columns) == [*COLUMNS, "precision", "recall", "ndcg", "coverage"]
     fitted = [
-        (BaselineOnly(verbose=False).fit(trainset), trainset, testset) for trainset, testset in folds().split(data)
+        (BaselineOnly(verbose=False).fit(trainset), trainset, testset)
+        for trainset, testset in folds().split(data)
     ]
     wanted = pd.DataFrame(
         [ranking_scores(algorithm.test(testset), trainset, 5) for algorithm, trainset, testset in fitted]

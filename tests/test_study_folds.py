@@ -124,7 +124,7 @@ def test_summary_has_means_spreads_and_medians():
     )
     summary = summarise(frame)
     assert summary.loc["slow"].to_dict() == {
-        "rmse": 2.0, "rmse_std": 1.0, "mae": 1.5, "mae_std": 0.5, "fit_time": 7.0, "test_time": 1.0, "time_ratio": 4.0,
-        "ndcg": 0.5,
+        "rmse": 2.0, "rmse_std": 1.0, "mae": 1.5, "mae_std": 0.5, "fit_time": 7.0, "test_time": 1.0,
+        "time_ratio": 4.0, "ndcg": 0.5,
     }  # fmt: skip
     assert summary.loc["fast", "time_ratio"] == 1.0

@@ -1,12 +1,13 @@
-"""Time of an epoch of training beside that of its bare sparse products, and beside a dense AutoRec in plain PyTorch.
+"""Time of a training epoch, of its bare sparse products, and of an epoch of a dense AutoRec in plain PyTorch.
 
 Usage: python docs/benchmarks/epoch.py
 
-On MovieLens-1M, and on a million synthetic ratings of 10,000 items by 50,000 users; epochs and products take turns. The
-products are the same kernels on the same batches, with dropped inputs, and nothing else: five for the paper's model,
-two more for the encoder of columns. They are made twice: as one would write them first, in float32 and decoding row by
-row, and as training makes them, reading weights in bfloat16 and decoding column by column. The dense epoch has the
-zero-filled rows, a mask, the same batches, and Adam.
+The data are MovieLens-1M and a million synthetic ratings of 10,000 items by 50,000 users. Epochs and products
+take turns. The products are the same kernels on the same batches, with inputs already dropped, and nothing
+else: five products for the model of the paper, two more for the encoder of columns. They are timed in two
+forms. The plain form is float32 and decodes row by row. The other form is that of training, which reads
+weights in bfloat16 and decodes column by column. The dense epoch uses zero-filled rows, a mask, the same
+batches and Adam.
 """
 
 from collections.abc import Callable
@@ -33,12 +34,16 @@ N_FACTORS, ROUNDS, DENSE_ROUNDS = 500, 7, 3
 def movielens() -> RatingMatrix:
     ((trainset, _),) = RandomTenth([0]).split(datasets.load("ml-1m"))
     ratings = _ratings_of(trainset)
-    return RatingMatrix.from_cells(ratings.users, ratings.items, ratings.values, (trainset.n_users, trainset.n_items))
+    return RatingMatrix.from_cells(
+        ratings.users, ratings.items, ratings.values, (trainset.n_users, trainset.n_items)
+    )
 
 
 def synthetic() -> RatingMatrix:
     generator = np.random.default_rng(0)
-    pairs = np.unique((generator.random((2, 1_100_000)) ** [[2], [3]] * [[50_000], [10_000]]).astype(np.int64), axis=1)
+    pairs = np.unique(
+        (generator.random((2, 1_100_000)) ** [[2], [3]] * [[50_000], [10_000]]).astype(np.int64), axis=1
+    )
     users, items = generator.permutation(pairs.T)[:1_000_000].T
     return RatingMatrix.from_cells(users, items, generator.integers(1, 6, len(users)), (50_000, 10_000))
 
@@ -50,7 +55,7 @@ def make_learner(ratings: RatingMatrix, two_sided: bool) -> Learner:
 
 
 def bare_products(learner: Learner, as_in_training: bool) -> Callable[[], None]:
-    """The sparse products of an epoch of the learner, on inputs that are dropped beforehand."""
+    """The sparse products of an epoch of the learner, on inputs that have already been dropped."""
     network, dropout = learner.network, learner.options.dropout
     dropped = [batch.cells.keep(torch.rand(len(batch.inputs)) >= dropout) for batch in learner.batches]
     hidden = [torch.rand(len(batch.rows), N_FACTORS) for batch in learner.batches]
@@ -78,7 +83,7 @@ def bare_products(learner: Learner, as_in_training: bool) -> Callable[[], None]:
 
 
 def dense_epoch(ratings: RatingMatrix, batch_size: int) -> Callable[[], None]:
-    """AutoRec as one writes it in an afternoon: a zero-filled matrix of items by users, and a mask."""
+    """A straightforward dense AutoRec: a zero-filled matrix of items by users, and a mask."""
     n_items, n_users = ratings.n_columns, ratings.n_rows
     rows = torch.zeros(n_items, n_users)
     rows[torch.from_numpy(ratings.columns).long(), torch.from_numpy(ratings.rows).long()] = torch.from_numpy(
@@ -131,7 +136,9 @@ def main() -> None:
         "dense / epoch",
     ]
     title = f"k = {N_FACTORS}, batches of {len(learners[0].batches[0].rows)} items on the second"
-    publish_table(__file__, title, rows, headers, ("", "", "", ".3f", ".3f", ".3f", ".2f", ".2f", ".2f", ".1f"))
+    publish_table(
+        __file__, title, rows, headers, ("", "", "", ".3f", ".3f", ".3f", ".2f", ".2f", ".2f", ".1f")
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time and memory, as every script beside this one measures them."""
+"""How the scripts in this folder measure time and memory."""
 
 import re
 import time
@@ -10,18 +10,18 @@ T = TypeVar("T")
 
 
 def timed(run: Callable[[], T]) -> tuple[float, T]:
-    """Seconds that a call takes, and what it returns."""
+    """The seconds that a call takes, and its result."""
     start = time.perf_counter()
     result = run()
     return time.perf_counter() - start, result
 
 
 def seconds(run: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
+    """The seconds that a call takes."""
     return timed(run)[0]
 
 
 def peak() -> int:
-    """Peak resident memory of this process so far, in bytes. (``resource`` would count the parent's in.)"""
+    """Peak resident memory of this process so far, in bytes. (``resource`` would include the parent's.)"""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])

@@ -1,4 +1,4 @@
-"""Peak memory of a process that loads MovieLens-1M, fits AutoRec with its defaults on 90 % of it, and tests the rest.
+"""Peak memory of a process that loads MovieLens-1M, fits AutoRec on 90 % of it, and tests on the rest.
 
 Usage: python docs/benchmarks/memory.py [variant]
 """

@@ -1,9 +1,9 @@
-"""Users of MovieLens-1M who were not there in training, folded in from 80 % of their ratings.
+"""New users of MovieLens-1M, who were not in the training ratings, folded in from 80 % of their ratings.
 
 Usage: python docs/benchmarks/new_users.py
 
-A random fifth of the users is new. The rest of their ratings is predicted by a model that was trained without them and
-has them folded in, and by one that was trained with those 80 % as well.
+A random fifth of the users is new. Their remaining ratings are predicted by two models. One was trained
+without the new users, who are folded in; the other was trained with the 80 % as well.
 """
 
 from functools import partial
@@ -36,7 +36,9 @@ def main() -> None:
     is_new = ratings["user"].isin(generator.choice(users, len(users) // 5, replace=False))
     is_given = generator.random(len(ratings)) < 0.8
     old, given, asked = ratings[~is_new], ratings[is_new & is_given], ratings[is_new & ~is_given]
-    given_by = {user: dict(zip(part["item"], part["rating"], strict=True)) for user, part in given.groupby("user")}
+    given_by = {
+        user: dict(zip(part["item"], part["rating"], strict=True)) for user, part in given.groupby("user")
+    }
     asked = asked[asked["user"].isin(given_by)].sort_values("user", kind="stable")
     asked_of = dict(list(asked.groupby("user")["item"]))
 
@@ -61,8 +63,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     headers = ["variant", "RMSE, folded in", "RMSE, trained with them", "a user [ms], median", "longest [ms]"]
     title = (
-        f"MovieLens-1M, {len(given_by):,} new users, {len(given):,} of their ratings given, {len(asked):,} predicted, "
-        f"{torch.get_num_threads()} threads"
+        f"MovieLens-1M, {len(given_by):,} new users, {len(given):,} of their ratings given, {len(asked):,} "
+        f"predicted, {torch.get_num_threads()} threads"
     )
     publish_table(__file__, title, rows, headers, ("", ".4f", ".4f", ".1f", ".1f"))
 

@@ -1,4 +1,4 @@
-"""What comes before training: the import of the package, and a Trainset's ratings as arrays.
+"""Costs before training: importing the package, and turning the ratings of a Trainset into arrays.
 
 Usage: python docs/benchmarks/overheads.py
 """
@@ -24,7 +24,7 @@ print(time.perf_counter() - start)
 
 
 def seconds_of_import() -> float:
-    """Seconds that a new process takes to import the package when Surprise and torch are there."""
+    """Seconds that a new process takes to import the package after Surprise and torch."""
     return float(subprocess.check_output([sys.executable, "-c", IMPORT], text=True))
 
 

@@ -1,8 +1,9 @@
-"""``partial_fit`` with a ninth of MovieLens-1M's training ratings beside a fit on all of them.
+"""``partial_fit`` with a ninth of the training ratings of MovieLens-1M, compared with a fit on all of them.
 
 Usage: python docs/benchmarks/partial_fit.py
 
-The RMSE is of a further tenth of the training part of ``RandomTenth([0])``, whose test tenth is not looked at.
+The RMSE is measured on another tenth of the training part of ``RandomTenth([0])``; its test tenth is never
+used.
 """
 
 import copy

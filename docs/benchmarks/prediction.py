@@ -1,4 +1,4 @@
-"""Time of ``test`` on MovieLens-1M's held-out tenth, AutoRec and SVD in turn.
+"""Time of ``test`` on a held-out tenth of MovieLens-1M, for AutoRec and SVD in turn.
 
 Usage: python docs/benchmarks/prediction.py
 """
@@ -29,7 +29,8 @@ def main() -> None:
     lines = [f"{len(testset):,} pairs, {torch.get_num_threads()} threads, {ROUNDS} rounds"]
     for name, taken in times.items():
         microseconds = 1e6 * median(taken) / len(testset)
-        lines.append(f"{name}: first {taken[0]:.3f} s, median {median(taken):.3f} s, {microseconds:.2f} us a pair")
+        figures = f"first {taken[0]:.3f} s, median {median(taken):.3f} s, {microseconds:.2f} us a pair"
+        lines.append(f"{name}: {figures}")
     lines.append(f"median ratio: {median(a / b for a, b in zip(*times.values(), strict=True)):.2f}")
     publish_lines(__file__, lines)
 

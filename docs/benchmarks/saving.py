@@ -1,4 +1,4 @@
-"""A fitted model as a file: ours, and what ``surprise.dump`` writes, on MovieLens-1M.
+"""Size and time of a saved model, compared with files of ``surprise.dump``, on MovieLens-1M.
 
 Usage: python docs/benchmarks/saving.py
 """
@@ -29,7 +29,11 @@ def main() -> None:
                 lambda: dump.dump(str(theirs), algo=algorithm),
                 lambda: dump.load(str(theirs)),
             ),
-            "SVD, surprise.dump": (svds, lambda: dump.dump(str(svds), algo=svd), lambda: dump.load(str(svds))),
+            "SVD, surprise.dump": (
+                svds,
+                lambda: dump.dump(str(svds), algo=svd),
+                lambda: dump.load(str(svds)),
+            ),
         }
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for _ in range(ROUNDS):

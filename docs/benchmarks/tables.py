@@ -1,4 +1,4 @@
-"""How the scripts beside this one publish what they measured: printed, and as Markdown in a file of their name."""
+"""How the scripts in this folder publish what they measure: printed, and as Markdown beside the script."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,17 @@ from tabulate import tabulate
 
 
 def publish(script: str, text: str, part: str = "") -> None:
-    """Print a text, and write it beside the script: to a file of its name, or of its name and the part's."""
+    """Print a text and write it to a Markdown file beside the script, named after the script and the part."""
     path = Path(script)
-    path.with_name(f"{path.stem}-{part}.md" if part else f"{path.stem}.md").write_text(f"{text}\n", encoding="utf-8")
+    file = path.with_name(f"{path.stem}-{part}.md" if part else f"{path.stem}.md")
+    file.write_text(f"{text}\n", encoding="utf-8")
     print(f"\n{text}")
 
 
-def publish_table(script: str, title: str, rows: Sequence[Any], headers: Sequence[str], formats: Sequence[str]) -> None:
-    """Publish a table, with a line of title above it unless that is empty."""
+def publish_table(
+    script: str, title: str, rows: Sequence[Any], headers: Sequence[str], formats: Sequence[str]
+) -> None:
+    """Publish a table, below its title if there is one."""
     table = tabulate(rows, headers, tablefmt="github", floatfmt=formats)
     publish(script, f"{title}\n\n{table}" if title else table)
 

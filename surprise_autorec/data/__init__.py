@@ -1,1 +1,1 @@
-"""Ratings: known data sets, files of your own, synthetic ones. Users import them from `surprise_autorec.datasets`."""
+"""Rating data: known sets, files, synthetic ratings. Users import them from `surprise_autorec.datasets`."""

@@ -1,4 +1,4 @@
-"""Data sets by name, from wherever they are, and files by path, as datasets of Surprise."""
+"""Known data sets by name, and files by path, as Surprise datasets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from surprise.builtin_datasets import BUILTIN_DATASETS, download_builtin_dataset
 
 from surprise_autorec.data.readers import read
 
-#: The environment variable that names a folder of data sets, each in a folder of its own name.
+#: The environment variable for a folder of data sets, each in a subfolder of its own name.
 DATA_FOLDER = "SURPRISE_AUTOREC_DATA"
 
 
 class _Source(NamedTuple):
-    """A known data set: its scale, and the files that hold it, by the names GroupLens and others give them."""
+    """A known data set: its rating scale, and the names that GroupLens and others give to its file."""
 
     scale: tuple[float, float]
     files: tuple[str, ...]
@@ -33,7 +33,7 @@ _SOURCES = {
 
 
 class DatasetNotFoundError(FileNotFoundError):
-    """A data set is in none of the places where it was looked for."""
+    """A data set was not found in any of the places searched."""
 
 
 def load(
@@ -41,22 +41,25 @@ def load(
 ) -> Dataset:
     """Load ratings as a Surprise dataset.
 
-    A known data set is taken from ``path`` if that is given; else from the folder that the environment variable
-    ``SURPRISE_AUTOREC_DATA`` names, Surprise's own cache, or (ML-100K) the copy inside an installed recbole package,
-    the first that has it; else Surprise downloads it, if it knows it (ML-100K and ML-1M). Wherever it came from, the
-    ratings, their order and their ids (strings, as in ``surprise.Dataset.load_builtin``) are the same.
+    If ``path`` is given, a known data set is read from there. Otherwise these places are searched in order:
+    the folder given by the environment variable ``SURPRISE_AUTOREC_DATA``, Surprise's own cache and, for
+    ML-100K, an installed recbole package, which contains a copy. If none of them has it, Surprise downloads
+    it (ML-100K and ML-1M only). The ratings, their order and their ids (strings, as in
+    ``surprise.Dataset.load_builtin``) are the same wherever they come from.
 
     Parameters
     ----------
     name : str
         "ml-100k", "ml-1m", "ml-latest-small", or the path of a file of your own.
     path : str or path-like, optional
-        A file, or a folder that holds one of the data set's files. Formats, by suffix: GroupLens's ``.data`` (tabs) and
-        ``.dat`` (``::``); ``.csv`` and ``.parquet`` with columns for user, item and rating (names such as ``userId``
-        and ``movieId`` are understood); ``.inter``; ``.npz`` with arrays ``user``, ``item`` and ``rating``.
-        Text files give ids that are strings, the others ids of the type stored.
+        A file, or a folder that contains one of the data set's files. Formats, by suffix: GroupLens's
+        ``.data`` (tabs) and ``.dat`` (``::``); ``.csv`` and ``.parquet`` with columns for user, item and
+        rating (names such as ``userId`` and ``movieId`` are understood); ``.inter``; ``.npz`` with arrays
+        ``user``, ``item`` and ``rating``. Ids from text files are strings; ids from the other formats have
+        the type stored there.
     rating_scale : tuple of float, optional
-        Lowest and highest rating. Default: the known data set's, or else the lowest and highest of the file.
+        Lowest and highest rating. Default: the scale of the known data set, or the lowest and highest rating
+        in the file.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def load(
     Raises
     ------
     DatasetNotFoundError
-        If a data set or file is not found; the message names every place that was tried.
+        If a data set or file is not found; the message lists every place searched.
     ValueError
         If a file cannot be read as ratings.
     """
@@ -74,7 +77,7 @@ def load(
         file = Path(path if path is not None else name)
         if not file.is_file():
             raise DatasetNotFoundError(
-                f"name must be one of {sorted(_SOURCES)} or the path of a file, got {str(file)!r}"
+                f"name must be one of {sorted(_SOURCES)} or the path of an existing file, got {str(file)!r}"
             )
         return to_dataset(read(file), rating_scale)
     frame = read(_find(name, source, path)).astype({"user": "str", "item": "str"})
@@ -82,13 +85,13 @@ def load(
 
 
 def to_dataset(frame: pd.DataFrame, rating_scale: tuple[float, float] | None = None) -> Dataset:
-    """Columns user, item and rating as a Surprise dataset, by default on the scale of the ratings found."""
+    """A Surprise dataset of columns user, item and rating; the default scale is the range of the ratings."""
     found = float(frame["rating"].min()), float(frame["rating"].max())
     return Dataset.load_from_df(frame, Reader(rating_scale=rating_scale or found))
 
 
 def _find(name: str, source: _Source, path: str | os.PathLike[str] | None) -> Path:
-    """The file of a known data set, downloaded if need be."""
+    """The file of a known data set, downloaded if necessary."""
     tried = []
     for place, file in _places(name, source, path):
         if file is not None and file.is_file():
@@ -103,21 +106,23 @@ def _find(name: str, source: _Source, path: str | os.PathLike[str] | None) -> Pa
             tried.append(f"{builtin.url} (Surprise's download: {error})")
     places = "\n  ".join(tried)
     raise DatasetNotFoundError(
-        f"{name} is in none of these places:\n  {places}\n"
-        f"To mend it, give the path of {source.files[0]}, or set {DATA_FOLDER} to a folder that has "
+        f"{name} was not found in any of these places:\n  {places}\n"
+        f"Give the path of {source.files[0]}, or set {DATA_FOLDER} to a folder that contains "
         f"{name}/{source.files[0]}"
     )
 
 
-def _places(name: str, source: _Source, path: str | os.PathLike[str] | None) -> Iterator[tuple[str, Path | None]]:
-    """Where to look, in order: each place in words, and the file that it may have."""
+def _places(
+    name: str, source: _Source, path: str | os.PathLike[str] | None
+) -> Iterator[tuple[str, Path | None]]:
+    """Where to look, in order: a description of each place, and the file that may be there."""
     if path is not None:
         for file in (Path(path), *(Path(path, file) for file in source.files)):
             yield str(file), file
         return
     folder = os.environ.get(DATA_FOLDER)
     if not folder:
-        yield f"the folder that {DATA_FOLDER} names (it is not set)", None
+        yield f"the folder given by {DATA_FOLDER} (not set)", None
     else:
         for file in (Path(folder, name, file) for file in source.files):
             yield str(file), file
@@ -127,7 +132,7 @@ def _places(name: str, source: _Source, path: str | os.PathLike[str] | None) -> 
     if name == "ml-100k":
         recbole = find_spec("recbole")
         if recbole is None or not recbole.submodule_search_locations:
-            yield "the recbole package (it is not installed)", None
+            yield "the recbole package (not installed)", None
         else:
             file = Path(recbole.submodule_search_locations[0], "dataset_example", name, f"{name}.inter")
             yield f"{file} (the recbole package)", file

@@ -1,4 +1,4 @@
-"""Files of ratings, in every format that the package knows, as tables."""
+"""Reading files of ratings, in every supported format, as tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-#: What a column holds, and the names it may have in a file (in small letters).
+#: The roles of columns, and the names that a column of each may have in a file (in lower case).
 _COLUMNS = {
     "user": ("user", "userid", "user_id", "uid", "user_id:token"),
     "item": ("item", "itemid", "item_id", "iid", "movieid", "movie_id", "movie", "item_id:token"),
@@ -25,7 +25,7 @@ def _read_npz(file: Path) -> pd.DataFrame:
     known = {name for names in _COLUMNS.values() for name in names}
     arrays = np.load(file, allow_pickle=False)
     if not isinstance(arrays, np.lib.npyio.NpzFile):
-        raise ValueError("it holds one array without a name")
+        raise ValueError("it contains a single array without a name")
     with arrays:
         return pd.DataFrame({name: arrays[name] for name in arrays.files if name.lower() in known})
 
@@ -36,7 +36,7 @@ def _read_text(file: Path | IO[str], **options: Any) -> pd.DataFrame:
 
 
 _GROUPLENS = ["user", "item", "rating", "timestamp"]
-#: The formats, by suffix.
+#: A reader for each format, by suffix.
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".data": lambda file: _read_text(file, sep="\t", names=_GROUPLENS),
     ".dat": lambda file: _read_text(file, sep="::", names=_GROUPLENS, engine="python", encoding="latin-1"),
@@ -47,25 +47,28 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 }
 
 
-def read(source: str | os.PathLike[str] | IO[str], roles: Sequence[str] = ("user", "item", "rating")) -> pd.DataFrame:
-    """Read some of the columns user, item and rating, whatever they are named.
+def read(
+    source: str | os.PathLike[str] | IO[str], roles: Sequence[str] = ("user", "item", "rating")
+) -> pd.DataFrame:
+    """Read the user, item and rating columns of a table, whatever their names in the file.
 
     Parameters
     ----------
     source : path, or text stream
-        A file of one of the formats that `load` knows; a stream is read as csv.
+        A file in one of the formats that `load` reads; a stream is read as csv.
     roles : sequence of str, default=("user", "item", "rating")
-        Which of "user", "item" and "rating" there must be. Other columns are left out.
+        Which of these columns to read; each must be present. Other columns are ignored.
 
     Returns
     -------
     DataFrame
-        The columns, under these names, in the order of the file; ratings are floats.
+        The columns, named by their roles, with rows in the order of the file. Ratings are floats.
 
     Raises
     ------
     ValueError
-        If it cannot be read, lacks a column, has no rows, or a value is missing or no number.
+        If the source cannot be read, lacks a column or has no rows, if an id is missing, or if a rating is
+        not a finite number.
     """
     if isinstance(source, (str, os.PathLike)):
         name, suffix = str(source), Path(source).suffix.lower()
@@ -86,22 +89,24 @@ def read(source: str | os.PathLike[str] | IO[str], roles: Sequence[str] = ("user
         column = next((by_lower_name[known] for known in names if known in by_lower_name), None)
         if column is None:
             raise ValueError(
-                f"{name} must have a column for the {role}, named one of {list(names)}, got {list(frame.columns)}"
+                f"{name} must have a column for the {role}, named one of {list(names)}, got columns "
+                f"{list(frame.columns)}"
             )
         chosen[role] = frame[column]
     if frame.empty:
         raise ValueError(f"{name} must have at least one {row}, got none")
     if "rating" in roles:
         ratings = pd.to_numeric(chosen["rating"], errors="coerce").astype(np.float64)
-        _check_rows(f"{name}: the rating of rating", "a finite number", chosen["rating"], ratings.abs() < np.inf)
+        is_finite = ratings.abs() < np.inf
+        _check_rows(f"{name}: the rating", "be a finite number", chosen["rating"], is_finite)
         chosen["rating"] = ratings
     for role in (role for role in roles if role != "rating"):
         is_there = chosen[role].notna() & (chosen[role] != "")
-        _check_rows(f"{name}: the {role} of {row}", "an id", chosen[role], is_there)
+        _check_rows(f"{name}: the {role}", "not be missing", chosen[role], is_there)
     return pd.DataFrame(chosen)
 
 
 def _check_rows(what: str, rule: str, values: pd.Series[Any], holds: pd.Series[bool]) -> None:
     wrong = np.flatnonzero(~holds.to_numpy())
     if len(wrong):
-        raise ValueError(f"{what} {wrong[0] + 1} must be {rule}, got {values.iloc[wrong[0]]!r}")
+        raise ValueError(f"{what} in data row {wrong[0] + 1} must {rule}, got {values.iloc[wrong[0]]!r}")

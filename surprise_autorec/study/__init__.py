@@ -1,1 +1,1 @@
-"""Studies of algorithms: measured on folds, compared, drawn."""
+"""Studies of algorithms: measuring them on folds, comparing them, plotting the results."""

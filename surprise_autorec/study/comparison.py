@@ -1,4 +1,4 @@
-"""The comparison study: algorithms times folds, as a table."""
+"""Comparison studies: algorithms measured on the same folds, as a table."""
 
 from __future__ import annotations
 
@@ -24,33 +24,35 @@ def compare(
 ) -> pd.DataFrame:
     """Cross-validate algorithms on the same folds.
 
-    Fold by fold every algorithm has its turn, so that their times are comparable where a machine's speed drifts.
+    Algorithms take turns on each fold, so that their times can be compared even if the speed of the machine
+    drifts.
 
     Parameters
     ----------
     algorithms : mapping of str to AlgoBase, or iterable of AlgoBase
-        What to compare, under the given names or under the names of their classes.
+        The algorithms to compare, named by the keys of the mapping or else by their classes.
     data : surprise.Dataset
     cv : int, cross-validation iterator of Surprise, or None, default=None
-        As in ``surprise.model_selection.cross_validate``: None is 5 folds. An iterator with a ``random_state``, such as
-        ``KFold(5, random_state=0)``, makes the folds reproducible.
+        As in ``surprise.model_selection.cross_validate``: None means 5 folds. An iterator with a
+        ``random_state``, such as ``KFold(5, random_state=0)``, makes the folds reproducible.
     verbose : bool, default=False
         Whether to show a progress bar.
     rank_at : int, optional
-        Length n of the lists that `ranking_scores` judges. Default: rankings are not judged.
+        Length of the lists that `ranking_scores` evaluates. Default: rankings are not evaluated.
 
     Returns
     -------
     DataFrame
-        A row for each algorithm, best first, indexed by name: ``rmse``, ``mae`` (means over folds), ``rmse_std``,
-        ``mae_std`` (standard deviations over folds), ``fit_time``, ``test_time`` (medians over folds, in seconds) and
-        ``time_ratio`` (fit plus test, over the fastest algorithm's); with ``rank_at`` also ``precision``, ``recall``,
-        ``ndcg`` and ``coverage`` (means over folds).
+        A row for each algorithm, best first, indexed by name. The columns are ``rmse`` and ``mae`` (means
+        over folds), ``rmse_std`` and ``mae_std`` (standard deviations over folds), ``fit_time`` and
+        ``test_time`` (medians over folds, in seconds) and ``time_ratio`` (fit plus test time, divided by that
+        of the fastest algorithm). With ``rank_at`` there are also ``precision``, ``recall``, ``ndcg`` and
+        ``coverage`` (means over folds).
 
     Raises
     ------
     ValueError
-        If there are no algorithms, or two of one name, or ``rank_at`` is no positive integer.
+        If there are no algorithms, two of them have the same name, or ``rank_at`` is not a positive integer.
     """
     score = None if rank_at is None else partial(ranking_scores, n=positive_integer("rank_at", rank_at))
     makers = {name: lambda given=given: given for name, given in _by_name(algorithms).items()}
@@ -59,27 +61,29 @@ def compare(
 
 
 def ranking_scores(predictions: list[Prediction], trainset: Trainset, n: int) -> dict[str, float]:
-    """Judge how predictions rank the test items of each user.
+    """Evaluate how predictions rank the test items of each user.
 
-    Every user's test items are ordered by their predictions, and the first n of them are the user's list. (All other
-    items are left out, as nobody knows whether the user would like them.) An item is relevant if its true rating is
-    at least the mean of the training ratings.
+    The test items of each user are ordered by prediction, and the first n of them are the user's list. (All
+    other items are left out, because it is unknown whether the user would like them.) An item is relevant if
+    its true rating is at least the mean of the training ratings.
 
     Parameters
     ----------
     predictions : list of surprise.Prediction
-        With true ratings.
+        Predictions that contain the true ratings.
     trainset : surprise.Trainset
     n : int
-        Length of the lists; that of a user with fewer test items is shorter.
+        Length of the lists. A user with fewer test items has a shorter list.
 
     Returns
     -------
     dict of str to float
-        ``precision``, the relevant share of a list; ``recall``, the share of a user's relevant items that are in the
-        list; ``ndcg``, the discounted cumulative gain over the best possible, an item's gain being its rating above
-        the lowest of the scale (Järvelin, Kekäläinen, ACM TOIS 2002); means over users (recall and ndcg: those with a
-        relevant item, or any gain). ``coverage``: the share of the trainset's items that is in some list.
+        ``precision`` is the share of a list that is relevant. ``recall`` is the share of a user's relevant
+        items that are in the list. ``ndcg`` is the discounted cumulative gain divided by the highest possible
+        one, where the gain of an item is its rating minus the lowest rating of the scale (Järvelin,
+        Kekäläinen, ACM TOIS 2002). These three are means over users; for recall, over users with a relevant
+        item, and for ndcg, over users with any gain. ``coverage`` is the share of the trainset's items that
+        appear in at least one list.
     """
     frame = pd.DataFrame({"user": [p.uid for p in predictions], "item": [p.iid for p in predictions]})
     frame["gain"] = np.array([p.r_ui for p in predictions]) - trainset.rating_scale[0]
@@ -113,9 +117,11 @@ def _by_name(algorithms: Mapping[str, AlgoBase] | Iterable[AlgoBase]) -> dict[st
         named = {type(algorithm).__name__: algorithm for algorithm in listed}
         if len(named) < len(listed):
             names = [type(algorithm).__name__ for algorithm in listed]
-            raise ValueError(f"algorithms of one class must be given as a mapping that names them, got {names}")
+            raise ValueError(
+                f"several algorithms of one class must be given as a mapping that names them, got {names}"
+            )
     if not named:
-        raise ValueError("algorithms must hold at least one, got none")
+        raise ValueError("algorithms must contain at least one, got none")
     return named
 
 
@@ -125,9 +131,9 @@ def format_comparison(frame: pd.DataFrame, tablefmt: str = "github") -> str:
     Parameters
     ----------
     frame : DataFrame
-        What `compare` returned.
+        The result of `compare`.
     tablefmt : str, default="github"
-        A format of the tabulate library: "github" is Markdown.
+        A table format of the tabulate library; "github" is Markdown.
     """
     names = {"precision": "precision", "recall": "recall", "ndcg": "NDCG", "coverage": "coverage"}
     scores = {column: name for column, name in names.items() if column in frame}

@@ -1,4 +1,4 @@
-"""Algorithms measured on folds: the one loop that ``compare``, ``evaluate`` and ``tune`` share."""
+"""The loop that fits and tests algorithms on folds, shared by ``compare``, ``evaluate`` and ``tune``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pandas as pd
 from surprise import AlgoBase, Dataset, Prediction, Trainset, accuracy
 from surprise.model_selection.split import get_cv
 
-#: Judges the predictions for a fold's test ratings, beside RMSE and MAE.
+#: Computes further figures from the predictions for a fold's test ratings, in addition to RMSE and MAE.
 Score = Callable[[list[Prediction], Trainset], Mapping[str, float]]
 
-#: Called with the name of an algorithm that failed, and its error: raises, or returns to go on without the algorithm.
+#: Called with the name of an algorithm that failed and its exception. It raises to end the study, or returns
+#: to continue without the algorithm.
 OnFailure = Callable[[str, Exception], object]
 
 _TIMES = ["fit_time", "test_time"]
@@ -30,31 +31,31 @@ def measure(
 ) -> pd.DataFrame:
     """Fit and test algorithms on the same folds.
 
-    Every algorithm has its turn on one fold before the next fold begins. So their times stay comparable when the
-    speed of the machine drifts.
+    All algorithms take their turn on one fold before the next fold begins, so that their times can be
+    compared even if the speed of the machine drifts.
 
     Parameters
     ----------
     makers : mapping of str to callable
-        For each algorithm its name, and what returns it whenever its turn comes. If that is a new object each time,
-        only one fitted model is in memory at a time.
+        For each name a callable that returns the algorithm, called whenever it is the algorithm's turn. If it
+        returns a new object each time, only one fitted model is in memory at a time.
     data : surprise.Dataset
     cv : int, cross-validation iterator of Surprise, or None, default=None
-        As in ``surprise.model_selection.cross_validate``: None is 5 folds.
+        As in ``surprise.model_selection.cross_validate``: None means 5 folds.
     score : callable, optional
-        Called with predictions and trainset; returns further figures by name.
+        Called with the predictions and the trainset. It returns further figures by name.
     on_failure : callable, optional
-        Called with the name of an algorithm and the exception that its ``fit`` or ``test`` raised. If it returns, the
-        study goes on without this algorithm. Default: the exception is raised.
+        Called with the name of an algorithm and the exception that its ``fit`` or ``test`` raised. If it
+        returns, the study continues without this algorithm. Default: the exception is raised.
     verbose : bool, default=False
         Whether to show a progress bar.
 
     Returns
     -------
     DataFrame
-        A row for each fold and algorithm, in the order of measurement: ``fold`` (from 1), ``algorithm``, ``rmse``,
-        ``mae``, ``fit_time`` and ``test_time`` (in seconds), and the figures of ``score``. An algorithm that failed
-        on any fold has no rows.
+        A row for each fold and algorithm, in the order of measurement: ``fold`` (from 1), ``algorithm``,
+        ``rmse``, ``mae``, ``fit_time`` and ``test_time`` (in seconds), and the figures of ``score``. An
+        algorithm that failed on any fold has no rows.
     """
     from tqdm.auto import tqdm  # here, to keep the import of the package fast
 
@@ -82,7 +83,9 @@ def measure(
     return pd.DataFrame([row for row in rows if row["algorithm"] not in failed])
 
 
-def _fit_and_test(algorithm: AlgoBase, trainset: Trainset, testset: list[Any], score: Score | None) -> dict[str, float]:
+def _fit_and_test(
+    algorithm: AlgoBase, trainset: Trainset, testset: list[Any], score: Score | None
+) -> dict[str, float]:
     """Errors, times and further figures of one algorithm on one fold."""
     start = time.perf_counter()
     algorithm.fit(trainset)
@@ -99,19 +102,19 @@ def _fit_and_test(algorithm: AlgoBase, trainset: Trainset, testset: list[Any], s
 
 
 def summarise(folds: pd.DataFrame) -> pd.DataFrame:
-    """Sum up the rows of `measure`.
+    """Summarise the rows of `measure`.
 
     Parameters
     ----------
     folds : DataFrame
-        What `measure` returned.
+        The result of `measure`.
 
     Returns
     -------
     DataFrame
-        A row for each algorithm, indexed by name: ``rmse``, ``rmse_std``, ``mae``, ``mae_std`` (means and standard
-        deviations over folds), ``fit_time``, ``test_time`` (medians over folds), ``time_ratio`` (fit plus test, over
-        the fastest algorithm's), and the means of all further figures.
+        A row for each algorithm, indexed by name: ``rmse``, ``rmse_std``, ``mae``, ``mae_std`` (means and
+        standard deviations over folds), ``fit_time``, ``test_time`` (medians over folds), ``time_ratio`` (fit
+        plus test time, divided by that of the fastest algorithm), and the means of all further figures.
     """
     by_algorithm = folds.drop(columns="fold").groupby("algorithm")
     means = by_algorithm.mean().drop(columns=_TIMES)
