@@ -1,4 +1,4 @@
-"""The comparison study."""
+"""Comparison studies."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ COLUMNS = ["rmse", "rmse_std", "mae", "mae_std", "fit_time", "test_time", "time_
 
 
 class Mean(AlgoBase):
-    """An algorithm of one's own: the mean rating; remembers the testsets it saw."""
+    """A custom algorithm: it predicts the mean rating, and remembers its testsets."""
 
     def __init__(self):
         super().__init__()
@@ -103,7 +103,7 @@ def test_cv_may_be_a_number_or_the_default_of_five(data, cv, n_folds):
     assert len(algorithm.testsets) == n_folds
 
 
-def test_a_generator_of_algorithms_will_do(data):
+def test_algorithms_may_be_a_generator(data):
     assert list(compare((algorithm for algorithm in [Mean()]), data, cv=2).index) == ["Mean"]
 
 
@@ -130,7 +130,7 @@ def test_markdown_has_a_header_and_a_row_for_each_in_order(frame):
     assert f"{best.mae:.4f} ± {best.mae_std:.4f}" in rows[0]
 
 
-def test_other_table_formats_can_be_had(frame):
+def test_other_table_formats_are_available(frame):
     assert format_comparison(frame, "latex").startswith(r"\begin{tabular}")
 
 
@@ -198,7 +198,7 @@ def test_gain_and_relevance_move_with_the_scale():
     assert scores == pytest.approx(wide_scores)
 
 
-def test_compare_judges_rankings_where_asked_to(data):
+def test_compare_evaluates_rankings_if_asked_to(data):
     frame = compare([Mean(), BaselineOnly(verbose=False)], data, cv=folds(), rank_at=5)
     assert list(frame.columns) == [*COLUMNS, "precision", "recall", "ndcg", "coverage"]
     fitted = [

@@ -1,4 +1,4 @@
-"""Pictures, drawn."""
+"""Charts."""
 
 import subprocess
 import sys
