@@ -188,7 +188,7 @@ def test_unknown_users_and_items_are_counted(model, int_model, tmp_path):
         assert len(table(result.stdout)) == 3
 
 
-def test_a_file_that_is_not_a_model_is_one_error(ratings, pairs, tmp_path):
+def test_what_is_no_model_is_one_error(ratings, pairs, tmp_path):
     assert_one_error(run("predict", ratings, pairs), "mine.csv is no saved model")
     assert_one_error(run("predict", tmp_path / "none", pairs), "No such file", "none")
 

@@ -75,7 +75,7 @@ def command(
     with one_line_errors():
         settings = [{**fixed, **keywords} for keywords in tried]
         for keywords in settings:
-            AutoRec(**keywords)._check_parameters()  # all of them, before any is trained
+            AutoRec(**keywords)._check_parameters()  # all of them, before the first is trained
         measured = _measure(settings, load_ratings(ratings, rating_scale), KFold(folds, random_state=seed))
         frame = pd.DataFrame([{key: _shown(value) for key, value in keywords.items()} for keywords in tried])
         frame = frame.join(measured).sort_values("rmse")
