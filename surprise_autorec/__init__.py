@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surprise_autorec.algorithm import AutoRec
-    from surprise_autorec.comparison import compare
     from surprise_autorec.core.training import DivergenceError
     from surprise_autorec.parameters import BEST, PAPER
     from surprise_autorec.persistence import load
-    from surprise_autorec.plots import plot_comparison, plot_history
     from surprise_autorec.regressor import AutoRecRegressor
+    from surprise_autorec.study.comparison import compare
+    from surprise_autorec.study.plots import plot_comparison, plot_history
 
 __version__ = version("surprise-autorec")
 
@@ -27,18 +27,18 @@ __all__ = [
     "plot_history",
 ]
 
-#: Where the names are. They are imported when first asked for: torch, pandas and Surprise take seconds to load, and the
-#: command line decides before that how torch's threads wait.
+#: Where the names are. They are imported when first asked for: torch, pandas and Surprise take seconds to
+#: load, and the command line decides before that how torch's threads wait.
 _LAZY = {
     "AutoRec": "surprise_autorec.algorithm",
     "AutoRecRegressor": "surprise_autorec.regressor",
     "BEST": "surprise_autorec.parameters",
     "DivergenceError": "surprise_autorec.core.training",
     "PAPER": "surprise_autorec.parameters",
-    "compare": "surprise_autorec.comparison",
+    "compare": "surprise_autorec.study.comparison",
     "load": "surprise_autorec.persistence",
-    "plot_comparison": "surprise_autorec.plots",
-    "plot_history": "surprise_autorec.plots",
+    "plot_comparison": "surprise_autorec.study.plots",
+    "plot_history": "surprise_autorec.study.plots",
 }
 
 

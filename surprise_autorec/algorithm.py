@@ -21,17 +21,17 @@ from surprise_autorec.model import AutoRecModel, RatingScale
 from surprise_autorec.model.ranking import nearest
 from surprise_autorec.parameters import AutoRecParameters
 
-
 Made = TypeVar("Made")
 
 
 class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
     """AutoRec (Sedhain, Menon, Sanner, Xie, WWW 2015) as an algorithm of Surprise.
 
-    Use it wherever Surprise takes an algorithm: `surprise.model_selection.cross_validate`, ``GridSearchCV``, or by
-    hand with ``fit``, ``test`` and ``predict``. The defaults are the paper's item variant with what makes it better:
-    outputs relative to baselines, a second encoder for the other side, input scaled by its count, input dropout,
-    averaged weights, a penalty that adapts to the data. ``AutoRec(**surprise_autorec.PAPER)`` is the paper's model.
+    Use it wherever Surprise takes an algorithm: `surprise.model_selection.cross_validate`, ``GridSearchCV``,
+    or by hand with ``fit``, ``test`` and ``predict``. The defaults are the paper's item variant with what
+    makes it better: outputs relative to baselines, a second encoder for the other side, input scaled by its
+    count, input dropout, averaged weights, a penalty that adapts to the data.
+    ``AutoRec(**surprise_autorec.PAPER)`` is the paper's model.
 
     Attributes
     ----------
@@ -40,7 +40,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
     n_iter_ : int
         Epochs that were run.
     loss_curve_ : list of float
-        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the penalty.
+        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the
+        penalty.
     validation_scores_ : list of float
         With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     trainset : surprise.Trainset
@@ -92,8 +93,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Parameters
         ----------
         ratings : iterable of (uid, iid, rating) or (uid, iid, rating, timestamp)
-            By raw ids, as in ``surprise.Dataset.raw_ratings``. They are added to those trained on; a pair that was
-            rated before has its new rating.
+            By raw ids, as in ``surprise.Dataset.raw_ratings``. They are added to those trained on; a pair
+            that was rated before has its new rating.
         n_epochs : int, default=4
             Passes over all ratings, old and new.
 
@@ -106,9 +107,10 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If a rating is NaN or off the rating scale, ``early_stopping`` is on (ratings held out now may have been
-            trained on before), or parameters of the network were changed since `fit`; or where the ratings that were
-            trained on are not there: a loaded model does not have them. The algorithm is then left as it was.
+            If a rating is NaN or off the rating scale, ``early_stopping`` is on (ratings held out now may
+            have been trained on before), or parameters of the network were changed since `fit`; or where the
+            ratings that were trained on are not there: a loaded model does not have them. The algorithm is
+            then left as it was.
         DivergenceError
             If training diverges. The algorithm is then left as it was.
         """
@@ -132,7 +134,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         self._adopt(TrainsetWithoutRatings(fit.model), fit)
 
     def compute_baselines(self) -> tuple[Float64Array, Float64Array]:
-        """Baseline biases of users and items in rating points, as ``bsl_options`` say, whether ``biased`` or not.
+        """Baseline biases of users and items in rating points, by ``bsl_options``, whether ``biased`` or not.
 
         `compute_similarities` needs them where ``sim_options`` ask for "pearson_baseline".
 
@@ -197,7 +199,9 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             raise PredictionImpossible(_UNKNOWN)
         return float(self.model_.predict(np.array([user]), np.array([item]))[0])
 
-    def test(self, testset: Iterable[tuple[Any, Any, float | None]], verbose: bool = False) -> list[Prediction]:
+    def test(
+        self, testset: Iterable[tuple[Any, Any, float | None]], verbose: bool = False
+    ) -> list[Prediction]:
         """Predict every rating of a test set, all at once.
 
         Parameters
@@ -213,7 +217,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             What `predict` returns for each.
         """
         testset = list(testset)
-        # (``zip(*testset)`` would make an iterator of each row, and Python look through all of them for garbage.)
+        # (``zip(*testset)`` would make an iterator of each row, and Python look through all of them for
+        # garbage.)
         ratings = [r_ui for _, _, r_ui in testset]
         uids, iids = (list(map(itemgetter(place), testset)) for place in (0, 1))
         model = self.model_
@@ -240,9 +245,9 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
 def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
     """Make many objects that are not garbage without Python searching all others for garbage meanwhile.
 
-    Python searches each time that a certain number of objects was made, and a Trainset is millions of objects to
-    search. At the end only the new objects are searched; otherwise the next object made would set off a search of all.
-    Whatever interrupts this, garbage collection is on again afterwards, if it was on.
+    Python searches each time that a certain number of objects was made, and a Trainset is millions of objects
+    to search. At the end only the new objects are searched; otherwise the next object made would set off a
+    search of all. Whatever interrupts this, garbage collection is on again afterwards, if it was on.
     """
     was_on = gc.isenabled()
     try:
@@ -314,7 +319,9 @@ def _trainset_of(ratings: Ratings) -> Trainset:
     """The trainset of ratings, with their indices as inner ids."""
     by_user: dict[int, list[tuple[int, float]]] = {user: [] for user in range(len(ratings.user_ids))}
     by_item: dict[int, list[tuple[int, float]]] = {item: [] for item in range(len(ratings.item_ids))}
-    for user, item, value in zip(ratings.users.tolist(), ratings.items.tolist(), ratings.values.tolist(), strict=True):
+    for user, item, value in zip(
+        ratings.users.tolist(), ratings.items.tolist(), ratings.values.tolist(), strict=True
+    ):
         by_user[user].append((item, value))
         by_item[item].append((user, value))
     return Trainset(

@@ -13,42 +13,42 @@ __all__ = ["Callback", "EarlyStopping", "Epoch", "History", "Progress", "StopTra
 
 @runtime_checkable
 class Callback(Protocol):
-    """What the parameter ``callbacks`` takes: any object with this method."""
+    """An object that the parameter ``callbacks`` accepts: anything with this method."""
 
     def on_epoch_end(self, state: Epoch) -> None:
-        """Do something after an epoch.
+        """Called after each epoch.
 
         Parameters
         ----------
         state : Epoch
-            Its errors are in rating points.
+            The report of the epoch, with errors in rating points.
 
         Raises
         ------
         StopTraining
-            To end training here, with the model as it is (with ``early_stopping``, that of the best epoch). Any other
-            exception ends `fit` without a model.
+            To end training and keep the current model (with ``early_stopping``, the model of the best epoch).
+            Any other exception ends `fit` without a model.
         """
 
 
 class History:
-    """Keeps the report of every epoch, of every fit that it is told of, in ``epochs``."""
+    """Collects the reports of all epochs, of every fit that uses it, in ``epochs``."""
 
     def __init__(self) -> None:
         self.epochs: list[Epoch] = []
 
     def on_epoch_end(self, state: Epoch) -> None:
-        """Keep it."""
+        """Keep the report."""
         self.epochs.append(state)
 
 
 class EarlyStopping:
-    """Ends training when the validation RMSE has not fallen for some epochs.
+    """Ends training when the validation RMSE has stopped falling.
 
     Parameters
     ----------
     n_iter_no_change : int
-        After how many epochs without progress.
+        The number of epochs without progress after which training ends.
     tol : float
         By how much the RMSE must fall to count as progress, in rating points.
     """
@@ -60,8 +60,8 @@ class EarlyStopping:
     def on_epoch_end(self, state: Epoch) -> None:
         """Count the epochs without progress."""
         if state.validation_rmse is None:
-            raise ValueError("EarlyStopping must have ratings held out to judge by: set early_stopping=True")
-        if state.number == 1:  # of another fit, maybe
+            raise ValueError("EarlyStopping needs held-out ratings to validate on: set early_stopping=True")
+        if state.number == 1:  # possibly of another fit
             self.best_rmse, self.n_epochs_without_progress = math.inf, 0
         progress = state.validation_rmse < self.best_rmse - self.tol
         self.best_rmse = min(self.best_rmse, state.validation_rmse)
@@ -71,12 +71,12 @@ class EarlyStopping:
 
 
 class Progress:
-    """A progress bar with loss, validation RMSE and time left, shown while inside a ``with`` statement.
+    """A progress bar with loss, validation RMSE and remaining time, shown inside a ``with`` statement.
 
     Parameters
     ----------
     n_epochs : int
-        How many epochs there are to be, at most.
+        The largest possible number of epochs.
     verbose : bool
         Whether to show it.
     """

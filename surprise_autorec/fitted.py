@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: What is said where the training ratings are needed and not there.
-NO_RATINGS = "a loaded model does not have the ratings that it was trained on, as they are not saved: call fit again"
+NO_RATINGS = (
+    "a loaded model does not have the ratings that it was trained on, as they are not saved: call fit again"
+)
 
 
 class FittedAutoRec(ABC):
@@ -41,7 +43,7 @@ class FittedAutoRec(ABC):
 
     @abstractmethod
     def _state_to_save(self) -> dict[str, Any]:
-        """What a class has beside the model and the parameters, for its file: texts, numbers, and lists of them."""
+        """What to save besides the model and the parameters: texts, numbers, and lists of them, by name."""
 
     @abstractmethod
     def _restore(self, fit: Fit, state: dict[str, Any]) -> None:
@@ -53,14 +55,17 @@ class FittedAutoRec(ABC):
         self.model_, epochs = fit
         self.n_iter_ = len(epochs)
         self.loss_curve_ = [epoch.loss for epoch in epochs]
-        self.validation_scores_ = [epoch.validation_rmse for epoch in epochs if epoch.validation_rmse is not None]
+        self.validation_scores_ = [
+            epoch.validation_rmse for epoch in epochs if epoch.validation_rmse is not None
+        ]
 
     @final
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted algorithm to a file, for `surprise_autorec.load`.
 
-        The file holds tensors (in the format of safetensors) and, as JSON, ids and parameters: no pickle, nothing that
-        is executed. It holds which pairs were rated, for `recommend`, and not how. It is written whole or not at all.
+        The file holds tensors (in the format of safetensors) and, as JSON, ids and parameters: no pickle,
+        nothing that is executed. It holds which pairs were rated, for `recommend`, and not how. It is written
+        whole or not at all.
 
         Parameters
         ----------
@@ -78,13 +83,17 @@ class FittedAutoRec(ABC):
             If there are ``callbacks``: they are not written.
         """
         model, name = self._fitted_model(), type(self).__name__
-        if type(self).__module__.partition(".")[0] != __package__:  # a file cannot hold the code of other classes
+        if (
+            type(self).__module__.partition(".")[0] != __package__
+        ):  # a file cannot hold the code of other classes
             raise ValueError(f"the class must be one of AutoRec, AutoRecRegressor to be saved, got {name}")
         parameters = {key: getattr(self, key) for key in inspect.signature(type(self)).parameters}
         if parameters["callbacks"]:
-            warnings.warn("callbacks cannot be saved: the loaded algorithm will have none", UserWarning, stacklevel=2)
+            warnings.warn(
+                "callbacks cannot be saved: the loaded algorithm will have none", UserWarning, stacklevel=2
+            )
         parameters["callbacks"] = ()
-        scores = self.validation_scores_ or [None] * self.n_iter_
+        scores: Sequence[float | None] = self.validation_scores_ or [None] * self.n_iter_
         epochs = [
             Epoch(number, self.n_iter_, loss, score)
             for number, (loss, score) in enumerate(zip(self.loss_curve_, scores, strict=True), start=1)
@@ -104,14 +113,15 @@ class FittedAutoRec(ABC):
     def predict_new_user(self, ratings: Mapping[Hashable, float], iids: Iterable[Hashable]) -> Float64Array:
         """Predict ratings of a user who is not in the training ratings, from a few ratings, without training.
 
-        Networks that autoencode users encode the ratings; for those that autoencode items, the user's decoder weights
-        are solved for with the items' hidden activations held fixed (see the documentation, "New users and items").
+        Networks that autoencode users encode the ratings; for those that autoencode items, the user's decoder
+        weights are solved for with the items' hidden activations held fixed (see the documentation, "New
+        users and items").
 
         Parameters
         ----------
         ratings : mapping of item id to rating
-            What the user has rated; one item at least. Items that the model does not know count for the user's bias
-            only.
+            What the user has rated; one item at least. Items that the model does not know count for the
+            user's bias only.
         iids : iterable of item ids
             What to predict. Unknown items are answered from the baselines.
 
@@ -131,7 +141,7 @@ class FittedAutoRec(ABC):
 
     @final
     def predict_new_item(self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable]) -> Float64Array:
-        """Predict ratings of an item that is not in the training ratings; as `predict_new_user`, the other way round.
+        """Predict ratings of an item that is not in the training ratings, as `predict_new_user` for a user.
 
         Parameters
         ----------
@@ -164,7 +174,9 @@ class FittedAutoRec(ABC):
             if not ratings:
                 raise ValueError(f"every new {side} must have at least one rating, got none of {one!r}")
         ids = list(ratings_of)
-        owners = np.repeat(np.arange(len(ids), dtype=np.int32), [len(ratings) for ratings in ratings_of.values()])
+        owners = np.repeat(
+            np.arange(len(ids), dtype=np.int32), [len(ratings) for ratings in ratings_of.values()]
+        )
         others = [other for ratings in ratings_of.values() for other in ratings]
         given = [value for ratings in ratings_of.values() for value in ratings.values()]
         positions = np.arange(len(others), dtype=np.int32)
@@ -189,7 +201,8 @@ class FittedAutoRec(ABC):
         Parameters
         ----------
         uids : iterable of user ids, optional
-            For whom. Default: all users of the training ratings, or none of them where ``new_users`` are given.
+            For whom. Default: all users of the training ratings, or none of them where ``new_users`` are
+            given.
         n : int, default=10
             Items for each user; fewer where there are no more.
         exclude_rated : bool, default=True
@@ -202,19 +215,20 @@ class FittedAutoRec(ABC):
         Returns
         -------
         DataFrame
-            Columns ``user``, ``item``, ``rank`` (from 1) and ``estimate`` (the predicted rating, clipped to the scale;
-            ranks go by what it was before).
+            Columns ``user``, ``item``, ``rank`` (from 1) and ``estimate`` (the predicted rating, clipped to
+            the scale; ranks go by what it was before).
 
         Raises
         ------
         ValueError
-            If ``n`` is no positive integer, a candidate is unknown, or a rating of a new user breaks its rule.
+            If ``n`` is no positive integer, a candidate is unknown, or a rating of a new user breaks its
+            rule.
 
         Warns
         -----
         UserWarning
-            If a user is unknown: the ranking is that of the baselines, the same for all such users. (Of a model that is
-            not ``biased`` it goes by the items' numbers of ratings.)
+            If a user is unknown: the ranking is that of the baselines, the same for all such users. (Of a
+            model that is not ``biased`` it goes by the items' numbers of ratings.)
         """
         import pandas as pd  # here, to keep the import of the package fast
 
@@ -297,8 +311,8 @@ def _warn_of_unknown(ids: Sequence[Hashable], users: Int32Array) -> None:
     unknown = np.flatnonzero(users < 0)
     if len(unknown):
         warnings.warn(
-            f"user {ids[unknown[0]]!r} is not in the training ratings ({len(unknown)} of {len(ids)} users are "
-            "not): what is recommended there is what is rated highest, or most often, by all",
+            f"user {ids[unknown[0]]!r} is not in the training ratings ({len(unknown)} of {len(ids)} users "
+            "are not): they are recommended what all users together rate highest or most often",
             UserWarning,
             stacklevel=3,
         )

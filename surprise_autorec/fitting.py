@@ -39,7 +39,7 @@ class Ratings(NamedTuple):
     scale: RatingScale
 
     def updated(self, triples: Iterable[tuple[Hashable, Hashable, float]]) -> Ratings:
-        """These ratings and more, by users and of items that may be new. A pair that is rated anew has its new rating.
+        """These ratings and more, whose users and items may be new. A pair rated again has the new rating.
 
         The indices of users and items stay; new ones follow.
 
@@ -53,7 +53,9 @@ class Ratings(NamedTuple):
         uids, iids, values = zip(*triples, strict=True) if triples else ((), (), ())
         users = np.array([user_index.setdefault(uid, len(user_index)) for uid in uids], np.int32)
         items = np.array([item_index.setdefault(iid, len(item_index)) for iid in iids], np.int32)
-        new = Ratings(users, items, numbers(values, uids, iids), list(user_index), list(item_index), self.scale)
+        new = Ratings(
+            users, items, numbers(values, uids, iids), list(user_index), list(item_index), self.scale
+        )
         new.check()
         kept = ~np.isin(self.pairs(len(item_index)), new.pairs(len(item_index)))
         return new._replace(
@@ -74,8 +76,9 @@ class Ratings(NamedTuple):
         if len(wrong):
             first = wrong[0]
             raise ValueError(
-                f"ratings must lie on the rating scale, {low:g} to {high:g}: user {self.user_ids[self.users[first]]!r} "
-                f"rated item {self.item_ids[self.items[first]]!r} {self.values[first]:g} "
+                f"ratings must lie on the rating scale, {low:g} to {high:g}: "
+                f"user {self.user_ids[self.users[first]]!r} rated item "
+                f"{self.item_ids[self.items[first]]!r} {self.values[first]:g} "
                 f"({len(wrong)} of {len(self.values)} ratings are off it). Correct them, or set the scale"
             )
 
@@ -108,8 +111,8 @@ def fit_model(
     ratings : Ratings
     parameters : AutoRecParameters
     start : AutoRecModel, optional
-        Where to go on from: a model that was fitted with the same parameters, whose users and items are the first of
-        those here. Default: from nothing.
+        Where to go on from: a model that was fitted with the same parameters, whose users and items are the
+        first of those here. Default: from nothing.
     n_epochs : int, optional
         Default: that of the parameters.
 
@@ -123,7 +126,9 @@ def fit_model(
     checked = parameters.check_parameters()
     options, unit = checked.options, ratings.scale.unit
     if start is not None and options.early_stopping:
-        raise ValueError("partial_fit must have early_stopping=False: what it would hold out may have been trained on")
+        raise ValueError(
+            "partial_fit must have early_stopping=False: what it would hold out may have been trained on"
+        )
     if n_epochs is not None:
         options = replace(options, n_epochs=positive_integer("n_epochs", n_epochs))
     ratings.check()
@@ -184,7 +189,9 @@ def _matrix(ratings: Ratings, early_stopping: bool) -> RatingMatrix:
     if matrix.n_ratings < len(ratings.values):
         _warn_of_repeats(ratings)
     if early_stopping and matrix.n_ratings < 2:
-        raise ValueError(f"early_stopping=True must have at least 2 ratings to hold one out, got {matrix.n_ratings}")
+        raise ValueError(
+            f"early_stopping=True must have at least 2 ratings to hold one out, got {matrix.n_ratings}"
+        )
     return matrix
 
 
@@ -192,8 +199,9 @@ def _warn_of_repeats(ratings: Ratings) -> None:
     _, first, counts = np.unique(ratings.pairs(len(ratings.item_ids)), return_index=True, return_counts=True)
     example = first[counts > 1][0]
     warnings.warn(
-        f"user {ratings.user_ids[ratings.users[example]]!r} rated item {ratings.item_ids[ratings.items[example]]!r} "
-        f"more than once, as happened with {(counts > 1).sum()} pairs: the mean of a pair's ratings is used",
+        f"user {ratings.user_ids[ratings.users[example]]!r} rated item "
+        f"{ratings.item_ids[ratings.items[example]]!r} more than once, as happened "
+        f"with {(counts > 1).sum()} pairs: the mean of a pair's ratings is used",
         UserWarning,
         stacklevel=5,
     )

@@ -22,8 +22,9 @@ from surprise_autorec.core.precision import PRECISIONS
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Member, Side
 
-#: The configuration that the paper's authors released, for ``AutoRec(**PAPER)``: eq. 1-2 and nothing else. Their
-#: penalty of 100 on each squared norm, beside half the squared error, is 400 in the form that ``reg_all`` has.
+#: The configuration that the paper's authors released, for ``AutoRec(**PAPER)``: eq. 1-2 and nothing else.
+#: Their penalty of 100 on each squared norm, beside half the squared error, is 400 in the form that
+#: ``reg_all`` has.
 PAPER: dict[str, Any] = {
     "n_factors": 500,
     "n_epochs": 200,
@@ -128,56 +129,59 @@ class AutoRecParameters:
         n_epochs : int, default=18
             Passes over the training ratings; with ``early_stopping``, at most so many.
         variant : {"item", "user", "hybrid"}, default="item"
-            Whose ratings are autoencoded: an item's by all users (the paper's I-AutoRec), a user's of all items
-            (U-AutoRec), or one network of each kind, whose predictions are averaged.
+            Whose ratings are autoencoded: an item's by all users (the paper's I-AutoRec), a user's of all
+            items (U-AutoRec), or one network of each kind, whose predictions are averaged.
         item_weight : float in [0, 1], default=0.9
             Weight of the item network in the average of ``variant="hybrid"``.
         two_sided : bool, default=True
-            Whether a second encoder adds to the decoder weights of a column (a user, if items are autoencoded) what it
-            makes of the column's own ratings; see `surprise_autorec.core.columns`. False is the paper's model.
+            Whether a second encoder adds to the decoder weights of a column (a user, if items are
+            autoencoded) what it makes of the column's own ratings; see `surprise_autorec.core.columns`. False
+            is the paper's model.
         n_estimators : int, default=1
             Number of networks of each kind, trained from different seeds, whose predictions are averaged.
         biased : bool, default=True
-            Whether the network predicts the difference from the baseline estimate ``mu + b_u + b_i``, or, as in the
-            paper, the rating.
+            Whether the network predicts the difference from the baseline estimate ``mu + b_u + b_i``, or, as
+            in the paper, the rating.
         bsl_options : dict, optional
             How baselines are estimated, as in Surprise: ``method`` "als" (with ``n_epochs`` 10, ``reg_u`` 15,
             ``reg_i`` 10) or "sgd" (``n_epochs`` 20, ``reg`` 0.02, ``learning_rate`` 0.005).
         encoder_activation : str, default="sigmoid"
             The paper's g: "identity", "sigmoid", "tanh", "relu", "elu" or "selu".
         decoder_activation : str, default="identity"
-            The paper's f, of the same names. Where it is bounded, its interval is stretched onto the rating scale
-            (``biased=False``) or onto the differences of two ratings (``biased=True``). The lower bound of relu is
-            moved to theirs.
+            The paper's f, of the same names. Where it is bounded, its interval is stretched onto the rating
+            scale (``biased=False``) or onto the differences of two ratings (``biased=True``). The lower bound
+            of relu is moved to theirs.
         lr_all : float or "auto", default="auto"
-            Learning rate. "auto" is 0.003 for adam, 0.01 for sgd, 0.001 for rprop (its first step), 1 for lbfgs.
+            Learning rate. "auto" is 0.003 for adam, 0.01 for sgd, 0.001 for rprop (its first step), 1 for
+            lbfgs.
         reg_all : float or "auto", default="auto"
-            The paper's lambda: the loss is the sum of squared errors plus ``reg_all / 2`` times the sum of squared
-            weights (eq. 2), with ratings mapped to 1..5. "auto" is 4.5 times the variance of ratings about
-            their baselines times the cube root of the number of ratings.
+            The paper's lambda: the loss is the sum of squared errors plus ``reg_all / 2`` times the sum of
+            squared weights (eq. 2), with ratings mapped to 1..5. "auto" is 4.5 times the variance of ratings
+            about their baselines times the cube root of the number of ratings.
         reg_bias : float or "auto", default="auto"
-            The same for the decoder's biases, one for each column. "auto" is 10 where they are added to baselines, and
-            0, as in the paper, where not ``biased``.
+            The same for the decoder's biases, one for each column. "auto" is 10 where they are added to
+            baselines, and 0, as in the paper, where not ``biased``.
         dropout : float in [0, 1), default=0.5
             Share of a row's input ratings that a step hides from the encoder; the others are scaled up.
         input_centering : float in [0, 1] or "auto", default="auto"
-            Share of the baseline estimate that is taken off the encoders' input ratings. 0 shows an encoder, as in the
-            paper, ratings as they are, which also say what was rated; 1 shows how they differ from the expected. "auto"
-            is 0.8 for the ratings of a user and, for those of an item, the share of all users that has rated a typical
-            item. Without effect where not ``biased``.
+            Share of the baseline estimate that is taken off the encoders' input ratings. 0 shows an encoder,
+            as in the paper, ratings as they are, which also say what was rated; 1 shows how they differ from
+            the expected. "auto" is 0.8 for the ratings of a user and, for those of an item, the share of all
+            users that has rated a typical item. Without effect where not ``biased``.
         input_scaling : float, default=0.5
             Each row's input is divided by this power of its number of ratings (over their typical number).
         averaging : float in [0, 1), default=0.8
-            Polyak averaging: predictions use an exponential average of each epoch's last weights, in which an epoch
-            weighs this much less than the one after it. 0 uses the last weights alone.
+            Polyak averaging: predictions use an exponential average of each epoch's last weights, in which an
+            epoch weighs this much less than the one after it. 0 uses the last weights alone.
         optimizer : {"adam", "sgd", "rprop", "lbfgs"}, default="adam"
             One of torch's optimisers. The paper used rprop and lbfgs.
         batch_size : int or "auto", default="auto"
-            Rows in a mini-batch. "auto" is all of them for rprop and lbfgs; else as many as give 8 steps an epoch, or
-            fewer where there are so few ratings to a column that updating the weights would take most of the time.
+            Rows in a mini-batch. "auto" is all of them for rprop and lbfgs; else as many as give 8 steps an
+            epoch, or fewer where there are so few ratings to a column that updating the weights would take
+            most of the time.
         early_stopping : bool, default=False
-            Whether to hold out some training ratings, stop when the error on them no longer falls, and keep the
-            weights of the best epoch.
+            Whether to hold out some training ratings, stop when the error on them no longer falls, and keep
+            the weights of the best epoch.
         validation_fraction : float in (0, 1), default=0.1
             Share of the training ratings that early stopping holds out.
         n_iter_no_change : int, default=5
@@ -185,15 +189,18 @@ class AutoRecParameters:
         tol : float, default=1e-4
             By how much the RMSE on the held-out ratings (mapped to 1..5) must fall to count as progress.
         device : str, default="auto"
-            "cpu", "cuda", "cuda:1", ...; "auto" is a CUDA device where there is one. Fitted models are kept on the CPU.
+            "cpu", "cuda", "cuda:1", ...; "auto" is a CUDA device where there is one. Fitted models are kept
+            on the CPU.
         precision : {"auto", "float32", "bfloat16"}, default="auto"
-            In what the sparse products of training read weights; see `surprise_autorec.core.precision`. The weights
-            themselves, and all that predicts, are float32. "auto" is bfloat16, which takes less time, where a weight
-            matrix is larger than 2 MiB, on CPUs with AVX2 or AVX-512, for adam and sgd; else float32.
+            In what the sparse products of training read weights; see `surprise_autorec.core.precision`. The
+            weights themselves, and all that predicts, are float32. "auto" is bfloat16, which takes less time,
+            where a weight matrix is larger than 2 MiB, on CPUs with AVX2 or AVX-512, for adam and sgd; else
+            float32.
         random_state : int, RandomState or None, default=None
             Seed of all random choices. As in Surprise, None draws it from NumPy's global generator.
         callbacks : sequence of Callback, default=()
-            Objects whose ``on_epoch_end(state)`` is called after each epoch; see `surprise_autorec.callbacks`.
+            Objects whose ``on_epoch_end(state)`` is called after each epoch; see
+            `surprise_autorec.callbacks`.
         verbose : bool, default=False
             Whether to show a progress bar while fitting.
         """
@@ -239,7 +246,9 @@ class AutoRecParameters:
         ValueError
             If a parameter breaks its rule; the message names the parameter, the rule and the value.
         """
-        is_source = self.random_state is None or isinstance(self.random_state, (Integral, np.random.RandomState))
+        is_source = self.random_state is None or isinstance(
+            self.random_state, (Integral, np.random.RandomState)
+        )
         check("random_state", self.random_state, "None, an int or a numpy RandomState", is_source)
         return CheckedParameters(
             options=self._training_options(),
@@ -299,7 +308,9 @@ class AutoRecParameters:
         are_callbacks = isinstance(self.callbacks, (tuple, list)) and all(
             isinstance(callback, Callback) and not isinstance(callback, type) for callback in self.callbacks
         )
-        check("callbacks", self.callbacks, "a list of objects with a method on_epoch_end(state)", are_callbacks)
+        check(
+            "callbacks", self.callbacks, "a list of objects with a method on_epoch_end(state)", are_callbacks
+        )
         return list(self.callbacks)
 
     def _early_stopping(self) -> EarlyStoppingRule | None:
@@ -318,17 +329,29 @@ class AutoRecParameters:
             "hybrid": {"item": item_weight, "user": 1 - item_weight},
         }
         chosen = weights[choice("variant", self.variant, weights)]
-        return [Member(side, weight / n_estimators) for side, weight in chosen.items() for _ in range(n_estimators)]
+        return [
+            Member(side, weight / n_estimators)
+            for side, weight in chosen.items()
+            for _ in range(n_estimators)
+        ]
 
     def _baseline_estimator(self) -> Callable[[RatingMatrix], Baselines]:
         """What ``biased`` and ``bsl_options`` ask for."""
-        check("bsl_options", self.bsl_options, "a dict or None", isinstance(self.bsl_options, (dict, type(None))))
+        check(
+            "bsl_options",
+            self.bsl_options,
+            "a dict or None",
+            isinstance(self.bsl_options, (dict, type(None))),
+        )
         options = dict(self.bsl_options or {})
         method = options.pop("method", "als")
         estimate, rules = _BASELINES[choice("bsl_options['method']", method, _BASELINES)]
         for name, value in options.items():
             check(
-                "bsl_options", self.bsl_options, f"made of 'method' and, for {method}, {sorted(rules)}", name in rules
+                "bsl_options",
+                self.bsl_options,
+                f"made of 'method' and, for {method}, {sorted(rules)}",
+                name in rules,
             )
             if name == "n_epochs":
                 positive_integer("bsl_options['n_epochs']", value)
@@ -337,7 +360,7 @@ class AutoRecParameters:
         return partial(estimate, **options) if self.biased else zero_baselines
 
     def draw_seed(self) -> int:
-        """Draw the seed of a fit from ``random_state``, which must have been checked. It advances a RandomState."""
+        """Draw the seed of a fit from ``random_state``, after a check. This advances a RandomState."""
         state = self.random_state
         if state is None:
             return int(np.random.randint(2**31 - 1))  # noqa: NPY002 (the convention of Surprise and scikit-learn)

@@ -26,8 +26,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     Returns
     -------
     AutoRec or AutoRecRegressor
-        As it was saved: it predicts the same bits, recommends, and takes new users. It does not have the ratings that
-        it was trained on, which `partial_fit` needs; the ``trainset`` of an `AutoRec` has their ids alone.
+        As it was saved: it predicts the same bits, recommends, and takes new users. It does not have the
+        ratings that it was trained on, which `partial_fit` needs; the ``trainset`` of an `AutoRec` has their
+        ids alone.
 
     Raises
     ------

@@ -24,8 +24,12 @@ from surprise_autorec.parameters import AutoRecParameters
 
 
 def _with_shared_parameters(init: Callable[..., None]) -> Callable[..., None]:
-    """Show what AutoRecParameters takes in a constructor's signature, where scikit-learn finds the parameters."""
-    own = [parameter for parameter in signature(init).parameters.values() if parameter.kind != Parameter.VAR_KEYWORD]
+    """Show the parameters of AutoRecParameters in a signature, where scikit-learn finds them."""
+    own = [
+        parameter
+        for parameter in signature(init).parameters.values()
+        if parameter.kind != Parameter.VAR_KEYWORD
+    ]
     _, *shared = signature(AutoRecParameters.__init__).parameters.values()
     shared = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in shared]
     init.__signature__ = signature(init).replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
@@ -35,8 +39,9 @@ def _with_shared_parameters(init: Callable[..., None]) -> Callable[..., None]:
 class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEstimator):  # type: ignore[misc]
     """AutoRec as a regressor of scikit-learn: `AutoRec` for ratings that are in arrays or DataFrames.
 
-    ``X`` has a row for each rating, with the ids of its user and its item; ``y`` has the ratings. Ids are ints or
-    strings and need no encoding. The same ratings, scale, parameters and seed give the predictions of `AutoRec`.
+    ``X`` has a row for each rating, with the ids of its user and its item; ``y`` has the ratings. Ids are
+    ints or strings and need no encoding. The same ratings, scale, parameters and seed give the predictions of
+    `AutoRec`.
 
     Attributes
     ----------
@@ -45,7 +50,8 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
     n_iter_ : int
         Epochs that were run.
     loss_curve_ : list of float
-        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the penalty.
+        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the
+        penalty.
     validation_scores_ : list of float
         With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     ratings_ : Ratings
@@ -82,8 +88,8 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         Parameters
         ----------
         user_column : label, optional
-            Name of the column with the users' ids, where ``X`` is a DataFrame; an array's columns are named 0, 1, ...
-            Default: the first column.
+            Name of the column with the users' ids, where ``X`` is a DataFrame; an array's columns are named
+            0, 1, ... Default: the first column.
         item_column : label, optional
             The same for the items. Default: the second column.
         rating_scale : tuple of float, optional
@@ -116,35 +122,40 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         TypeError
             If an id is not hashable.
         ValueError
-            If a parameter breaks its rule, an id is missing, or a rating is NaN, infinite or off ``rating_scale``.
+            If a parameter breaks its rule, an id is missing, or a rating is NaN, infinite or off
+            ``rating_scale``.
         DivergenceError
             If training diverges, as it does with too high a learning rate.
 
         Warns
         -----
         UserWarning
-            If ``X`` has more than two columns and it was not said by name which to use, or if a user rated an item more
-            than once: the mean is used.
+            If ``X`` has more than two columns and it was not said by name which to use, or if a user rated an
+            item more than once: the mean is used.
         """
         frame = self._frame(X, reset=True)
         self.columns_ = self._chosen_columns(frame)
         users, items = self._ids(frame)
         values = self._values(y, users, items)
-        ratings = Ratings(users.codes, items.codes, values, users.distinct, items.distinct, self._scale_of(values))
+        ratings = Ratings(
+            users.codes, items.codes, values, users.distinct, items.distinct, self._scale_of(values)
+        )
         self._keep(fit_model(ratings, self))
         self.ratings_ = ratings
         return self
 
-    def partial_fit(self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike, n_epochs: int = 4) -> AutoRecRegressor:
-        """Go on training from where `fit` ended, with more ratings, users and items. If there was no fit, do that.
+    def partial_fit(
+        self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike, n_epochs: int = 4
+    ) -> AutoRecRegressor:
+        """Go on training from where `fit` ended, with more ratings, users and items, or else fit.
 
         Parameters
         ----------
         X : DataFrame or array-like, shape (n_ratings, n_columns)
             Ids of users and items, in columns as in `fit`.
         y : array-like of float, shape (n_ratings,)
-            The ratings, on the scale of the fit. They are added to those trained on; a pair that was rated before has
-            its new rating.
+            The ratings, on the scale of the fit. They are added to those trained on; a pair that was rated
+            before has its new rating.
         n_epochs : int, default=4
             Passes over all ratings, old and new.
 
@@ -157,9 +168,9 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         Raises
         ------
         TypeError, ValueError
-            As by `fit`, and if ``early_stopping`` is on (ratings held out now may have been trained on before),
-            parameters of the network were changed since `fit`, or the ratings that were trained on are not there: a
-            loaded model does not have them.
+            As by `fit`, and if ``early_stopping`` is on (ratings held out now may have been trained on
+            before), parameters of the network were changed since `fit`, or the ratings that were trained on
+            are not there: a loaded model does not have them.
         """
         try:
             model = self._fitted_model()
@@ -180,8 +191,8 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         Parameters
         ----------
         X : DataFrame or array-like, shape (n_pairs, n_columns)
-            Ids of users and items, in columns as in `fit`. Users and items that were not trained on are answered from
-            the baselines or, by a model that is not ``biased``, with the mean rating.
+            Ids of users and items, in columns as in `fit`. Users and items that were not trained on are
+            answered from the baselines or, by a model that is not ``biased``, with the mean rating.
 
         Returns
         -------
@@ -213,7 +224,9 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         """Positions of the columns of users and items."""
         labels = list(frame.columns)
         if len(labels) < 2:
-            raise ValueError(f"X must have a column of users and one of items, got {len(labels)} feature(s): {labels}")
+            raise ValueError(
+                f"X must have a column of users and one of items, got {len(labels)} feature(s): {labels}"
+            )
         user_column = _position("user_column", self.user_column, labels, default=0)
         item_column = _position("item_column", self.item_column, labels, default=1)
         if user_column == item_column:
@@ -222,7 +235,8 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         if len(labels) > 2 and not are_named:
             used = [labels[user_column], labels[item_column]]
             warnings.warn(
-                f"columns of X other than {used} are ignored: {[label for label in labels if label not in used]}. "
+                f"columns of X other than {used} are ignored: "
+                f"{[label for label in labels if label not in used]}. "
                 "(Naming user_column and item_column turns this warning off)",
                 UserWarning,
                 stacklevel=3,
@@ -253,7 +267,11 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
 
     def _state_to_save(self) -> dict[str, Any]:
         names = self.feature_names_in_.tolist() if "feature_names_in_" in vars(self) else None
-        return {"n_features_in_": int(self.n_features_in_), "feature_names_in_": names, "columns_": self.columns_}
+        return {
+            "n_features_in_": int(self.n_features_in_),
+            "feature_names_in_": names,
+            "columns_": self.columns_,
+        }
 
     def _restore(self, fit: Fit, state: dict[str, Any]) -> None:
         self.n_features_in_, self.columns_ = state["n_features_in_"], state["columns_"]
@@ -279,14 +297,14 @@ def _position(name: str, label: Hashable, labels: Sequence[Hashable], default: i
 
 
 class _Ids(NamedTuple):
-    """A column of ids: the distinct ones, in the order they appear, and where among them that of each row is."""
+    """A column of ids: the distinct ones, in the order they appear, and for each row the place of its own."""
 
     codes: Int32Array
     distinct: list[Hashable]
 
     @classmethod
     def of(cls, frame: pd.DataFrame, position: int, role: str) -> _Ids:
-        """Those of a column. Raises TypeError if one is not hashable, ValueError if one is missing or infinite."""
+        """Take a column. TypeError if an id is not hashable, ValueError if one is missing or infinite."""
         column = frame.iloc[:, position]
         try:
             codes, distinct = pd.factorize(column)
@@ -298,8 +316,8 @@ class _Ids(NamedTuple):
         if len(wrong):
             row = wrong[0]
             raise ValueError(
-                f"{role} ids must not be missing (NaN, None) or infinite, got {column.iloc[row]} in row {row} (from 0) "
-                f"and column {column.name!r} of X ({len(wrong)} of {len(column)} rows are so)"
+                f"{role} ids must not be missing (NaN, None) or infinite, got {column.iloc[row]} in row "
+                f"{row} (from 0) and column {column.name!r} of X ({len(wrong)} of {len(column)} rows are so)"
             )
         return cls(codes.astype(np.int32), ids)
 

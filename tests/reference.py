@@ -1,7 +1,7 @@
-"""AutoRec as it is trained, on dense matrices in plain torch: the clearest account of the algorithm, and the slowest.
+"""AutoRec as it is trained, on dense matrices in plain torch: the clearest account of it, and the slowest.
 
-The package's training is tested against this. Symbols are those of docs/algorithm.md: the paper's V, mu, W and b, and E,
-the weights of the second encoder. Every step here sees all rows; there is no dropout.
+The package's training is tested against this. Symbols are those of docs/algorithm.md: the paper's V, mu, W
+and b, and E, the weights of the second encoder. Every step here sees all rows; there is no dropout.
 """
 
 import torch
@@ -38,8 +38,8 @@ def paper_parameters(network):
 def dense_training(R, observed, start, optimizer, reg, reg_bias, n_epochs):
     """Minimise eq. 2, an epoch being one step on all rows.
 
-    R holds the ratings, and zeros elsewhere; observed holds ones where there are ratings. Returns the parameters and the
-    loss per rating of each epoch.
+    R holds the ratings, and zeros elsewhere; observed holds ones where there are ratings. Returns the
+    parameters and the loss per rating of each epoch.
     """
     Y = R / observed.sum(0).sqrt()  # what the second encoder sees
     parameters = [tensor.clone().requires_grad_() for tensor in start]
@@ -73,7 +73,9 @@ def dense_training(R, observed, start, optimizer, reg, reg_bias, n_epochs):
         errors.clear()
         column_gradients.clear()
         stepper.step(objective)
-        for e in E:  # along the gradient where the step began: the optimiser may try other points, and reject them
+        for e in (
+            E
+        ):  # along the gradient where the step began: the optimiser may try other points, and reject them
             e.grad = column_gradients[0]
             column_stepper.step()
         losses.append((errors[0] + penalty().item()) / observed.sum().item())

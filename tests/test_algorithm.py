@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import FAST
@@ -37,10 +38,15 @@ def test_learns_structure_that_baselines_cannot(variant, biased, decoder_activat
     tastes, traits = generator.choice([-1, 1], 60), generator.choice([-1, 1], 40)
     users, items = np.nonzero(generator.random((60, 40)) < 0.6)
     ratings = dataset_of(
-        datasets.pd.DataFrame({"user": users, "item": items, "rating": 3.0 + tastes[users] * traits[items]})
+        pd.DataFrame({"user": users, "item": items, "rating": 3.0 + tastes[users] * traits[items]})
     )
     train, test = train_test_split(ratings, test_size=0.2, random_state=0)
-    parameters = {"variant": variant, "biased": biased, "decoder_activation": decoder_activation, "random_state": 0}
+    parameters = {
+        "variant": variant,
+        "biased": biased,
+        "decoder_activation": decoder_activation,
+        "random_state": 0,
+    }
     algorithm = AutoRec(n_factors=32, n_epochs=60, lr_all=0.01, reg_all=1, **parameters).fit(train)
     assert accuracy.rmse(algorithm.test(test), verbose=False) < 0.35  # of ratings 2 and 4: guessing has 1.0
 
@@ -69,7 +75,9 @@ def test_n_estimators_lower_the_error(split):
 
 @pytest.mark.parametrize("two_sided", [True, False])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_without_baselines_the_error_starts_at_that_of_the_mean_and_falls_well_below(split, variant, two_sided):
+def test_without_baselines_the_error_starts_at_that_of_the_mean_and_falls_well_below(
+    split, variant, two_sided
+):
     parameters = {"biased": False, "variant": variant, "two_sided": two_sided}
     train, test = split
     of_mean = np.sqrt(np.mean([(rating - train.global_mean) ** 2 for _, _, rating in test]))
@@ -83,7 +91,9 @@ def test_without_baselines_the_error_starts_at_that_of_the_mean_and_falls_well_b
 def test_test_returns_what_predict_returns(data, variant, decoder_activation, biased):
     train, test = train_test_split(data, test_size=0.2, random_state=0)
     test += [("nobody", test[0][1], 3.0), (test[0][0], "nothing", None), ("nobody", "nothing", 1.0), test[0]]
-    algorithm = AutoRec(**FAST, variant=variant, biased=biased, decoder_activation=decoder_activation).fit(train)
+    algorithm = AutoRec(**FAST, variant=variant, biased=biased, decoder_activation=decoder_activation).fit(
+        train
+    )
     one_by_one = [algorithm.predict(*triple) for triple in test]
     at_once = algorithm.test(test)
     assert [p[:3] for p in at_once] == [p[:3] for p in one_by_one]
@@ -124,9 +134,13 @@ def test_zero_is_a_rating(frame):
     centred = frame.assign(rating=np.round(frame["rating"].astype(float)) - 3)
     assert (centred["rating"] == 0).sum() > 100
     algorithm = AutoRec(**FAST).fit(dataset_of(centred, (-2, 2)).build_full_trainset())
-    without_zeros = AutoRec(**FAST).fit(dataset_of(centred[centred["rating"] != 0], (-2, 2)).build_full_trainset())
+    without_zeros = AutoRec(**FAST).fit(
+        dataset_of(centred[centred["rating"] != 0], (-2, 2)).build_full_trainset()
+    )
     assert algorithm.trainset.n_ratings > without_zeros.trainset.n_ratings
-    shifted = AutoRec(**FAST).fit(dataset_of(centred.assign(rating=centred["rating"] + 3)).build_full_trainset())
+    shifted = AutoRec(**FAST).fit(
+        dataset_of(centred.assign(rating=centred["rating"] + 3)).build_full_trainset()
+    )
     assert algorithm.estimate(0, 0) == pytest.approx(shifted.estimate(0, 0) - 3, abs=1e-4)
 
 
@@ -194,7 +208,11 @@ def test_default_prediction_of_a_subclass_is_used_by_test(trainset):
             return 1.5
 
     algorithm = Pessimist(**FAST, biased=False).fit(trainset)
-    assert algorithm.test([("nobody", "nothing", 4.0)])[0].est == algorithm.predict("nobody", "nothing").est == 1.5
+    assert (
+        algorithm.test([("nobody", "nothing", 4.0)])[0].est
+        == algorithm.predict("nobody", "nothing").est
+        == 1.5
+    )
 
 
 def test_estimate_asks_without_inserting_keys(trainset):
@@ -225,7 +243,9 @@ def test_early_stopping_reports_and_stops(trainset, variant):
 def test_validation_scores_are_in_rating_points(frame):
     wide = frame.assign(rating=frame["rating"].astype(float) * 20)
     narrow_scores, wide_scores = (
-        AutoRec(**FAST, early_stopping=True).fit(dataset_of(f, scale).build_full_trainset()).validation_scores_
+        AutoRec(**FAST, early_stopping=True)
+        .fit(dataset_of(f, scale).build_full_trainset())
+        .validation_scores_
         for f, scale in ((frame, (1, 5)), (wide, (20, 100)))
     )
     assert wide_scores == pytest.approx([20 * score for score in narrow_scores], rel=1e-3)
@@ -242,14 +262,19 @@ def test_pickles_and_copies_predict_the_same(trainset, variant):
 def test_model_holds_plain_cpu_arrays(trainset):
     """So a pickle made where there was a GPU loads where there is none."""
     for network in AutoRec(**FAST, variant="hybrid").fit(trainset).model_.networks:
-        assert all(type(array) is np.ndarray and array.dtype == np.float32 for array in (*network.users, *network.items))
+        assert all(
+            type(array) is np.ndarray and array.dtype == np.float32
+            for array in (*network.users, *network.items)
+        )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_cuda_learns_what_the_cpu_learns(trainset, variant):
     on_cpu, on_gpu = (
-        AutoRec(n_factors=16, n_epochs=20, dropout=0.0, variant=variant, random_state=0, device=device).fit(trainset)
+        AutoRec(n_factors=16, n_epochs=20, dropout=0.0, variant=variant, random_state=0, device=device).fit(
+            trainset
+        )
         for device in ("cpu", "cuda")
     )
     testset = trainset.build_testset()

@@ -65,7 +65,9 @@ class Recorder:
 
 def test_callbacks_are_told_of_every_epoch_in_rating_points(trainset):
     recorder, history = Recorder(), History()
-    algorithm = AutoRec(**SMALL, callbacks=[recorder, history], early_stopping=True, n_iter_no_change=9).fit(trainset)
+    algorithm = AutoRec(**SMALL, callbacks=[recorder, history], early_stopping=True, n_iter_no_change=9).fit(
+        trainset
+    )
     assert recorder.states == history.epochs
     assert [(state.number, state.n_epochs) for state in recorder.states] == [(1, 3), (2, 3), (3, 3)]
     assert [state.loss for state in recorder.states] == algorithm.loss_curve_
@@ -139,7 +141,7 @@ def test_early_stopping_begins_anew_with_each_fit_and_needs_ratings_held_out():
     for _ in range(2):
         stopping.on_epoch_end(Epoch(1, 9, 1.0, 0.9))
     with pytest.raises(
-        ValueError, match="EarlyStopping must have ratings held out to judge by: set early_stopping=True"
+        ValueError, match="EarlyStopping needs held-out ratings to validate on: set early_stopping=True"
     ):
         stopping.on_epoch_end(Epoch(1, 9, 1.0, None))
 
@@ -161,7 +163,13 @@ def test_optuna_prunes():
 
     def objective(trial):
         rate = trial.suggest_categorical("lr_all", [0.01, 1e-6])
-        parameters = {"n_factors": 8, "n_epochs": 6, "lr_all": rate, "early_stopping": True, "random_state": 0}
+        parameters = {
+            "n_factors": 8,
+            "n_epochs": 6,
+            "lr_all": rate,
+            "early_stopping": True,
+            "random_state": 0,
+        }
         return min(AutoRec(**parameters, callbacks=[Pruning(trial)]).fit(trainset).validation_scores_)
 
     sampler = optuna.samplers.GridSampler({"lr_all": [0.01, 1e-6]}, seed=1)

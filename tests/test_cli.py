@@ -44,7 +44,7 @@ def assert_one_error(result, *words):
         assert word in message
 
 
-def test_compare_prints_a_table_of_what_was_compared(ratings):
+def test_compare_prints_a_table(ratings):
     result = compare(ratings, *CHEAP)
     assert result.exit_code == 0
     assert "1,000 ratings, KFold(2, random_state=0)" in result.stdout
@@ -81,7 +81,12 @@ def test_params_and_seed_reach_the_algorithms(ratings, monkeypatch):
 
     real_compare = cli.compare
     monkeypatch.setattr(cli, "compare", spy)
-    settings = ["AutoRec.n_factors=(9, 4)", "AutoRec.n_epochs=1", "AutoRec.encoder_activation=relu", "KNNBasic.k=7"]
+    settings = [
+        "AutoRec.n_factors=(9, 4)",
+        "AutoRec.n_epochs=1",
+        "AutoRec.encoder_activation=relu",
+        "KNNBasic.k=7",
+    ]
     sims = "KNNBasic.sim_options={'name': 'cosine'}"
     flags = [text for setting in [*settings, sims] for text in ("-p", setting)]
     assert compare(ratings, "-a", "AutoRec", "-a", "KNNBasic", "--seed", 3, *flags).exit_code == 0
@@ -119,20 +124,22 @@ def test_wrong_value_of_a_param_is_one_error(ratings, setting, words):
         (["--seed", "-1"], "seed"),
     ],
 )
-def test_wrong_usage_is_said_with_exit_code_2(ratings, arguments, word):
+def test_wrong_usage_is_exit_code_2(ratings, arguments, word):
     result = compare(ratings, *arguments)
     assert result.exit_code == 2
     assert word in result.stderr
 
 
 def test_missing_file_is_one_error(tmp_path):
-    assert_one_error(compare(tmp_path / "missing.csv", *CHEAP), "or the path of a file, got", "missing.csv")
+    assert_one_error(
+        compare(tmp_path / "missing.csv", *CHEAP), "or the path of an existing file, got", "missing.csv"
+    )
 
 
-def test_missing_data_set_is_an_error_that_says_how_to_mend_it(tmp_path):
+def test_missing_data_set_is_an_error_that_says_what_to_do(tmp_path):
     result = run("compare", "--data", "ml-1m", "--path", tmp_path, *CHEAP)
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: ml-1m is in none of these places")
+    assert result.stderr.startswith("error: ml-1m was not found in any of these places")
     assert datasets.DATA_FOLDER in result.stderr
     assert "Traceback" not in result.output
 
@@ -162,7 +169,7 @@ def test_version_is_shown():
     assert run("--version").stdout.strip() == __version__
 
 
-def test_help_is_shown_where_nothing_is_asked():
+def test_help_is_shown_without_a_command():
     result = run()
     assert result.exit_code in (0, 2)  # as Click has it: 2 since 8.2
     assert "Usage" in result.output
@@ -171,7 +178,10 @@ def test_help_is_shown_where_nothing_is_asked():
 
 def test_module_can_be_run():
     done = subprocess.run(
-        [sys.executable, "-m", "surprise_autorec", "--help"], capture_output=True, encoding="utf-8", check=True
+        [sys.executable, "-m", "surprise_autorec", "--help"],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
     )
     assert "python -m surprise_autorec" in done.stdout
     assert "compare" in done.stdout

@@ -64,8 +64,8 @@ def table(text):
 def test_fit_says_what_it_did(ratings, tmp_path):
     result = run("fit", ratings, "-o", tmp_path / "model", *QUICK, "-p", "variant=user", "--seed", 3)
     assert result.exit_code == 0
-    assert result.stdout.startswith("1,000 ratings by 50 users of 40 items: trained in ")
-    assert result.stdout.rstrip().endswith(f"s, written to {tmp_path / 'model'}")
+    assert result.stdout.startswith("Trained on 1,000 ratings by 50 users of 40 items in ")
+    assert result.stdout.rstrip().endswith(f"s; saved to {tmp_path / 'model'}")
     assert "2/2" in result.stderr  # the progress bar
     algorithm = load(tmp_path / "model")
     assert (algorithm.n_factors, algorithm.variant, algorithm.random_state) == (8, "user", 3)
@@ -94,7 +94,7 @@ def test_wrong_usage_of_fit(ratings, tmp_path, arguments, word):
     assert not (tmp_path / "model").exists()
 
 
-def test_fit_into_a_folder_that_is_not_there_is_said_before_any_work(ratings, tmp_path):
+def test_fit_into_a_missing_folder_is_an_error_before_any_work(ratings, tmp_path):
     result = run("fit", ratings, "-o", tmp_path / "no" / "model")
     assert result.exit_code == 2
     assert "epoch" not in result.stderr
@@ -103,14 +103,14 @@ def test_fit_into_a_folder_that_is_not_there_is_said_before_any_work(ratings, tm
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("user,item,rating\n1,2,much\n", ["the rating of rating 1 must be a finite number, got 'much'"]),
-        ("user,item,rating\n1,,3\n", ["the item of rating 1 must be an id, got ''"]),
+        ("user,item,rating\n1,2,much\n", ["the rating in data row 1 must be a finite number, got 'much'"]),
+        ("user,item,rating\n1,,3\n", ["the item in data row 1 must not be missing, got ''"]),
         ("user,item\n1,2\n", ["must have a column for the rating"]),
         ("user,item,rating\n", ["must have at least one rating, got none"]),
         ("", ["must be a .csv file of ratings"]),
     ],
 )
-def test_ratings_that_are_none_are_one_error(tmp_path, text, words):
+def test_a_file_that_holds_no_ratings_is_one_error(tmp_path, text, words):
     (tmp_path / "mine.csv").write_text(text)
     assert_one_error(run("fit", tmp_path / "mine.csv", "-o", tmp_path / "model"), *words)
     assert not (tmp_path / "model").exists()
@@ -121,7 +121,7 @@ def test_a_parameter_that_breaks_its_rule_is_one_error(ratings, tmp_path):
     assert_one_error(result, "dropout must be a number in [0, 1), got 2")
 
 
-def test_ratings_off_the_scale_are_one_error(ratings, tmp_path):
+def test_ratings_outside_the_scale_are_one_error(ratings, tmp_path):
     result = run("fit", ratings, "-o", tmp_path / "model", "--rating-scale", "2,3")
     assert_one_error(result, "ratings must lie on the rating scale, 2 to 3: user")
 
@@ -150,13 +150,21 @@ def test_predict_answers_for_each_pair(model, pairs):
 def test_predict_writes_tables(model, pairs, tmp_path, suffix):
     output = tmp_path / f"out.{suffix}"
     assert run("predict", model, pairs, "-o", output).stdout == ""
-    read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "jsonl": lambda path: pd.read_json(path, lines=True)}
+    read = {
+        "csv": pd.read_csv,
+        "parquet": pd.read_parquet,
+        "jsonl": lambda path: pd.read_json(path, lines=True),
+    }
     found = read[suffix](output)
     assert list(found.columns) == ["user", "item", "estimate"]
-    assert found["estimate"].tolist() == pytest.approx(table(run("predict", model, pairs).stdout)["estimate"].tolist())
+    assert found["estimate"].tolist() == pytest.approx(
+        table(run("predict", model, pairs).stdout)["estimate"].tolist()
+    )
 
 
-def test_texts_are_matched_with_ids_that_are_numbers_and_the_other_way_round(int_model, model, pairs, tmp_path):
+def test_texts_are_matched_with_ids_that_are_numbers_and_the_other_way_round(
+    int_model, model, pairs, tmp_path
+):
     assert load(int_model).model_.user_ids[0] in range(50)
     result = run("predict", int_model, pairs)
     assert result.stderr == ""
@@ -174,8 +182,8 @@ def test_unknown_users_and_items_are_counted(model, int_model, tmp_path):
         result = run("predict", which, tmp_path / "pairs.csv")
         assert result.exit_code == 0
         assert result.stderr == (
-            "warning: 2 of 3 pairs are answered from the baselines: users (1) or items (1) are not in the model, such "
-            "as user 'nobody'\n"
+            "warning: 2 of 3 pairs have a user or an item that is not in the model, such as user 'nobody' "
+            "(unknown users: 1, unknown items: 1); their estimates are the baselines\n"
         )
         assert len(table(result.stdout)) == 3
 
@@ -185,7 +193,7 @@ def test_what_is_no_model_is_one_error(ratings, pairs, tmp_path):
     assert_one_error(run("predict", tmp_path / "none", pairs), "No such file", "none")
 
 
-def test_wrong_output_is_said_before_any_work(model, pairs, tmp_path):
+def test_wrong_output_is_an_error_before_any_work(model, pairs, tmp_path):
     for output in ("out.txt", tmp_path / "no" / "out.csv"):
         result = run("predict", model, pairs, "-o", output)
         assert result.exit_code == 2
@@ -194,7 +202,9 @@ def test_wrong_output_is_said_before_any_work(model, pairs, tmp_path):
 
 def test_a_parquet_file_without_pyarrow_says_what_to_install(model, pairs, tmp_path, monkeypatch):
     monkeypatch.setattr(shared, "find_spec", lambda _name: None)
-    assert_one_error(run("predict", model, pairs, "-o", tmp_path / "out.parquet"), "surprise-autorec[parquet]")
+    assert_one_error(
+        run("predict", model, pairs, "-o", tmp_path / "out.parquet"), "surprise-autorec[parquet]"
+    )
 
 
 def test_unknown_pairs_of_a_model_without_baselines_get_the_mean(ratings, frame, tmp_path):
@@ -203,12 +213,12 @@ def test_unknown_pairs_of_a_model_without_baselines_get_the_mean(ratings, frame,
     result = run("predict", tmp_path / "model", tmp_path / "pairs.csv")
     assert table(result.stdout)["estimate"].tolist() == pytest.approx([frame["rating"].mean()])
     assert result.stderr == (
-        "warning: 1 of 1 pairs are answered with the mean rating: users (0) or items (1) are not in the model, such as "
-        "item 'nothing'\n"
+        "warning: 1 of 1 pairs have a user or an item that is not in the model, such as item 'nothing' "
+        "(unknown users: 0, unknown items: 1); their estimates are the mean rating\n"
     )
 
 
-def test_ids_that_read_otherwise_than_the_model_s_are_unknown(int_model, tmp_path):
+def test_ids_whose_text_differs_from_the_model_s_are_unknown(int_model, tmp_path):
     (tmp_path / "pairs.csv").write_text("user,item\n3,7\n03,7\n--3,7\n")
     result = run("predict", int_model, tmp_path / "pairs.csv")
     assert "warning: 2 of 3 pairs" in result.stderr
@@ -228,7 +238,7 @@ def test_ids_that_read_otherwise_than_the_model_s_are_unknown(int_model, tmp_pat
         ([np.int32(7)], ["7"], [7]),
     ],
 )
-def test_ids_are_matched_by_how_they_read(known, given, wanted):
+def test_ids_are_matched_by_their_text(known, given, wanted):
     found = shared.as_ids(given, known)
     assert found == wanted
     assert [isinstance(one, str) for one in found] == [isinstance(one, str) for one in wanted]
@@ -267,28 +277,30 @@ def test_recommend_for_new_users(int_model, tmp_path):
     assert found["item"].tolist() == wanted["item"].astype(str).tolist()
 
 
-def test_recommend_for_strangers_is_a_warning(model):
+def test_recommend_for_unknown_users_is_a_warning(model):
     result = run("recommend", model, "--user", "nobody")
     assert result.exit_code == 0
     assert "warning: user 'nobody' is not in the training ratings" in result.stderr
 
 
-def test_a_stranger_beside_ids_that_are_numbers_goes_into_parquet(int_model, tmp_path):
-    result = run("recommend", int_model, "-n", 1, "--user", 4, "--user", "zoe", "-o", tmp_path / "out.parquet")
+def test_an_unknown_user_beside_ids_that_are_numbers_goes_into_parquet(int_model, tmp_path):
+    result = run(
+        "recommend", int_model, "-n", 1, "--user", 4, "--user", "zoe", "-o", tmp_path / "out.parquet"
+    )
     assert result.exit_code == 0
     assert pd.read_parquet(tmp_path / "out.parquet")["user"].tolist() == ["4", "zoe"]
 
 
-def test_what_may_surprise_about_new_users_is_a_warning(int_model, tmp_path):
+def test_what_may_be_unexpected_about_new_users_is_a_warning(int_model, tmp_path):
     (tmp_path / "new.csv").write_text("user,item,rating\n3,4,5\nann,4,1\nann,4,3\nann,nothing,2\n")
     result = run("recommend", int_model, "--new-users", tmp_path / "new.csv", "-n", 2)
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
-        "warning: new users rated 1 items that are not in the model, such as 'nothing': that tells of the users' "
-        "biases only",
-        "warning: 1 of 2 new users are in the model, such as 3: what is listed for them is by their ratings in the "
-        "file alone",
-        "warning: 1 ratings of new users repeat a pair: the mean of a pair's ratings is used",
+        "warning: new users rated items that are not in the model (1, such as 'nothing'); these ratings "
+        "affect only the biases of the users",
+        "warning: 1 of 2 new users are already in the model, such as 3; their lists use only the ratings in "
+        "the file",
+        "warning: repeated ratings of an item by a new user: 1; their mean is used",
     ]
 
 
@@ -326,11 +338,11 @@ def test_a_saved_model_has_its_own_settings(model, ratings, option):
     assert result.exit_code == 2
     name = option[0].replace("-p", "--param") if option is QUICK else option[0]
     assert result.stderr.splitlines()[-1] == (
-        f"Error: Invalid value for {name}: cannot be given with --model, which is not trained anew"
+        f"Error: Invalid value for {name}: cannot be given with --model: a saved model is not trained again"
     )
 
 
-def test_ratings_off_the_scale_of_a_saved_model_are_one_error(model, tmp_path):
+def test_ratings_outside_the_scale_of_a_saved_model_are_one_error(model, tmp_path):
     (tmp_path / "other.csv").write_text("user,item,rating\n3,7,4\n3,8,40\n")
     assert_one_error(
         run("evaluate", tmp_path / "other.csv", "--model", model),
@@ -355,9 +367,15 @@ def test_tune_tries_all_and_names_the_best(ratings, tmp_path):
     best = found.iloc[0]
     call = result.stdout.splitlines()[-1].removeprefix("best: ")
     algorithm = eval(call, {"AutoRec": AutoRec})
-    assert (algorithm.n_epochs, algorithm.n_factors, algorithm.variant) == (best.n_epochs, best.n_factors, best.variant)
+    assert (algorithm.n_epochs, algorithm.n_factors, algorithm.variant) == (
+        best.n_epochs,
+        best.n_factors,
+        best.variant,
+    )
     algorithm.random_state = 0
-    errors = cross_validate(algorithm, datasets.load(str(ratings)), ["rmse"], KFold(2, random_state=0))["test_rmse"]
+    errors = cross_validate(algorithm, datasets.load(str(ratings)), ["rmse"], KFold(2, random_state=0))[
+        "test_rmse"
+    ]
     assert errors.mean() == pytest.approx(best.rmse)
 
 
@@ -375,7 +393,7 @@ def test_tune_tries_some_at_random_by_seed(ratings, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["json", "toml"])
-def test_a_grid_may_stand_in_a_file(ratings, tmp_path, suffix):
+def test_a_grid_may_be_in_a_file(ratings, tmp_path, suffix):
     grid = {
         "json": json.dumps({"n_factors": [4, [5, 3]], "n_epochs": [1]}),
         "toml": "n_factors = [4, [5, 3]]\nn_epochs = [1]",
@@ -389,10 +407,10 @@ def test_a_grid_may_stand_in_a_file(ratings, tmp_path, suffix):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("g.json", "[1]"), ("g.json", '{"n_factors": 3}'), ("g.json", "{"), ("g.toml", "n_factors = "), ("g.txt", ""),
-     ("g.json", '{"n_factor": [3]}'), ("g.json", '{"n_factors": []}')],
+    [("g.json", "[1]"), ("g.json", '{"n_factors": 3}'), ("g.json", "{"), ("g.toml", "n_factors = "),
+     ("g.txt", ""), ("g.json", '{"n_factor": [3]}'), ("g.json", '{"n_factors": []}')],
 )  # fmt: skip
-def test_a_grid_that_is_none_is_wrong_usage(ratings, tmp_path, name, text):
+def test_an_invalid_grid_is_wrong_usage(ratings, tmp_path, name, text):
     (tmp_path / name).write_text(text)
     result = run("tune", ratings, "--grid", tmp_path / name)
     assert result.exit_code == 2
@@ -404,7 +422,7 @@ def test_tune_without_a_grid_or_with_a_missing_one_is_wrong_usage(ratings, tmp_p
     assert run("tune", ratings, "--grid", tmp_path / "none.json").exit_code == 2
 
 
-def test_tune_goes_on_where_training_diverges(ratings, tmp_path):
+def test_tune_continues_if_training_diverges(ratings, tmp_path):
     flags = ["-p", "batch_size=2", "-g", "lr_all=1e4,auto", "-o", tmp_path / "all.csv"]
     result = tune(ratings, *flags)
     assert result.exit_code == 0
@@ -417,24 +435,24 @@ def test_tune_goes_on_where_training_diverges(ratings, tmp_path):
     assert result.stdout.splitlines()[-1].startswith("best: AutoRec(batch_size=2, lr_all='auto', n_epochs=")
 
 
-def test_tune_in_which_all_diverges_is_one_error(ratings):
+def test_tune_in_which_every_combination_diverges_is_one_error(ratings):
     result = tune(ratings, "-p", "batch_size=2", "-g", "lr_all=1e4")
-    assert_one_error(result, "training diverged with every one of the combinations")
+    assert_one_error(result, "training diverged with every combination")
 
 
 def test_a_keyword_cannot_be_both_tried_and_set(ratings):
     result = tune(ratings, "-p", "n_epochs=2")
     assert result.exit_code == 2
-    assert "must not set n_epochs, whose values are to be tried" in result.stderr
+    assert "must not set n_epochs, because it is one of the keywords to try" in result.stderr
 
 
-def test_a_wrong_seed_is_said_before_anything_is_trained(ratings):
+def test_a_wrong_seed_is_an_error_before_anything_is_trained(ratings):
     result = tune(ratings, "-g", "random_state=3,foo")
     assert_one_error(result, "random_state must be None, an int or a numpy RandomState, got 'foo'")
     assert "fit/s" not in result.stderr
 
 
-def test_a_value_that_breaks_a_rule_is_said_before_anything_is_trained(ratings):
+def test_a_value_that_breaks_a_rule_is_an_error_before_anything_is_trained(ratings):
     result = tune(ratings, "-g", "dropout=0.5,2")
     assert_one_error(result, "dropout must be a number in [0, 1), got 2")
     assert "fit/s" not in result.stderr
@@ -465,7 +483,9 @@ def test_nothing_on_stdin_is_one_line(tmp_path):
     command = [sys.executable, "-m", "surprise_autorec", "fit", "-", "-o", str(tmp_path / "model")]
     done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: standard input must be a .csv file of ratings: No columns to parse from file\n"
+    assert (
+        done.stderr == "error: standard input must be a .csv file of ratings: No columns to parse from file\n"
+    )
 
 
 def test_a_wrong_keyword_is_one_line(ratings):
@@ -477,7 +497,7 @@ def test_a_wrong_keyword_is_one_line(ratings):
     assert result.stderr.endswith(", got 'n_factor'\n")
 
 
-def test_a_reader_that_has_enough_is_no_error(model, tmp_path):
+def test_a_reader_that_stops_early_is_not_an_error(model, tmp_path):
     (tmp_path / "pairs.csv").write_text("user,item\n" + "3,7\n" * 50_000)
     command = [sys.executable, "-m", "surprise_autorec", "predict", str(model), str(tmp_path / "pairs.csv")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:

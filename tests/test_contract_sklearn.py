@@ -25,14 +25,18 @@ X, y = RATINGS[["user", "item"]], RATINGS["rating"]
 TINY = {"n_factors": 4, "n_epochs": 2}
 
 
-@pytest.mark.filterwarnings("ignore:columns of X other than:UserWarning", "ignore:user .* more than once:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:columns of X other than:UserWarning", "ignore:user .* more than once:UserWarning"
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks([AutoRecRegressor(**TINY), AutoRecRegressor(**TINY, variant="hybrid", biased=False)])
 def test_check_of_scikit_learn(estimator, check):
     check(estimator)
 
 
-@pytest.mark.filterwarnings("ignore:columns of X other than:UserWarning", "ignore:user .* more than once:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:columns of X other than:UserWarning", "ignore:user .* more than once:UserWarning"
+)
 def test_check_estimator():
     results = check_estimator(AutoRecRegressor(**TINY), on_skip=None)
     statuses = [result["status"] for result in results]
@@ -45,20 +49,25 @@ def test_is_a_regressor():
 
 
 def test_cross_val_score():
-    scores = cross_val_score(AutoRecRegressor(random_state=0), X, y, cv=KFold(3, shuffle=True, random_state=0))
+    scores = cross_val_score(
+        AutoRecRegressor(random_state=0), X, y, cv=KFold(3, shuffle=True, random_state=0)
+    )
     assert scores.min() > 0.25
 
 
 def test_one_and_two_processes_give_the_same_bits():
     one, two = (
-        cross_validate(AutoRecRegressor(**FAST, variant="hybrid"), X, y, cv=2, n_jobs=n)["test_score"] for n in (1, 2)
+        cross_validate(AutoRecRegressor(**FAST, variant="hybrid"), X, y, cv=2, n_jobs=n)["test_score"]
+        for n in (1, 2)
     )
     assert one.tolist() == two.tolist()
 
 
 def test_grid_search():
     grid = {"n_factors": [4, (8, 4)], "variant": ["item", "user"], "bsl_options": [None, {"method": "sgd"}]}
-    search = GridSearchCV(AutoRecRegressor(**FAST), grid, cv=2, scoring="neg_root_mean_squared_error").fit(X, y)
+    search = GridSearchCV(AutoRecRegressor(**FAST), grid, cv=2, scoring="neg_root_mean_squared_error").fit(
+        X, y
+    )
     assert len(set(search.cv_results_["mean_test_score"])) == 8
     assert search.best_estimator_.get_params()["n_factors"] == search.best_params_["n_factors"]
     assert len(search.best_estimator_.recommend([X["user"].iloc[0]], n=3)) == 3

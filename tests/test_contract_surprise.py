@@ -44,7 +44,9 @@ def test_is_an_algorithm_of_surprise(trainset):
     ids=lambda cv: type(cv).__name__,
 )
 def test_cross_validate(data, cv):
-    result = cross_validate(AutoRec(**FAST), data, measures=["rmse", "mae"], cv=cv, return_train_measures=True)
+    result = cross_validate(
+        AutoRec(**FAST), data, measures=["rmse", "mae"], cv=cv, return_train_measures=True
+    )
     assert np.isfinite(result["test_rmse"]).all()
     assert np.isfinite(result["train_mae"]).all()
     assert len(result["fit_time"]) == cv.get_n_folds()
@@ -55,7 +57,9 @@ def test_cross_validate_of_predefined_folds(tmp_path):
     for n, (base, test) in enumerate(files):
         base.write_text("\n".join(f"u{u} i{i} {1 + (u + i + n) % 5}" for u in range(12) for i in range(9)))
         test.write_text("\n".join(f"u{u} i{u % 9} {1 + (2 * u) % 5}" for u in range(14)))
-    data = Dataset.load_from_folds([tuple(map(str, pair)) for pair in files], Reader(line_format="user item rating"))
+    data = Dataset.load_from_folds(
+        [tuple(map(str, pair)) for pair in files], Reader(line_format="user item rating")
+    )
     result = cross_validate(AutoRec(**FAST), data, cv=PredefinedKFold())
     frame = compare([AutoRec(**FAST)], data, cv=PredefinedKFold())
     gc.collect()  # Surprise leaves the files open
@@ -65,7 +69,8 @@ def test_cross_validate_of_predefined_folds(tmp_path):
 
 def test_one_and_two_processes_give_the_same_bits(data):
     one, two = (
-        cross_validate(AutoRec(**FAST, variant="hybrid"), data, cv=KFold(3, random_state=0), n_jobs=n) for n in (1, 2)
+        cross_validate(AutoRec(**FAST, variant="hybrid"), data, cv=KFold(3, random_state=0), n_jobs=n)
+        for n in (1, 2)
     )
     assert one["test_rmse"].tolist() == two["test_rmse"].tolist()
 
@@ -81,7 +86,13 @@ def test_grid_search(data):
     search = GridSearchCV(AutoRec, grid, cv=KFold(2, random_state=0), refit=True)
     search.fit(data)
     assert len(search.cv_results["params"]) == 8
-    assert set(search.best_params["rmse"]) == {"n_factors", "variant", "n_epochs", "random_state", "bsl_options"}
+    assert set(search.best_params["rmse"]) == {
+        "n_factors",
+        "variant",
+        "n_epochs",
+        "random_state",
+        "bsl_options",
+    }
     assert len(set(search.cv_results["mean_test_rmse"])) == 8
     assert 1 <= search.predict(1, 1).est <= 5
 
@@ -160,7 +171,7 @@ def test_an_interrupt_of_test_leaves_garbage_collection_on(data):
 def test_an_interrupt_while_garbage_is_collected_leaves_it_on(data, monkeypatch):
     algorithm = AutoRec(**FAST).fit(data.build_full_trainset())
 
-    def interrupted(generation):
+    def interrupted(_generation):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(gc, "collect", interrupted)
@@ -173,7 +184,10 @@ def test_an_interrupt_while_garbage_is_collected_leaves_it_on(data, monkeypatch)
 @pytest.mark.parametrize("name", ["cosine", "msd", "pearson", "pearson_baseline"])
 def test_similarities_are_those_of_every_algorithm(trainset, name, biased):
     """AlgoBase offers them to all; `sim_options` is where it keeps what to compute."""
-    ours, theirs = AutoRec(**FAST, biased=biased, bsl_options={"reg_u": 7}).fit(trainset), KNNBasic(verbose=False)
+    ours, theirs = (
+        AutoRec(**FAST, biased=biased, bsl_options={"reg_u": 7}).fit(trainset),
+        KNNBasic(verbose=False),
+    )
     theirs.bsl_options, theirs.verbose = {"reg_u": 7}, False
     AlgoBase.fit(theirs, trainset)
     for options in ({"user_based": True}, {"user_based": False, "min_support": 3}):
@@ -186,7 +200,9 @@ def test_options_of_similarities_are_there_from_the_start():
 
 
 @pytest.mark.parametrize("biased", [True, False])
-@pytest.mark.parametrize("options", [None, {"method": "als", "reg_u": 3}, {"method": "sgd", "n_epochs": 3}], ids=str)
+@pytest.mark.parametrize(
+    "options", [None, {"method": "als", "reg_u": 3}, {"method": "sgd", "n_epochs": 3}], ids=str
+)
 def test_baselines_are_those_of_every_algorithm(trainset, options, biased):
     ours = AutoRec(**FAST, biased=biased, bsl_options=options).fit(trainset).compute_baselines()
     theirs = AlgoBase(bsl_options=options or {}).fit(trainset)

@@ -21,7 +21,7 @@ def assert_are_surprises(baselines, trainset, **bsl_options):
 
 @pytest.fixture
 def sorted_trainset(data):
-    """Ratings in an order by user, then item; the first user rated every item, so inner ids follow the same order."""
+    """Ratings by user, then item. The first user rated every item, so inner ids follow the same order."""
     frame = pd.DataFrame(data.raw_ratings, columns=["user", "item", "rating", "_"])
     items = sorted(frame["item"].unique())
     first = pd.DataFrame({"user": -1, "item": items, "rating": [1 + n % 5 for n in range(len(items))]})
@@ -41,10 +41,18 @@ def test_als_baselines_are_those_of_surprise(trainset, options):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"n_epochs": 1}, {"reg": 0.5}, {"learning_rate": 0.05}, {"n_epochs": 7, "reg": 0, "learning_rate": 0.01}],
+    [
+        {},
+        {"n_epochs": 1},
+        {"reg": 0.5},
+        {"learning_rate": 0.05},
+        {"n_epochs": 7, "reg": 0, "learning_rate": 0.01},
+    ],
 )
 def test_sgd_baselines_are_those_of_surprise_when_it_visits_ratings_in_our_order(sorted_trainset, options):
-    assert_are_surprises(sgd_baselines(to_matrix(sorted_trainset), **options), sorted_trainset, method="sgd", **options)
+    assert_are_surprises(
+        sgd_baselines(to_matrix(sorted_trainset), **options), sorted_trainset, method="sgd", **options
+    )
 
 
 @pytest.mark.parametrize("estimate", [als_baselines, sgd_baselines])
@@ -62,7 +70,9 @@ def test_at_sums_the_mean_and_both_biases():
 
 def test_at_gives_no_bias_to_an_index_of_minus_one():
     baselines = Baselines(3.0, np.array([0.5, -0.25]), np.array([1.0, 2.0, -4.0]))
-    np.testing.assert_array_equal(baselines.at(np.array([-1, 1, -1]), np.array([2, -1, -1])), [-1.0, 2.75, 3.0])
+    np.testing.assert_array_equal(
+        baselines.at(np.array([-1, 1, -1]), np.array([2, -1, -1])), [-1.0, 2.75, 3.0]
+    )
 
 
 def test_transposed_exchanges_the_biases():

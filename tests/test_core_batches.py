@@ -54,7 +54,8 @@ def test_batches_are_the_given_rows_in_their_order():
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "sizes"), [(40, [40]), (1000, [40]), (39, [20, 20]), (12, [10] * 4), (11, [10] * 4), (1, [1] * 40)]
+    ("batch_size", "sizes"),
+    [(40, [40]), (1000, [40]), (39, [20, 20]), (12, [10] * 4), (11, [10] * 4), (1, [1] * 40)],
 )
 def test_batches_are_of_nearly_one_size_and_at_most_the_one_asked_for(batch_size, sizes):
     assert [len(batch.rows) for batch in cutter().cut(RATINGS, ALL_ROWS, batch_size)] == sizes
@@ -68,12 +69,16 @@ def test_sizes_of_batches_differ_by_one_at_most(batch_size):
 
 
 def test_columns_are_scaled_by_the_ratings_cut_and_rows_by_those_trained_on():
-    """So a row's input is the same wherever it is cut, and a column's sum always has the size of its ratings."""
+    """So a row's input is the same wherever it is cut, and a column's sum has the size of its ratings."""
     part = RATINGS.take_cells(RNG.random(RATINGS.n_ratings) < 0.6)
     (batch,) = cutter(RATINGS, row_scaling=0.5).cut(part, ALL_ROWS, 40)
     typical = typical_count(RATINGS.row_counts)
-    np.testing.assert_allclose(batch.inputs, part.values / np.sqrt(part.row_counts[part.rows] / typical), rtol=1e-5)
-    np.testing.assert_allclose(batch.column_inputs, part.values / np.sqrt(part.column_counts[part.columns]), rtol=1e-5)
+    np.testing.assert_allclose(
+        batch.inputs, part.values / np.sqrt(part.row_counts[part.rows] / typical), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        batch.column_inputs, part.values / np.sqrt(part.column_counts[part.columns]), rtol=1e-5
+    )
 
 
 def test_rows_without_ratings_have_no_cells():

@@ -61,12 +61,16 @@ def test_own_part_leaves_one_rating_out_exactly(batch_size):
     summed = WorkingCopy(decoder, torch.float32, plus=column_vectors(weight, batches))
     for n, batch in enumerate(batches):
         hidden = random(len(batch.rows), K, seed=3 + n)
-        outputs = decode_cells(hidden, summed.values, bias, batch.cells) - own_part(weight[batch.rows], hidden, batch)
+        outputs = decode_cells(hidden, summed.values, bias, batch.cells) - own_part(
+            weight[batch.rows], hidden, batch
+        )
         local_rows = np.repeat(np.arange(len(batch.rows)), batch.cells.row_counts)
         for local_row, column, output in zip(local_rows, batch.cells.columns.tolist(), outputs, strict=True):
             others = torch.arange(40) != batch.rows[local_row]
             vector = inputs[others, column] @ weight[others]
-            assert_close(output, hidden[local_row] @ (decoder[column] + vector) + bias[column], rtol=1e-4, atol=1e-4)
+            assert_close(
+                output, hidden[local_row] @ (decoder[column] + vector) + bias[column], rtol=1e-4, atol=1e-4
+            )
 
 
 def dense_gradient(weight, inputs, targets, observed, steps, f):
@@ -90,7 +94,7 @@ def dense_gradient(weight, inputs, targets, observed, steps, f):
 def test_an_epoch_steps_along_the_gradient_of_the_mean_over_batches(
     monkeypatch, optimizer, batch_size, reg, decoder_activation
 ):
-    """At the points where each batch's step begins, whatever its optimiser tries on the way to where it ends."""
+    """At the points where each batch's step begins, whatever its optimiser tries on the way."""
     learner = make_learner(
         RATINGS,
         als_baselines(RATINGS),

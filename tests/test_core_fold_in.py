@@ -47,7 +47,9 @@ def test_a_row_that_was_trained_on_has_its_hidden_activations(options, biased):
 def test_a_row_without_ratings_is_encoded_as_nothing_is():
     outcome, encoders, _ = trained(RatingMatrix.from_cells([0, 2, 2], [0, 1, 2], [5, 1, 2], (3, 3)))
     nothing = RatingMatrix.from_cells([], [], [], (1, 3))
-    np.testing.assert_allclose(encode_rows(encoders, nothing, zero_baselines(nothing)).vectors, outcome.hidden[[1]], atol=1e-7)
+    np.testing.assert_allclose(
+        encode_rows(encoders, nothing, zero_baselines(nothing)).vectors, outcome.hidden[[1]], atol=1e-7
+    )
 
 
 class Problem:
@@ -119,7 +121,12 @@ def solved(column, outcome, encoders, baselines):
 @pytest.mark.parametrize("two_sided", [False, True])
 @pytest.mark.parametrize("decoder_activation", ["identity", "tanh", "sigmoid", "relu", "elu"])
 def test_a_new_column_minimises_the_objective(decoder_activation, two_sided, biased, penalties, n):
-    options = {"decoder_activation": decoder_activation, "two_sided": two_sided, "biased": biased, **penalties}
+    options = {
+        "decoder_activation": decoder_activation,
+        "two_sided": two_sided,
+        "biased": biased,
+        **penalties,
+    }
     outcome, encoders, baselines = trained(**options)
     weight, bias, problem = solved(new_column(RATINGS.n_rows, n), outcome, encoders, baselines)
     value, gradient = problem.at(weight, bias)
@@ -144,7 +151,9 @@ def test_columns_are_solved_for_one_by_one():
     """Each as if it were alone, and one without ratings has nothing."""
     outcome, encoders, baselines = trained(two_sided=True, decoder_activation="tanh")
     together = random_ratings(RATINGS.n_rows, 3, 40, seed=5)
-    together = RatingMatrix.from_cells(together.rows, together.columns + 1, together.values, (RATINGS.n_rows, 4))
+    together = RatingMatrix.from_cells(
+        together.rows, together.columns + 1, together.values, (RATINGS.n_rows, 4)
+    )
     by_new = baselines.transposed.of_new_rows(together.columns, together.rows, together.values, 4).transposed
     weight, bias = solve_columns(encoders, together, by_new, outcome.hidden)
     assert not weight[0].any()
@@ -171,7 +180,9 @@ def test_a_step_that_leads_uphill_is_cut(monkeypatch):
     """Whole steps, from where f is nearly flat, end far above where shorter ones lead."""
     network = finished(make_learner(decoder_activation="elu", biased=True)).encoders.network
     generator = torch.Generator().manual_seed(0)
-    hidden, targets = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((12, 4), 12))
+    hidden, targets = (
+        torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((12, 4), 12)
+    )
     ridge, so_far = fold_in_module._Ridge(network, reg=0.01, reg_bias=0.01), torch.full((12,), -6.0).double()
 
     def error():

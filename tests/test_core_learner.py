@@ -23,7 +23,7 @@ def snapshot(network):
 
 def test_every_optimizer_is_tested_here():
     assert TORCH_OPTIMIZERS.keys() == OPTIMIZERS.keys()
-    assert FULL_BATCH == {name for name, optimizer in OPTIMIZERS.items() if optimizer.full_batch}
+    assert {name for name, optimizer in OPTIMIZERS.items() if optimizer.full_batch} == FULL_BATCH
 
 
 @pytest.mark.parametrize("two_sided", [False, True])
@@ -76,10 +76,10 @@ def test_the_size_of_blocks_does_not_change_the_bits(monkeypatch, optimizer):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_training_lowers_the_error(optimizer, biased, two_sided):
     baselines = als_baselines(RATINGS) if biased else None
-    learner = make_learner(RATINGS, baselines, n_factors=(16,), biased=biased, optimizer=optimizer, two_sided=two_sided)
-    errors = []
-    for number in range(1, 101):
-        errors.append(learner.run_epoch(number)[1])
+    learner = make_learner(
+        RATINGS, baselines, n_factors=(16,), biased=biased, optimizer=optimizer, two_sided=two_sided
+    )
+    errors = [learner.run_epoch(number)[1] for number in range(1, 101)]
     assert errors[-1] < (0.8 if biased else 0.5) * errors[0]
 
 
@@ -113,7 +113,9 @@ def test_without_baselines_the_output_starts_at_the_mean_rating():
 
 
 def trained(n_epochs=3, **options):
-    learner = make_learner(two_sided=True, input_scaling=0.5, dropout=0.3, averaging=0.5, batch_size=11, **options)
+    learner = make_learner(
+        two_sided=True, input_scaling=0.5, dropout=0.3, averaging=0.5, batch_size=11, **options
+    )
     for number in range(1, n_epochs + 1):
         learner.run_epoch(number)
     return learner
@@ -257,7 +259,9 @@ def test_without_averaging_the_last_weights_are_used():
 
 def test_averaging_does_not_change_the_course_of_training():
     one, other = (make_learner(averaging=averaging, two_sided=True) for averaging in (0.0, 0.9))
-    assert [one.run_epoch(number) for number in (1, 2, 3)] == [other.run_epoch(number) for number in (1, 2, 3)]
+    assert [one.run_epoch(number) for number in (1, 2, 3)] == [
+        other.run_epoch(number) for number in (1, 2, 3)
+    ]
 
 
 # Dropout
@@ -306,7 +310,9 @@ def test_a_hidden_rating_counts_twice_as_much_as_one_that_is_seen_and_all_togeth
     weights = torch.where(kept, 0.8, 1.6)  # their mean would be 1 where a quarter is hidden
     errors = weights * (batch.targets - batch.targets.mean())  # the first output is the mean everywhere
     wanted = -2 / 40 * torch.zeros(RATINGS.n_columns).index_add_(0, batch.cells.columns, errors)
-    (gradient,) = (gradient for parameter, _, gradient in followed if parameter is learner.network.decoder_bias)
+    (gradient,) = (
+        gradient for parameter, _, gradient in followed if parameter is learner.network.decoder_bias
+    )
     torch.testing.assert_close(gradient, wanted)
     assert error == pytest.approx(batch.targets.var(correction=0).item(), rel=1e-5)  # reported unweighted
 

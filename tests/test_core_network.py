@@ -83,7 +83,9 @@ def test_forward_is_equation_1(encoder, decoder, biased):
     W, b = network.decoder_weight, network.decoder_bias
     g = FUNCTIONS[encoder]
     wanted = torch.stack([output(W @ g(V @ x + mu) + b, decoder, biased) for x in dense_inputs(ratings)])
-    torch.testing.assert_close(run(network, ratings), wanted[ratings.rows, ratings.columns], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        run(network, ratings), wanted[ratings.rows, ratings.columns], rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("encoder", ACTIVATIONS)
@@ -94,7 +96,9 @@ def test_forward_of_a_deep_network_applies_each_layer_in_turn(encoder):
         hidden = g(hidden @ weight + bias)
         assert hidden.shape == (N_ROWS, width)
     wanted = hidden @ network.decoder_weight.T + network.decoder_bias
-    torch.testing.assert_close(run(network, ratings), wanted[ratings.rows, ratings.columns], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        run(network, ratings), wanted[ratings.rows, ratings.columns], rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("n_factors", [(7,), (7, 5, 3)])
@@ -110,9 +114,15 @@ def test_an_empty_row_is_encoded_from_the_biases_alone(n_factors):
 
 @pytest.mark.parametrize(("decoder", "biased"), [("identity", True), ("sigmoid", False), ("tanh", True)])
 def test_decoding_with_other_weights_is_the_output_of_its_pre_activation(decoder, biased):
-    network, ratings = with_random_parameters(make_network((7,), decoder=decoder, biased=biased)), make_ratings()
+    network, ratings = (
+        with_random_parameters(make_network((7,), decoder=decoder, biased=biased)),
+        make_ratings(),
+    )
     generator, cells = torch.Generator().manual_seed(2), Cells.of(ratings, torch.device("cpu"))
-    hidden, weight = torch.randn(N_ROWS, 7, generator=generator), torch.randn(N_COLUMNS, 7, generator=generator)
+    hidden, weight = (
+        torch.randn(N_ROWS, 7, generator=generator),
+        torch.randn(N_COLUMNS, 7, generator=generator),
+    )
     pre_activation = (hidden @ weight.T + network.decoder_bias)[ratings.rows, ratings.columns]
     torch.testing.assert_close(network.decode(hidden, cells, weight), output(pre_activation, decoder, biased))
 
@@ -152,7 +162,8 @@ def test_the_identity_is_left_alone(biased):
 @pytest.mark.parametrize("n_threads", [2, 3, 4, 6, 8])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations_and_their_gradients_have_the_same_bits_for_any_number_of_threads(activation, n_threads):
-    # torch uses one thread for each 32,768 elements begun, at most as many as set: 2, 3, 5 and 7 of them here.
+    # torch uses one thread for each 32,768 elements begun, at most as many as set: 2, 3, 5 and 7 of them
+    # here.
     for size in (40_001, 70_016, 150_001, 200_400):
         results = []
         for threads in (1, n_threads):

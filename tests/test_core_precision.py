@@ -60,7 +60,10 @@ def test_sums_of_bfloat16_rows_are_rounded_once():
     """The terms are added up in float32: a thousand of one size would not, in bfloat16."""
     ones = torch.ones(1, K, dtype=torch.bfloat16)
     sums = sum_rows(
-        ones, torch.zeros(1000, dtype=torch.int32), torch.tensor([0, 1000], dtype=torch.int32), torch.ones(1000)
+        ones,
+        torch.zeros(1000, dtype=torch.int32),
+        torch.tensor([0, 1000], dtype=torch.int32),
+        torch.ones(1000),
     )
     assert sums.dtype == torch.float32
     assert_close(sums, torch.full((1, K), 1000.0), rtol=ROUNDING, atol=0.0)
@@ -88,7 +91,9 @@ def test_products_of_bfloat16_tables_are_the_dense_ones_up_to_rounding():
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_products_always_read_the_weights_as_they_are(monkeypatch, optimizer, two_sided, precision):
     """At every evaluation of every optimiser, and after each epoch."""
-    learner = make_learner(optimizer=optimizer, two_sided=two_sided, precision=precision, dropout=0.3, batch_size=7)
+    learner = make_learner(
+        optimizer=optimizer, two_sided=two_sided, precision=precision, dropout=0.3, batch_size=7
+    )
     network, stepper, read = learner.network, learner.stepper, []
 
     def encode(weight, *others):
@@ -118,12 +123,20 @@ def test_products_always_read_the_weights_as_they_are(monkeypatch, optimizer, tw
 @pytest.mark.parametrize("two_sided", [False, True])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_training_in_bfloat16_ends_beside_training_in_float32(optimizer, two_sided):
-    """Where the penalty leaves one solution. (Without it, equally good ones lie far apart, and rounding chooses.)"""
-    ratings, settings = random_ratings(100, 80, 4000), {"n_factors": (K,), "biased": True, "reg": 60.0, "dropout": 0.5}
+    """Where the penalty leaves one solution. (Without it, rounding chooses among equally good ones.)"""
+    ratings, settings = (
+        random_ratings(100, 80, 4000),
+        {"n_factors": (K,), "biased": True, "reg": 60.0, "dropout": 0.5},
+    )
     outputs = []
     for precision in PRECISIONS.values():
         learner = make_learner(
-            ratings, als_baselines(ratings), optimizer=optimizer, two_sided=two_sided, precision=precision, **settings
+            ratings,
+            als_baselines(ratings),
+            optimizer=optimizer,
+            two_sided=two_sided,
+            precision=precision,
+            **settings,
         )
         for number in range(1, 21):
             learner.run_epoch(number)

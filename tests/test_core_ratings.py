@@ -32,7 +32,11 @@ def expected():
 
 
 def assert_well_formed(ratings):
-    assert [ratings.row_offsets.dtype, ratings.columns.dtype, ratings.values.dtype] == [np.int32, np.int32, np.float32]
+    assert [ratings.row_offsets.dtype, ratings.columns.dtype, ratings.values.dtype] == [
+        np.int32,
+        np.int32,
+        np.float32,
+    ]
     assert ratings.row_offsets[0] == 0
     assert ratings.row_offsets[-1] == len(ratings.columns) == len(ratings.values) == ratings.n_ratings
     for start, end in zip(ratings.row_offsets[:-1], ratings.row_offsets[1:], strict=True):
@@ -54,13 +58,17 @@ def test_from_cells_sorts_the_cells_into_the_matrix(ratings):
 
 def test_from_cells_does_not_depend_on_the_order_of_the_cells(ratings):
     order = np.random.default_rng(0).permutation(len(VALUES))
-    shuffled = RatingMatrix.from_cells(np.array(ROWS)[order], np.array(COLUMNS)[order], np.array(VALUES)[order], SHAPE)
+    shuffled = RatingMatrix.from_cells(
+        np.array(ROWS)[order], np.array(COLUMNS)[order], np.array(VALUES)[order], SHAPE
+    )
     assert_same(shuffled, ratings)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
 def test_from_cells_stores_int32_and_float32_whatever_it_is_given(dtype):
-    ratings = RatingMatrix.from_cells(np.array(ROWS, dtype), np.array(COLUMNS, dtype), np.array(VALUES), SHAPE)
+    ratings = RatingMatrix.from_cells(
+        np.array(ROWS, dtype), np.array(COLUMNS, dtype), np.array(VALUES), SHAPE
+    )
     assert_well_formed(ratings)
 
 

@@ -8,7 +8,14 @@ import torch
 
 from surprise_autorec.core import sparse
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, products_at, sum_rows, weight_gradient
+from surprise_autorec.core.sparse import (
+    Cells,
+    decode_cells,
+    encode_cells,
+    products_at,
+    sum_rows,
+    weight_gradient,
+)
 
 CPU = torch.device("cpu")
 N_ROWS, N_COLUMNS, K = 6, 5, 3
@@ -26,7 +33,9 @@ def ratings(request):
 
 
 def random(*shape, seed=0):
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    return torch.randn(
+        shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    ).requires_grad_()
 
 
 def values_and_dense(ratings):
@@ -66,13 +75,17 @@ def test_decode_cells_is_the_dense_product_at_the_cells(ratings):
     hidden_gradient, bias_gradient, weights_gradient = gradients(wanted, [hidden, bias, weight])
     torch.testing.assert_close(gradients(output, [hidden, bias]), (hidden_gradient, bias_gradient))
     output_gradient = random(ratings.n_ratings, seed=9).detach()
-    torch.testing.assert_close(whole(weight_gradient(output_gradient, hidden.detach(), cells)), weights_gradient)
+    torch.testing.assert_close(
+        whole(weight_gradient(output_gradient, hidden.detach(), cells)), weights_gradient
+    )
 
 
 def test_decode_cells_passes_gradcheck(ratings):
     cells, weight = Cells.of(ratings, CPU), random(N_COLUMNS, K, seed=1).detach()
     parameters = random(N_ROWS, K), random(N_COLUMNS, seed=2)
-    assert torch.autograd.gradcheck(lambda hidden, bias: decode_cells(hidden, weight, bias, cells), parameters)
+    assert torch.autograd.gradcheck(
+        lambda hidden, bias: decode_cells(hidden, weight, bias, cells), parameters
+    )
 
 
 @pytest.mark.parametrize("rows_in_bytes", [0, 31, 32, 1000])
@@ -85,7 +98,9 @@ def test_blocks_are_the_rows_of_the_sums_bit_by_bit(monkeypatch, n_columns, rows
     monkeypatch.setattr(sparse, "BLOCK_BYTES", rows_in_bytes * K * 8)
     blocks = list(sums.blocks())
     size = {0: 16, 31: 16, 32: 32, 1000: 992}[rows_in_bytes]
-    assert [rows for rows, _ in blocks] == [slice(n, min(n + size, n_columns)) for n in range(0, n_columns, size)]
+    assert [rows for rows, _ in blocks] == [
+        slice(n, min(n + size, n_columns)) for n in range(0, n_columns, size)
+    ]
     assert torch.equal(torch.cat([random(0, K).detach(), *(block for _, block in blocks)]), sum_rows(*sums))
 
 
@@ -100,7 +115,9 @@ def test_sum_rows_is_the_sparse_product_in_either_order(ratings):
     values, dense = values_and_dense(ratings)
     cells = Cells.of(ratings, CPU)
     by_column, by_row = random(N_COLUMNS, K).detach(), random(N_ROWS, K, seed=1).detach()
-    torch.testing.assert_close(sum_rows(by_column, cells.columns, cells.row_offsets, values), dense @ by_column)
+    torch.testing.assert_close(
+        sum_rows(by_column, cells.columns, cells.row_offsets, values), dense @ by_column
+    )
     ordered = values.index_select(0, cells.order)
     torch.testing.assert_close(sum_rows(by_row, cells.rows, cells.column_offsets, ordered), dense.T @ by_row)
 

@@ -56,7 +56,7 @@ def test_it_goes_back_where_more_is_slower_and_tries_again_only_as_often_as_litt
     machine.seconds = {1: 0.010, 2: 0.100}
     used = machine.run(ThreadChooser(2, 10_000), 5000)
     assert used[:3] == [1, 2, 1]
-    assert 2 <= used.count(2)
+    assert used.count(2) >= 2
     lost = used.count(2) * 0.090
     assert lost <= 0.06 * machine.now
 
@@ -135,9 +135,14 @@ def test_the_setting_is_what_it_was_whatever_happens(number):
         assert found == number
         torch.set_num_threads(5)
     assert torch.get_num_threads() == number
-    with pytest.raises(KeyboardInterrupt), setting_kept():
-        torch.set_num_threads(5)
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with setting_kept():
+            torch.set_num_threads(5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert torch.get_num_threads() == number
 
 
@@ -205,7 +210,12 @@ def test_no_more_threads_are_used_than_there_are_cores(options):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "rprop"])
 def test_changing_the_number_from_step_to_step_changes_no_bit(monkeypatch, optimizer):
     options = training_options(
-        n_factors=(40,), two_sided=True, dropout=0.3, optimizer=optimizer, n_cores=4, encoder_activation="tanh"
+        n_factors=(40,),
+        two_sided=True,
+        dropout=0.3,
+        optimizer=optimizer,
+        n_cores=4,
+        encoder_activation="tanh",
     )
     torch.set_num_threads(1)
     alone = run(options)

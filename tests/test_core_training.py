@@ -67,12 +67,16 @@ def test_an_item_network_is_a_user_network_on_the_transposed_ratings(two_sided):
 @pytest.mark.parametrize("member", [USER, ITEM])
 def test_every_network_sees_an_items_and_a_users_ratings_centred_alike(monkeypatch, member, input_centering):
     learners = []
-    monkeypatch.setattr(training_module, "Learner", lambda *args: learners.append(Learner(*args)) or learners[-1])
+    monkeypatch.setattr(
+        training_module, "Learner", lambda *args: learners.append(Learner(*args)) or learners[-1]
+    )
     run_train(members=[member], input_centering=input_centering, biased=True)
     # Automatic: a fixed share for users; for items, the share of the 40 users that has rated a typical one.
     typical = np.sort(np.repeat(RATINGS.column_counts, RATINGS.column_counts))[249]
     users, items = (0.8, typical / 40) if input_centering is None else (input_centering, input_centering)
-    assert tuple(learners[0].averaged.cutter.rules.centering) == ((users, items) if member is USER else (items, users))
+    assert tuple(learners[0].averaged.cutter.rules.centering) == (
+        (users, items) if member is USER else (items, users)
+    )
 
 
 @pytest.mark.parametrize("two_sided", [False, True])
@@ -97,7 +101,7 @@ OVERFITTING = {
 
 
 def retrain(members, n_epochs, seed=0):
-    """What `train` does with early stopping, up to an epoch: the learners, and the ratings and baselines they know."""
+    """What `train` does with early stopping, up to an epoch: the learners, what they know, and baselines."""
     options = training_options(**OVERFITTING)
     generator = torch.Generator().manual_seed(seed)
     kept, held_out = RATINGS.split(options.validation_fraction, generator)
@@ -137,7 +141,7 @@ def test_early_stopping_runs_n_epochs_at_most():
 def test_validation_rmse_is_that_of_the_averaged_networks_on_the_ratings_held_out(members):
     training = run_train(members=members, **OVERFITTING)
     best = int(np.argmin([epoch.validation_rmse for epoch in training.history])) + 1
-    learners, kept, held_out, baselines = retrain(members, best)
+    learners, _, held_out, baselines = retrain(members, best)
     estimates = baselines.at(held_out.rows, held_out.columns)
     for member, learner in zip(members, learners, strict=True):
         network, _ = learner.averaged.finish(40 if member.side == "user" else 30, None)
@@ -187,11 +191,14 @@ def test_a_huge_learning_rate_raises_an_error_that_tells_what_to_do(optimizer, e
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_weights_that_overflow_in_the_last_epoch_are_a_divergence(early_stopping):
     with pytest.raises(DivergenceError, match="lr_all"):
-        run_train(optimizer="sgd", learning_rate=1e30, batch_size=40, n_epochs=1, early_stopping=early_stopping)
+        run_train(
+            optimizer="sgd", learning_rate=1e30, batch_size=40, n_epochs=1, early_stopping=early_stopping
+        )
 
 
 def test_a_first_batch_of_small_error_is_no_divergence():
-    # Half the rows hit their baseline exactly, the others miss it by 2. Whichever comes first, nothing diverges.
+    # Half the rows hit their baseline exactly, the others miss it by 2. Whichever comes first, nothing
+    # diverges.
     rows, columns = np.divmod(np.arange(32), 4)
     values = np.where(rows < 4, 3, np.where((rows + columns) % 2, 1, 5))
     ratings = RatingMatrix.from_cells(rows, columns, values, (8, 4))
@@ -202,7 +209,8 @@ def test_a_first_batch_of_small_error_is_no_divergence():
 
 
 def test_training_that_has_hardly_begun_is_no_divergence():
-    # A bounded f starts halfway, at 3; these steps are too small to come from there to ratings that are all 1.
+    # A bounded f starts halfway, at 3; these steps are too small to come from there to ratings that are all
+    # 1.
     rows, columns = np.divmod(np.arange(32), 4)
     ratings = RatingMatrix.from_cells(rows, columns, np.ones(32), (8, 4))
     history = run_train(ratings, decoder_activation="sigmoid", learning_rate=1e-4).history
@@ -212,7 +220,14 @@ def test_training_that_has_hardly_begun_is_no_divergence():
 # Reproducibility
 
 #: Every random choice there is.
-RANDOM = {"biased": True, "two_sided": True, "dropout": 0.4, "averaging": 0.5, "early_stopping": True, "batch_size": 10}
+RANDOM = {
+    "biased": True,
+    "two_sided": True,
+    "dropout": 0.4,
+    "averaging": 0.5,
+    "early_stopping": True,
+    "batch_size": 10,
+}
 
 
 def test_the_same_seed_gives_the_same_bits():
@@ -250,7 +265,9 @@ def trained_with_threads(n_threads, ratings, **options):
 
 
 @pytest.mark.parametrize("encoder", ["sigmoid", "tanh", "elu"])
-@pytest.mark.parametrize("optimizer", sorted({*OPTIMIZERS} - {"lbfgs"}))  # its inner products are torch's to sum
+@pytest.mark.parametrize(
+    "optimizer", sorted({*OPTIMIZERS} - {"lbfgs"})
+)  # its inner products are torch's to sum
 def test_the_number_of_threads_does_not_change_the_bits(optimizer, encoder):
     options = {"n_factors": (64,), "optimizer": optimizer, "encoder_activation": encoder}
     one, two = (trained_with_threads(n, LARGE, **options) for n in (1, 2))
@@ -267,7 +284,8 @@ def test_the_number_of_threads_does_not_change_the_bits_of_products_in_bfloat16(
 
 
 def test_the_number_of_threads_does_not_change_the_bits_of_a_wide_hidden_layer():
-    # 400 x 501 hidden activations: more than torch's grain size (32,768), and no multiple of the vector width.
+    # 400 x 501 hidden activations: more than torch's grain size (32,768), and no multiple of the vector
+    # width.
     one, two = (trained_with_threads(n, LARGE, n_factors=(501,), n_epochs=1) for n in (1, 2))
     assert bits(one) == bits(two)
 

@@ -70,8 +70,13 @@ def test_a_user_who_was_there_is_predicted_as_before_where_users_are_encoded(tra
     algorithm = AutoRec(**FAST, variant="user").fit(trainset)
     user = 7
     items = [trainset.to_raw_iid(item) for item in range(50)]
-    wanted = [prediction.est for prediction in algorithm.test([(trainset.to_raw_uid(user), iid, 3) for iid in items])]
-    np.testing.assert_allclose(algorithm.predict_new_user(ratings_by(trainset, user), items), wanted, rtol=1e-5)
+    wanted = [
+        prediction.est
+        for prediction in algorithm.test([(trainset.to_raw_uid(user), iid, 3) for iid in items])
+    ]
+    np.testing.assert_allclose(
+        algorithm.predict_new_user(ratings_by(trainset, user), items), wanted, rtol=1e-5
+    )
 
 
 def test_an_item_that_was_there_is_predicted_as_before_where_items_are_encoded(trainset):
@@ -79,7 +84,10 @@ def test_an_item_that_was_there_is_predicted_as_before_where_items_are_encoded(t
     item = 7
     ratings = {trainset.to_raw_uid(user): rating for user, rating in trainset.ir[item]}
     users = [trainset.to_raw_uid(user) for user in range(80)]
-    wanted = [prediction.est for prediction in algorithm.test([(uid, trainset.to_raw_iid(item), 3) for uid in users])]
+    wanted = [
+        prediction.est
+        for prediction in algorithm.test([(uid, trainset.to_raw_iid(item), 3) for uid in users])
+    ]
     # (All but the item's bias, which was estimated before the users' last: they are close.)
     np.testing.assert_allclose(algorithm.predict_new_item(ratings, users), wanted, rtol=2e-2)
 
@@ -185,7 +193,9 @@ def test_recommend_for_new_users(algorithm):
         part = frame[frame["user"] == uid]
         assert not set(part["item"]) & set(ratings)
         # (Solved for one by one or together: the same but for rounding.)
-        np.testing.assert_allclose(part["estimate"], algorithm.predict_new_user(ratings, part["item"]), rtol=1e-5)
+        np.testing.assert_allclose(
+            part["estimate"], algorithm.predict_new_user(ratings, part["item"]), rtol=1e-5
+        )
     both = algorithm.recommend([3], n=4, new_users=new)
     assert both["user"].unique().tolist() == [3, "ann", "bob"]
     assert both.index.tolist() == list(range(12))
@@ -193,9 +203,9 @@ def test_recommend_for_new_users(algorithm):
 
 
 @pytest.mark.parametrize("biased", [True, False])
-def test_strangers_get_a_ranking_and_a_warning(trainset, biased):
+def test_unknown_users_get_a_ranking_and_a_warning(trainset, biased):
     algorithm = AutoRec(**FAST, biased=biased).fit(trainset)
-    message = r"user 'x' is not in the training ratings \(2 of 3 users are not\): what is recommended .* by all"
+    message = r"user 'x' is not in the training ratings \(2 of 3 users are not\): they are recommended what all users .*"
     with pytest.warns(UserWarning, match=message):
         frame = algorithm.recommend([3, "x", "y"], n=2)
     assert frame["user"].tolist() == [3, 3, "x", "x", "y", "y"]
@@ -212,7 +222,10 @@ def test_strangers_get_a_ranking_and_a_warning(trainset, biased):
         ({"candidates": "heat"}, "candidates must be a list of ids, got 'heat'"),
         ({"candidates": [3, "heat"]}, "candidates must be items of the training ratings, got 'heat'"),
         ({"new_users": {"ann": {}}}, "every new user must have at least one rating, got none of 'ann'"),
-        ({"new_users": {"ann": {3: 9}}}, "ratings must lie on the rating scale, 1 to 5: user 'ann' rated item 3 9"),
+        (
+            {"new_users": {"ann": {3: 9}}},
+            "ratings must lie on the rating scale, 1 to 5: user 'ann' rated item 3 9",
+        ),
         ({"new_users": {"ann": 3}}, "the ratings of 'ann' must be a mapping, got 3"),
     ],
 )

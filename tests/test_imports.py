@@ -13,7 +13,7 @@ ALL_FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def imported_names(source, package="surprise_autorec"):
-    """Full dotted names of all that some source code of the given package imports, wherever in it the imports stand."""
+    """Full dotted names of everything that source code of the given package imports, at any level."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -26,7 +26,9 @@ def imported_names(source, package="surprise_autorec"):
 
 
 def imports_of(path):
-    return imported_names(path.read_text(encoding="utf-8"), ".".join(path.relative_to(PACKAGE.parent).parent.parts))
+    return imported_names(
+        path.read_text(encoding="utf-8"), ".".join(path.relative_to(PACKAGE.parent).parent.parts)
+    )
 
 
 def is_under(name, *modules):
@@ -34,7 +36,9 @@ def is_under(name, *modules):
 
 
 def run_python(script, *arguments):
-    result = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout.split()
 

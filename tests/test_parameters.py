@@ -29,9 +29,17 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
         ("two_sided", "True or False", [2, 0.0, "auto", None]),
         ("n_estimators", "a positive integer", [0, -1, 1.5, "5", None, True]),
         ("biased", "True or False", [2, 1.0, "yes", None]),
-        ("encoder_activation", "one of ['elu', 'identity', 'relu', 'selu', 'sigmoid', 'tanh']", ["gelu", None]),
+        (
+            "encoder_activation",
+            "one of ['elu', 'identity', 'relu', 'selu', 'sigmoid', 'tanh']",
+            ["gelu", None],
+        ),
         ("callbacks", "a list of objects with a method on_epoch_end(state)", [None, 3, [print], [History]]),
-        ("decoder_activation", "one of ['elu', 'identity', 'relu', 'selu', 'sigmoid', 'tanh']", ["softmax", 3]),
+        (
+            "decoder_activation",
+            "one of ['elu', 'identity', 'relu', 'selu', 'sigmoid', 'tanh']",
+            ["softmax", 3],
+        ),
         ("lr_all", "'auto' or a number > 0", [0, -1e-3, *NUMBERS_ARE_NOT]),
         ("reg_all", "'auto' or a number >= 0", [-1, *NUMBERS_ARE_NOT]),
         ("reg_bias", "'auto' or a number >= 0", [-1, *NUMBERS_ARE_NOT]),
@@ -60,7 +68,9 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
 )
 def test_wrong_value_names_parameter_rule_and_value(trainset, name, rule, wrong):
     for value in wrong:
-        with pytest.raises(ValueError, match=rf"^{name} must be {re.escape(rule)}.*, got {re.escape(repr(value))}$"):
+        with pytest.raises(
+            ValueError, match=rf"^{name} must be {re.escape(rule)}.*, got {re.escape(repr(value))}$"
+        ):
             AutoRec(**{**FAST, name: value}).fit(trainset)
 
 
@@ -83,9 +93,9 @@ def test_constructor_only_stores():
 
 
 def test_numpy_numbers_are_numbers(trainset):
-    a = AutoRec(n_factors=np.int64(16), n_epochs=np.int32(5), dropout=np.float32(0.5), random_state=np.int64(0)).fit(
-        trainset
-    )
+    a = AutoRec(
+        n_factors=np.int64(16), n_epochs=np.int32(5), dropout=np.float32(0.5), random_state=np.int64(0)
+    ).fit(trainset)
     b = AutoRec(**FAST).fit(trainset)
     assert a.estimate(0, 0) == b.estimate(0, 0)
 
@@ -133,7 +143,9 @@ def test_parameter_changes_predictions(estimates, name):
 @pytest.mark.parametrize("name", WITH_EARLY_STOPPING)
 def test_parameter_of_early_stopping_changes_its_course(trainset, name):
     base = {**FAST, "n_epochs": 60, "lr_all": 0.005, "reg_all": 0.0, "dropout": 0.0, "early_stopping": True}
-    first, second = (AutoRec(**{**base, **change}).fit(trainset) for change in ({}, {name: WITH_EARLY_STOPPING[name]}))
+    first, second = (
+        AutoRec(**{**base, **change}).fit(trainset) for change in ({}, {name: WITH_EARLY_STOPPING[name]})
+    )
     assert first.validation_scores_ != second.validation_scores_
 
 
@@ -151,14 +163,20 @@ def test_item_weight_weighs_the_networks_of_the_hybrid(estimates):
         ("hybrid", [("item", 0.8 / 3)] * 3 + [("user", 0.2 / 3)] * 3),
     ],
 )
-def test_n_estimators_is_the_number_of_networks_of_each_kind_whose_predictions_are_averaged(trainset, variant, members):
+def test_n_estimators_is_the_number_of_networks_of_each_kind_whose_predictions_are_averaged(
+    trainset, variant, members
+):
     algorithm = AutoRec(**FAST, variant=variant, item_weight=0.8, n_estimators=3).fit(trainset)
     model = algorithm.model_
     assert [network.member.side for network in model.networks] == [side for side, _ in members]
-    assert [network.member.weight for network in model.networks] == pytest.approx([weight for _, weight in members])
+    assert [network.member.weight for network in model.networks] == pytest.approx(
+        [weight for _, weight in members]
+    )
     users, items = (indices.ravel().astype(np.int32) for indices in np.mgrid[:10, :10])
     single = [
-        replace(model, networks=[replace(network, member=Member(network.member.side, 1.0))]).predict(users, items)
+        replace(model, networks=[replace(network, member=Member(network.member.side, 1.0))]).predict(
+            users, items
+        )
         for network in model.networks
     ]
     assert len({estimates.tobytes() for estimates in single}) == len(members)  # each has a seed of its own
@@ -169,7 +187,9 @@ def test_n_estimators_is_the_number_of_networks_of_each_kind_whose_predictions_a
 @pytest.mark.parametrize(("biased", "value"), [(True, 10.0), (False, 0.0)])
 def test_automatic_reg_bias_is_ten_where_it_pulls_towards_baselines(estimates, biased, value):
     np.testing.assert_array_equal(estimates(biased=biased), estimates(biased=biased, reg_bias=value))
-    assert not np.allclose(estimates(biased=biased), estimates(biased=biased, reg_bias=value + 100.0), rtol=1e-6)
+    assert not np.allclose(
+        estimates(biased=biased), estimates(biased=biased, reg_bias=value + 100.0), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,7 +229,13 @@ def test_every_parameter_is_documented():
 @pytest.mark.parametrize("variant", ["item", "user"])
 @pytest.mark.parametrize("two_sided", [True, False])
 def test_every_optimizer_reduces_the_loss(trainset, optimizer, variant, two_sided):
-    parameters = {"n_factors": 16, "n_epochs": 15, "variant": variant, "two_sided": two_sided, "random_state": 0}
+    parameters = {
+        "n_factors": 16,
+        "n_epochs": 15,
+        "variant": variant,
+        "two_sided": two_sided,
+        "random_state": 0,
+    }
     algorithm = AutoRec(**parameters, optimizer=optimizer).fit(trainset)
     assert algorithm.loss_curve_[-1] < 0.9 * algorithm.loss_curve_[0]
 

@@ -105,12 +105,18 @@ def test_the_newest_rating_of_a_pair_counts(algorithm, trainset):
     [
         ({"n_factors": 7}, "n_factors must be that of the model to go on from, (16,), got (7,)"),
         ({"two_sided": False}, "two_sided must be that of the model to go on from, True, got False"),
-        ({"encoder_activation": "relu"}, "encoder_activation must be that of the model to go on from, 'sigmoid', got"),
+        (
+            {"encoder_activation": "relu"},
+            "encoder_activation must be that of the model to go on from, 'sigmoid', got",
+        ),
         (
             {"variant": "user"},
-            "variant, item_weight and n_estimators must be those of the model to go on from, 1 item network, got",
+            "variant, item_weight and n_estimators must be those of the model to go on from, 1 item ",
         ),
-        ({"n_estimators": 2}, "variant, item_weight and n_estimators must be those of the model to go on from"),
+        (
+            {"n_estimators": 2},
+            "variant, item_weight and n_estimators must be those of the model to go on from",
+        ),
         ({"early_stopping": True}, "partial_fit must have early_stopping=False"),
         ({"dropout": 7}, "dropout must be a number in [0, 1), got 7"),
     ],
@@ -128,7 +134,7 @@ def test_changed_parameters_are_named_and_nothing_is_done(algorithm, change, mes
     ("ratings", "message"),
     [
         ([(0, 0, 6.0)], "ratings must lie on the rating scale, 1 to 5: user 0 rated item 0 6"),
-        ([(0, 0, 3.0), ("ann", 0, float("nan"))], "ratings must lie on the rating scale, 1 to 5: user 'ann' rated"),
+        ([(0, 0, 3.0), ("ann", 0, float("nan"))], "ratings must lie on the rating scale, 1 to 5: user 'ann'"),
         ([(0, 0, "much")], "ratings must be numbers: user 0 rated item 0 'much'"),
         ([(0, 0)], "ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got (0, 0)"),
         (["abc"], "ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got 'abc'"),

@@ -138,16 +138,22 @@ def test_parameters_of_every_kind_come_back(trainset, tmp_path):
 
 def test_what_cannot_be_saved_is_named(trainset, tmp_path, monkeypatch):
     algorithm = AutoRec(**{**SMALL, "random_state": np.random.RandomState(np.random.PCG64(3))}).fit(trainset)
-    with pytest.raises(ValueError, match=r"the parameters must be numbers, texts .* got a RandomState of PCG64"):
+    with pytest.raises(
+        ValueError, match=r"the parameters must be numbers, texts .* got a RandomState of PCG64"
+    ):
         algorithm.save(tmp_path / "model")
 
     class Mine(AutoRec):
         pass
 
-    with pytest.raises(ValueError, match="the class must be one of AutoRec, AutoRecRegressor to be saved, got Mine"):
+    with pytest.raises(
+        ValueError, match="the class must be one of AutoRec, AutoRecRegressor to be saved, got Mine"
+    ):
         Mine(**SMALL).fit(trainset).save(tmp_path / "model")
     monkeypatch.setattr(files, "LARGEST_TEXT", 1000)
-    with pytest.raises(ValueError, match="ids and parameters must have at most 1,000 characters as JSON, got "):
+    with pytest.raises(
+        ValueError, match="ids and parameters must have at most 1,000 characters as JSON, got "
+    ):
         AutoRec(**SMALL).fit(trainset).save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
@@ -169,7 +175,9 @@ def test_a_loaded_model_can_be_fitted_and_saved_again_but_not_go_on(trainset, tm
         loaded.trainset.build_testset,
         loaded.trainset.build_anti_testset,
     ):
-        with pytest.raises(ValueError, match="a loaded model does not have the ratings that it was trained on"):
+        with pytest.raises(
+            ValueError, match="a loaded model does not have the ratings that it was trained on"
+        ):
             ask()
     loaded.save(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
@@ -217,7 +225,9 @@ def test_there_is_no_pickle_in_it(saved):
     contents = json.loads(header["__metadata__"]["surprise_autorec"].partition(" ")[2])
     assert contents["version"] == 1
     assert contents["class"] == "AutoRec"
-    assert all(set(entry) == {"dtype", "shape", "data_offsets"} for name, entry in header.items() if name[0] != "_")
+    assert all(
+        set(entry) == {"dtype", "shape", "data_offsets"} for name, entry in header.items() if name[0] != "_"
+    )
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -260,7 +270,9 @@ def forged(tmp_path, saved, change):
 
 def test_a_newer_version_is_an_error_that_tells_what_to_do(saved, tmp_path):
     path = forged(tmp_path, saved, lambda contents, _: contents.update(version=2))
-    with pytest.raises(ModelFileError, match="has format version 2, and this package reads versions up to 1: upgrade"):
+    with pytest.raises(
+        ModelFileError, match="has format version 2, and this package reads versions up to 1: upgrade"
+    ):
         load(path)
 
 

@@ -58,7 +58,12 @@ def test_a_model_is_what_it_was_after_it_has_been_prepared_for_sending(models):
 def test_a_model_has_arrays_of_its_own_and_no_tensors(models):
     for model in models:
         for network in model.model_.networks:
-            arrays = [*network.users, *network.items, network.encoders.mean_hidden, *network.encoders.weights.values()]
+            arrays = [
+                *network.users,
+                *network.items,
+                network.encoders.mean_hidden,
+                *network.encoders.weights.values(),
+            ]
             assert all(type(array) is np.ndarray and array.flags.owndata for array in arrays)
         assert "torch" not in modules_of_pickle(pickle.dumps(model))
 
@@ -79,7 +84,9 @@ def check(run, models):
         assert predictions(returned) == before[n // 2]
 
 
-@pytest.mark.parametrize("context", [multiprocessing.get_context("fork"), torch.multiprocessing.get_context("fork")])
+@pytest.mark.parametrize(
+    "context", [multiprocessing.get_context("fork"), torch.multiprocessing.get_context("fork")]
+)
 def test_pools_of_forked_processes(models, context):
     with context.Pool(2) as pool:
         check(lambda model: pool.apply(there_and_back, (model,)), models)
@@ -90,7 +97,9 @@ def test_executor(models):
         check(lambda model: executor.submit(there_and_back, model).result(), models)
 
 
-@pytest.mark.parametrize("package", [multiprocessing, torch.multiprocessing], ids=["multiprocessing", "torch"])
+@pytest.mark.parametrize(
+    "package", [multiprocessing, torch.multiprocessing], ids=["multiprocessing", "torch"]
+)
 def test_pool_of_new_processes(data, package):
     """All variants at once, as a new process takes seconds to start."""
     models = [AutoRec(**FAST, variant=variant).fit(data.build_full_trainset()) for variant in VARIANTS]

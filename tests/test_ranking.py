@@ -44,7 +44,11 @@ def rated_by(model, user):
 def brute_force(model, user, n, exclude_rated=True, candidates=None):
     items = range(len(model.item_ids)) if candidates is None else candidates
     excluded = set(rated_by(model, user)) if exclude_rated and user >= 0 else set()
-    one = {item: float(model.predict(np.array([user]), np.array([item]))[0]) for item in items if item not in excluded}
+    one = {
+        item: float(model.predict(np.array([user]), np.array([item]))[0])
+        for item in items
+        if item not in excluded
+    }
     best = sorted(one, key=lambda item: -one[item])[:n]
     return best, [one[item] for item in best]
 
@@ -56,7 +60,9 @@ def rows_of(ranking_, position):
 
 
 @pytest.mark.parametrize("exclude_rated", [True, False])
-@pytest.mark.parametrize("candidates", [None, np.array([40, 3, 17, 9, 30, 2, 25], np.int32)], ids=["all", "some"])
+@pytest.mark.parametrize(
+    "candidates", [None, np.array([40, 3, 17, 9, 30, 2, 25], np.int32)], ids=["all", "some"]
+)
 def test_items_are_those_that_a_loop_finds(fitted, exclude_rated, candidates):
     model, users = fitted.model_, np.array([7, 0, 79, 7, 33], np.int32)
     found = rank_items(model, users, 6, exclude_rated, candidates)
@@ -90,7 +96,9 @@ def test_blocks_change_nothing(fitted, monkeypatch, pairs_per_block):
 
 
 def test_who_has_few_items_left_gets_few(model):
-    candidates = np.append(rated_by(model, 3)[:4], np.setdiff1d(np.arange(50), rated_by(model, 3))[:2]).astype(np.int32)
+    candidates = np.append(
+        rated_by(model, 3)[:4], np.setdiff1d(np.arange(50), rated_by(model, 3))[:2]
+    ).astype(np.int32)
     assert len(rows_of(rank_items(model, np.array([3], np.int32), 5, candidates=candidates), 0)[0]) == 2
     rated = rated_by(model, 3)
     both = rank_items(model, np.array([3, 3], np.int32), 99, candidates=rated)
@@ -166,7 +174,9 @@ def test_nearest_are_those_that_a_loop_finds(fitted, side):
 def test_a_vector_of_zeros_is_like_nothing(model):
     zeros = np.zeros((3, 2), np.float32)
     hidden = np.array([[1, 1], [0, 0], [3, 3]], np.float32)
-    network = TrainedNetwork(Member("item", 1.0), Factors(zeros, zeros[:, 0]), Factors(hidden, zeros[:, 0]), None)
+    network = TrainedNetwork(
+        Member("item", 1.0), Factors(zeros, zeros[:, 0]), Factors(hidden, zeros[:, 0]), None
+    )
     small = type(model)(
         user_ids="abc",
         item_ids="xyz",

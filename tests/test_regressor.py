@@ -41,7 +41,9 @@ def test_predicts_what_the_algorithm_of_surprise_predicts_to_the_bit(variant, bi
     assert regressor.predict(X).tolist() == estimates(algorithm, RATINGS)
     assert regressor.loss_curve_ == algorithm.loss_curve_
     assert regressor.n_iter_ == 5
-    assert list(regressor.model_.user_ids) == [algorithm.trainset.to_raw_uid(u) for u in algorithm.trainset.all_users()]
+    assert list(regressor.model_.user_ids) == [
+        algorithm.trainset.to_raw_uid(u) for u in algorithm.trainset.all_users()
+    ]
 
 
 def test_unknown_users_and_items_are_answered_from_the_baselines(fitted):
@@ -59,14 +61,18 @@ def test_without_baselines_unknown_users_and_items_get_the_mean_rating():
 
 def test_predicting_nothing_is_nothing(fitted):
     assert fitted.predict(X[:0]).shape == (0,)
-    assert AutoRecRegressor(**FAST).fit(X.to_numpy(), np.arange(len(X)) % 5).predict(np.empty((0, 2))).shape == (0,)
+    assert AutoRecRegressor(**FAST).fit(X.to_numpy(), np.arange(len(X)) % 5).predict(
+        np.empty((0, 2))
+    ).shape == (0,)
 
 
 FORMS = {
     "object array": lambda X: X.to_numpy(dtype=object),
     "list": lambda X: X.to_numpy(dtype=object).tolist(),
     "object columns": lambda X: X.astype(object),
-    "NumPy numbers as objects": lambda X: X.assign(item=pd.Series(list(X["item"].to_numpy(np.int16)), dtype=object)),
+    "NumPy numbers as objects": lambda X: X.assign(
+        item=pd.Series(list(X["item"].to_numpy(np.int16)), dtype=object)
+    ),
     "categories": lambda X: X.astype("category"),
     "categories in another order": lambda X: X.astype({"item": pd.CategoricalDtype(range(99, -1, -1))}),
     "nullable": lambda X: X.astype({"user": "string", "item": "Int64"}),
@@ -109,7 +115,10 @@ def test_what_a_fitted_autorec_can_do(fitted):
     assert not set(fitted.recommend(["u3"], n=50)["item"]) & set(X.loc[X["user"] == "u3", "item"])
     seen = {1: 5, 2: 1}
     assert fitted.predict_new_user(seen, [3, 4]).tolist() == algorithm.predict_new_user(seen, [3, 4]).tolist()
-    assert fitted.predict_new_item({"u3": 5}, ["u1"]).tolist() == algorithm.predict_new_item({"u3": 5}, ["u1"]).tolist()
+    assert (
+        fitted.predict_new_item({"u3": 5}, ["u1"]).tolist()
+        == algorithm.predict_new_item({"u3": 5}, ["u1"]).tolist()
+    )
     pd.testing.assert_frame_equal(fitted.similar_items(1), algorithm.similar_items(1))
     pd.testing.assert_frame_equal(fitted.similar_users("u1"), algorithm.similar_users("u1"))
 
@@ -135,7 +144,10 @@ def test_columns_are_the_named_ones_or_else_the_first_two(names, columns):
 
 def test_columns_of_an_array_are_named_by_their_positions():
     X = FEW[["stars", "item", "user"]].to_numpy()
-    assert AutoRecRegressor(**FAST, user_column=2, item_column=1).fit(X, FEW["stars"]).model_.user_ids == ["ann", "bob"]
+    assert AutoRecRegressor(**FAST, user_column=2, item_column=1).fit(X, FEW["stars"]).model_.user_ids == [
+        "ann",
+        "bob",
+    ]
 
 
 def test_further_columns_are_ignored_with_a_warning_unless_both_were_named(recwarn):
@@ -156,7 +168,10 @@ def test_further_columns_are_ignored_with_a_warning_unless_both_were_named(recwa
             {"item_column": "film"},
             "item_column must be the name of one column of X, which has ['user', 'item', 'stars'",
         ),
-        ({"user_column": 0}, "user_column must be the name of one column of X, which has ['user', 'item', 'stars'"),
+        (
+            {"user_column": 0},
+            "user_column must be the name of one column of X, which has ['user', 'item', 'stars'",
+        ),
         ({"user_column": "item"}, "users and items must have a column each, got 'item' for both"),
     ],
 )
@@ -186,7 +201,9 @@ def test_missing_id_is_named_by_row_and_column(fitted, role, missing):
 
 def test_id_that_is_not_hashable_is_an_error():
     X = [["ann", 1], [["bob"], 2]]
-    with pytest.raises(TypeError, match=r"^user ids, column 0 of X, must be hashable: unhashable type: 'list'"):
+    with pytest.raises(
+        TypeError, match=r"^user ids, column 0 of X, must be hashable: unhashable type: 'list'"
+    ):
         AutoRecRegressor(**FAST).fit(X, [1, 2])
 
 
@@ -220,7 +237,9 @@ def test_scale_is_that_of_y_or_the_given_one_and_predictions_stay_on_it():
     by_y, given = (AutoRecRegressor(**wild, rating_scale=scale).fit(X, y) for scale in (None, (0, 10)))
     assert by_y.model_.scale == (1, 4)
     assert given.model_.scale == (0, 10)
-    everything = pd.DataFrame([(u, i) for u in ("ann", "bob", "new") for i in (1, 2, 3)], columns=["user", "item"])
+    everything = pd.DataFrame(
+        [(u, i) for u in ("ann", "bob", "new") for i in (1, 2, 3)], columns=["user", "item"]
+    )
     for bounds in ((2, 3), [2.0, 3.0]):
         narrow = AutoRecRegressor(**wild, rating_scale=bounds).fit(X, y.clip(2, 3))
         assert (narrow.predict(everything).min(), narrow.predict(everything).max()) == (2, 3)
@@ -287,7 +306,9 @@ def test_partial_fit_that_cannot_be_leaves_the_regressor_as_it_was(changes, argu
 
 
 def test_fit_twice_is_fit_once(fitted):
-    regressor = AutoRecRegressor(**FAST, rating_scale=(1, 5)).fit(FEW[["user", "item"]], FEW["stars"]).fit(X, y)
+    regressor = (
+        AutoRecRegressor(**FAST, rating_scale=(1, 5)).fit(FEW[["user", "item"]], FEW["stars"]).fit(X, y)
+    )
     assert regressor.predict(X).tolist() == fitted.predict(X).tolist()
 
 
@@ -324,7 +345,10 @@ def test_unknown_keyword_is_refused():
 
 
 def test_representation_shows_what_differs_from_the_defaults():
-    assert repr(AutoRecRegressor(n_factors=9, user_column="u")) == "AutoRecRegressor(n_factors=9, user_column='u')"
+    assert (
+        repr(AutoRecRegressor(n_factors=9, user_column="u"))
+        == "AutoRecRegressor(n_factors=9, user_column='u')"
+    )
 
 
 def test_parameters_are_checked_by_fit():
@@ -344,4 +368,6 @@ def test_a_saved_regressor_predicts_the_same_and_does_not_go_on(tmp_path):
         with pytest.raises(ValueError, match="a loaded model does not have the ratings"):
             loaded.partial_fit(X, FEW["stars"])
         with pytest.raises(ValueError, match=r"X has 3 features|feature names should match"):
-            loaded.predict(pd.DataFrame(np.zeros((1, 3)), columns=["a", "b", "c"]) if "user" in X else np.zeros((1, 3)))
+            loaded.predict(
+                pd.DataFrame(np.zeros((1, 3)), columns=["a", "b", "c"]) if "user" in X else np.zeros((1, 3))
+            )

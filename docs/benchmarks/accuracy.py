@@ -1,9 +1,10 @@
-"""Accuracy and time: AutoRec beside the algorithms of Surprise, every one with its defaults.
+"""Accuracy and time of AutoRec and the algorithms of Surprise, each with its default parameters.
 
-Usage: python docs/benchmarks/accuracy.py [ml-100k | u1 | ml-latest-small | dense | synthetic | ml-1m-seeds | ml-1m ...]
+Usage: python docs/benchmarks/accuracy.py [PROTOCOL ...]
 
-Each protocol writes its table beside this file. The data come from where ``surprise_autorec.datasets`` finds them; u1
-needs the files u1.base and u1.test in the folder ml-100k of ``SURPRISE_AUTOREC_DATA``.
+The protocols are ml-100k, u1, ml-latest-small, dense, synthetic, ml-1m-seeds and ml-1m; the default is all of
+them. Each one writes its table beside this file. ``surprise_autorec.datasets`` finds the data. u1 needs the
+files u1.base and u1.test in the folder ml-100k of ``SURPRISE_AUTOREC_DATA``.
 """
 
 import os
@@ -23,7 +24,7 @@ from surprise_autorec.comparison import format_comparison
 
 
 class RandomTenth:
-    """One split a seed: a random tenth of the ratings for testing, by ``numpy.random.default_rng(seed)``."""
+    """One split for each seed: ``numpy.random.default_rng(seed)`` draws a tenth for testing."""
 
     def __init__(self, seeds: list[int]) -> None:
         self.seeds = seeds
@@ -48,17 +49,22 @@ def u1() -> Dataset:
     return Dataset.load_from_folds([files], Reader("ml-100k"))
 
 
+def frame_of(data: Dataset) -> pd.DataFrame:
+    """The ratings of a data set as columns user, item and rating."""
+    return pd.DataFrame(data.raw_ratings, columns=["user", "item", "rating", "time"]).drop(columns="time")
+
+
 def dense_extract() -> Dataset:
-    """MovieLens-1M's ratings of the 300 most rated items by the 300 most active users."""
+    """The ratings of the 300 most rated items of MovieLens-1M by its 300 most active users."""
     data = datasets.load("ml-1m")
-    frame = pd.DataFrame(data.raw_ratings, columns=["user", "item", "rating", "time"]).drop(columns="time")
+    frame = frame_of(data)
     for column, chosen in {c: frame[c].value_counts().index[:300] for c in ("user", "item")}.items():
         frame = frame[frame[column].isin(chosen)]
     return Dataset.load_from_df(frame, data.reader)
 
 
 def synthetic() -> Dataset:
-    """2,000 users' ratings of 100 items, 70 % observed, from -10 to 10."""
+    """Ratings of 100 items by 2,000 users, 70 % observed, from -10 to 10."""
     frame = datasets.make_ratings(2000, 100, 140_000, noise=3, rating_scale=(-10, 10))
     return Dataset.load_from_df(frame, Reader(rating_scale=(-10, 10)))
 
@@ -76,7 +82,11 @@ OTHERS = {
     "SVD++": SVDpp(random_state=0, cache_ratings=True),
 }
 PROTOCOLS = {
-    "ml-100k": ("MovieLens-100K, KFold(5, random_state=0)", lambda: datasets.load("ml-100k"), KFold(5, random_state=0)),
+    "ml-100k": (
+        "MovieLens-100K, KFold(5, random_state=0)",
+        lambda: datasets.load("ml-100k"),
+        KFold(5, random_state=0),
+    ),
     "u1": ("MovieLens-100K, u1.base and u1.test", u1, PredefinedKFold()),
     "ml-latest-small": (
         "MovieLens-latest-small, KFold(5, random_state=0)",
@@ -88,8 +98,16 @@ PROTOCOLS = {
         dense_extract,
         KFold(5, random_state=0),
     ),
-    "synthetic": ("synthetic, 70 % observed, -10..10, KFold(5, random_state=0)", synthetic, KFold(5, random_state=0)),
-    "ml-1m-seeds": ("MovieLens-1M, 90/10, seeds 0 to 4", lambda: datasets.load("ml-1m"), RandomTenth([*range(5)])),
+    "synthetic": (
+        "synthetic, 70 % observed, -10..10, KFold(5, random_state=0)",
+        synthetic,
+        KFold(5, random_state=0),
+    ),
+    "ml-1m-seeds": (
+        "MovieLens-1M, 90/10, seeds 0 to 4",
+        lambda: datasets.load("ml-1m"),
+        RandomTenth([*range(5)]),
+    ),
     "ml-1m": ("MovieLens-1M, 90/10, seed 0", lambda: datasets.load("ml-1m"), RandomTenth([0])),
 }
 
@@ -104,8 +122,8 @@ def main(names: list[str]) -> None:
             algorithms["AutoRec(**PAPER)"] = AutoRec(**PAPER, random_state=0)
             del algorithms["KNNBaseline"]  # to keep the run short
         frame = compare(algorithms, load(), cv=cv, verbose=True)
-        text = f"{title}, {torch.get_num_threads()} threads\n\n{format_comparison(frame)}"
-        publish(Path(__file__).with_name(f"accuracy-{name}.md"), text)
+        title = f"{title}, {torch.get_num_threads()} threads"
+        publish(__file__, f"{title}\n\n{format_comparison(frame)}", part=name)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
-"""Each default of AutoRec beside other values of it, one at a time, by RMSE on ratings held out of the training part.
+"""The RMSE of AutoRec with each default parameter changed, one at a time, on ratings held out for validation.
 
 Usage: python docs/benchmarks/choices.py
 
-Of every data set a random tenth, the test tenth of accuracy.py's ``RandomTenth([0])``, is put aside and not looked at.
-A further tenth of the rest is what the RMSE is of. The table is written beside this file.
+A random tenth of every data set, the test tenth of ``RandomTenth([0])`` in accuracy.py, is set aside and
+never used. The RMSE is measured on another tenth of the remaining ratings. The table is written beside this
+file.
 """
 
 import copy
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from accuracy import RandomTenth, dense_extract, synthetic
 from surprise import Dataset
-from tables import publish
-from tabulate import tabulate
+from tables import publish_table
 
 from surprise_autorec import BEST, AutoRec, compare, datasets
 
@@ -61,15 +59,16 @@ def main() -> None:
         algorithms[f"**{variant}: defaults**"] = AutoRec(variant=variant, random_state=0)
         for name, values in alternatives.items():
             for value in values:
-                algorithms[f"{variant}: {name}={value}"] = AutoRec(variant=variant, random_state=0, **{name: value})
+                algorithms[f"{variant}: {name}={value}"] = AutoRec(
+                    variant=variant, random_state=0, **{name: value}
+                )
     algorithms["**BEST**"] = AutoRec(**BEST, random_state=0)
     errors = {
         name: compare(algorithms, training_part(ratings), cv=RandomTenth([1]), verbose=True)["rmse"]
         for name, ratings in data.items()
     }
-    table = pd.DataFrame(errors).loc[list(algorithms)]
-    text = tabulate(table, headers="keys", tablefmt="github", floatfmt=".4f")
-    publish(Path(__file__).with_suffix(".md"), text)
+    rows = [(name, *(error[name] for error in errors.values())) for name in algorithms]
+    publish_table(__file__, "", rows, ["algorithm", *errors], ["", *[".4f"] * len(errors)])
 
 
 if __name__ == "__main__":

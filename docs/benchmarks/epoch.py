@@ -1,15 +1,15 @@
-"""Time of an epoch of training beside that of its bare sparse products, and beside a dense AutoRec in plain PyTorch.
+"""Time of a training epoch, of its bare sparse products, and of an epoch of a dense AutoRec in plain PyTorch.
 
 Usage: python docs/benchmarks/epoch.py
 
-On MovieLens-1M, and on a million synthetic ratings of 10,000 items by 50,000 users; epochs and products take turns. The
-products are the same kernels on the same batches, with dropped inputs, and nothing else: five for the paper's model,
-two more for the encoder of columns. They are made twice: as one would write them first, in float32 and decoding row by
-row, and as training makes them, reading weights in bfloat16 and decoding column by column. The dense epoch has the
-zero-filled rows, a mask, the same batches, and Adam.
+The data are MovieLens-1M and a million synthetic ratings of 10,000 items by 50,000 users. Epochs and products
+take turns. The products are the same kernels on the same batches, with inputs already dropped, and nothing
+else: five products for the model of the paper, two more for the encoder of columns. They are timed in two
+forms. The plain form is float32 and decodes row by row. The other form is that of training, which reads
+weights in bfloat16 and decodes column by column. The dense epoch uses zero-filled rows, a mask, the same
+batches and Adam.
 """
 
-import time
 from collections.abc import Callable
 from functools import partial
 from statistics import median
@@ -17,47 +17,54 @@ from statistics import median
 import numpy as np
 import torch
 from accuracy import RandomTenth
+from measuring import seconds
 from tables import publish_table
 from torch import Tensor, nn
 
 from surprise_autorec import AutoRec, datasets
-from surprise_autorec.algorithm import _ratings_of
+from surprise_autorec.algorithm import ratings_of
 from surprise_autorec.core.learner import Learner
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import products_at, sum_rows
-from surprise_autorec.core.training import _learner
+from surprise_autorec.core.trained import Member
+from surprise_autorec.core.training import make_learner
 
 N_FACTORS, ROUNDS, DENSE_ROUNDS = 500, 7, 3
 
 
 def movielens() -> RatingMatrix:
     ((trainset, _),) = RandomTenth([0]).split(datasets.load("ml-1m"))
-    ratings = _ratings_of(trainset)
-    return RatingMatrix.from_cells(ratings.users, ratings.items, ratings.values, (trainset.n_users, trainset.n_items))
+    ratings = ratings_of(trainset)
+    return RatingMatrix.from_cells(
+        ratings.users, ratings.items, ratings.values, (trainset.n_users, trainset.n_items)
+    )
 
 
 def synthetic() -> RatingMatrix:
     generator = np.random.default_rng(0)
-    pairs = np.unique((generator.random((2, 1_100_000)) ** [[2], [3]] * [[50_000], [10_000]]).astype(np.int64), axis=1)
+    pairs = np.unique(
+        (generator.random((2, 1_100_000)) ** [[2], [3]] * [[50_000], [10_000]]).astype(np.int64), axis=1
+    )
     users, items = generator.permutation(pairs.T)[:1_000_000].T
     return RatingMatrix.from_cells(users, items, generator.integers(1, 6, len(users)), (50_000, 10_000))
 
 
-def make_learner(ratings: RatingMatrix, two_sided: bool) -> Learner:
-    algorithm = AutoRec(n_factors=N_FACTORS, two_sided=two_sided)
-    options, baselines = algorithm._training_options(), algorithm._baseline_estimator()(ratings)
-    return _learner("item", ratings, baselines, options, torch.Generator().manual_seed(0))
+def learner_of(ratings: RatingMatrix, two_sided: bool) -> Learner:
+    checked = AutoRec(n_factors=N_FACTORS, two_sided=two_sided).check_parameters()
+    baselines, generator = checked.estimate_baselines(ratings), torch.Generator().manual_seed(0)
+    return make_learner(Member("item", 1.0), ratings, baselines, checked.options, generator)
 
 
 def bare_products(learner: Learner, as_in_training: bool) -> Callable[[], None]:
-    """The sparse products of an epoch of the learner, on inputs that are dropped beforehand."""
+    """The sparse products of an epoch of the learner, on inputs that have already been dropped."""
     network, dropout = learner.network, learner.options.dropout
     dropped = [batch.cells.keep(torch.rand(len(batch.inputs)) >= dropout) for batch in learner.batches]
     hidden = [torch.rand(len(batch.rows), N_FACTORS) for batch in learner.batches]
     encoder_weight, decoder_weight = network.encoder_weight.detach(), network.decoder_weight.detach()
     encoder, decoder = encoder_weight, decoder_weight
     if as_in_training:
-        encoder, decoder = learner.encoder.values, learner.decoder.values
+        learner.stepper.begin_epoch(learner.batches)
+        encoder, decoder = learner.stepper.encoder.values, learner.stepper.decoder.values
 
     def run() -> None:
         for batch, (inputs, positions), h in zip(learner.batches, dropped, hidden, strict=True):
@@ -70,7 +77,7 @@ def bare_products(learner: Learner, as_in_training: bool) -> Callable[[], None]:
             sum_rows(decoder, cells.columns, cells.row_offsets, values)
             sum_rows(h, cells.rows, cells.column_offsets, values)
             sum_rows(h, inputs.rows, inputs.column_offsets, batch.inputs[: len(positions)])
-            if learner.column_encoder:
+            if learner.stepper.column_encoder:
                 sum_rows(h, cells.rows, cells.column_offsets, values)
                 sum_rows(decoder, cells.columns, cells.row_offsets, values)
 
@@ -78,7 +85,7 @@ def bare_products(learner: Learner, as_in_training: bool) -> Callable[[], None]:
 
 
 def dense_epoch(ratings: RatingMatrix, batch_size: int) -> Callable[[], None]:
-    """AutoRec as one writes it in an afternoon: a zero-filled matrix of items by users, and a mask."""
+    """A straightforward dense AutoRec: a zero-filled matrix of items by users, and a mask."""
     n_items, n_users = ratings.n_columns, ratings.n_rows
     rows = torch.zeros(n_items, n_users)
     rows[torch.from_numpy(ratings.columns).long(), torch.from_numpy(ratings.rows).long()] = torch.from_numpy(
@@ -98,19 +105,13 @@ def dense_epoch(ratings: RatingMatrix, batch_size: int) -> Callable[[], None]:
     return run
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
 def main() -> None:
     rows = []
     for name, load in {"MovieLens-1M": movielens, "50,000 x 10,000": synthetic}.items():
         ratings = load()
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            learners = [make_learner(ratings, two_sided) for two_sided in (False, True)]
+            learners = [learner_of(ratings, two_sided) for two_sided in (False, True)]
             runs: list[Callable[[], object]] = []
             for learner in learners:
                 runs.append(partial(learner.run_epoch, 2))
@@ -137,7 +138,9 @@ def main() -> None:
         "dense / epoch",
     ]
     title = f"k = {N_FACTORS}, batches of {len(learners[0].batches[0].rows)} items on the second"
-    publish_table(__file__, title, rows, headers, ("", "", "", ".3f", ".3f", ".3f", ".2f", ".2f", ".2f", ".1f"))
+    publish_table(
+        __file__, title, rows, headers, ("", "", "", ".3f", ".3f", ".3f", ".2f", ".2f", ".2f", ".1f")
+    )
 
 
 if __name__ == "__main__":

@@ -1,40 +1,36 @@
-"""What comes before training: the import of the package, and a Trainset's ratings as arrays.
+"""Costs before training: importing the package, and turning the ratings of a Trainset into arrays.
 
 Usage: python docs/benchmarks/overheads.py
 """
 
 import subprocess
 import sys
-import time
 from statistics import median
 
 from accuracy import RandomTenth
+from measuring import seconds
 from tables import publish_lines
 
 from surprise_autorec import datasets
-from surprise_autorec.algorithm import _ratings_of
+from surprise_autorec.algorithm import ratings_of
 
 ROUNDS = 15
 IMPORT = """
 import time, surprise, torch
 start = time.perf_counter()
-import surprise_autorec
+from surprise_autorec import AutoRec
 print(time.perf_counter() - start)
 """
 
 
 def seconds_of_import() -> float:
-    """Seconds that a new process takes to import the package when Surprise and torch are there."""
+    """Seconds that a new process takes to import the package after Surprise and torch."""
     return float(subprocess.check_output([sys.executable, "-c", IMPORT], text=True))
 
 
 def main() -> None:
     ((trainset, _),) = RandomTenth([0]).split(datasets.load("ml-1m"))
-    times = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        _ratings_of(trainset)
-        times.append(time.perf_counter() - start)
+    times = [seconds(lambda: ratings_of(trainset)) for _ in range(ROUNDS)]
     imports = [seconds_of_import() for _ in range(ROUNDS)]
     lines = (
         f"import of `surprise_autorec` beyond Surprise and torch: {1e3 * median(imports):.0f} ms",

@@ -1,16 +1,17 @@
-"""``partial_fit`` with a ninth of MovieLens-1M's training ratings beside a fit on all of them.
+"""``partial_fit`` with a ninth of the training ratings of MovieLens-1M, compared with a fit on all of them.
 
 Usage: python docs/benchmarks/partial_fit.py
 
-The RMSE is of a further tenth of the training part of ``RandomTenth([0])``, whose test tenth is not looked at.
+The RMSE is measured on another tenth of the training part of ``RandomTenth([0])``; its test tenth is never
+used.
 """
 
 import copy
-import time
 
 import torch
 from accuracy import RandomTenth
 from choices import training_part
+from measuring import seconds
 from surprise import accuracy
 from tables import publish_table
 
@@ -29,10 +30,8 @@ def main() -> None:
     rows = []
 
     def measure(name: str, algorithm: AutoRec, train) -> None:
-        start = time.perf_counter()
-        train(algorithm)
-        seconds = time.perf_counter() - start
-        rows.append((name, accuracy.rmse(algorithm.test(testset), verbose=False), seconds))
+        time = seconds(lambda: train(algorithm))
+        rows.append((name, accuracy.rmse(algorithm.test(testset), verbose=False), time))
         print(rows[-1], flush=True)
 
     measure("fit on the old ratings", copy.deepcopy(first), lambda _: None)

@@ -3,11 +3,11 @@
 Usage: python docs/benchmarks/recommend.py
 """
 
-import time
+from functools import partial
 from statistics import median
 
 import torch
-from memory import peak
+from measuring import peak, timed
 from tables import publish_table
 
 from surprise_autorec import AutoRec, datasets
@@ -20,12 +20,11 @@ def main() -> None:
     rows = []
     for variant in ("item", "user", "hybrid"):
         algorithm = AutoRec(variant=variant, random_state=0).fit(trainset)
-        before, seconds = peak(), []
+        before, times = peak(), []
         for _ in range(ROUNDS):
-            start = time.perf_counter()
-            frame = algorithm.recommend(n=10)
-            seconds.append(time.perf_counter() - start)
-        rows.append((variant, f"{len(frame):,}", median(seconds), 1e3 * (peak() - before)))
+            time, frame = timed(partial(algorithm.recommend, n=10))
+            times.append(time)
+        rows.append((variant, f"{len(frame):,}", median(times), (peak() - before) / 1e6))
         print(rows[-1], flush=True)
     headers = ["variant", "rows", "time [s]", "memory beyond fit's peak [MB]"]
     title = (

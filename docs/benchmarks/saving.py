@@ -1,26 +1,19 @@
-"""A fitted model as a file: ours, and what ``surprise.dump`` writes, on MovieLens-1M.
+"""Size and time of a saved model, compared with files of ``surprise.dump``, on MovieLens-1M.
 
 Usage: python docs/benchmarks/saving.py
 """
 
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from measuring import seconds
 from surprise import SVD, dump
 from tables import publish_table
 
 from surprise_autorec import AutoRec, datasets, load
 
 ROUNDS = 5
-
-
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -36,7 +29,11 @@ def main() -> None:
                 lambda: dump.dump(str(theirs), algo=algorithm),
                 lambda: dump.load(str(theirs)),
             ),
-            "SVD, surprise.dump": (svds, lambda: dump.dump(str(svds), algo=svd), lambda: dump.load(str(svds))),
+            "SVD, surprise.dump": (
+                svds,
+                lambda: dump.dump(str(svds), algo=svd),
+                lambda: dump.load(str(svds)),
+            ),
         }
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for _ in range(ROUNDS):

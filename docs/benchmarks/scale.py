@@ -2,14 +2,14 @@
 
 Usage: python docs/benchmarks/scale.py
 
-Ratings come as arrays: a Trainset of 20 million would take more memory than the machine has. Each size runs in a
-process of its own. Memory is the peak of the process less what it had when the arrays were there. Beside it stands what
-is allowed for: 36 bytes a rating, 20 bytes a parameter (weights, Adam's two moments, averages, and as much again as the
-weights for gradients, which are nowhere whole, and all else) and 12 bytes for each element of the column vectors (they,
-their gradient, their sum with the decoder's weights).
+The ratings are arrays, because a Trainset of 20 million would not fit into the memory of the machine. Each
+size runs in its own process. Memory is the peak of the process minus what it used once the arrays were
+loaded. It is compared with an allowance: 36 bytes for each rating, 20 bytes for each parameter (weights, the
+two moments of Adam, averages, and the size of the weights again for gradients, which never exist as a whole,
+and everything else) and 12 bytes for each element of the column vectors (the vectors, their gradient, and
+their sum with the weights of the decoder).
 """
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +19,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from measuring import peak
 from tables import publish_table
 
 from surprise_autorec import AutoRec
@@ -30,7 +31,7 @@ SIZES = [1_000_000, 5_000_000, 20_000_000]
 
 
 def make_arrays(size: int) -> dict[str, np.ndarray]:
-    """Ratings of pairs that are drawn by popularity, none twice; every user has rated and every item is rated."""
+    """Ratings of distinct pairs, drawn by popularity. Every user and every item has at least one."""
     generator = np.random.default_rng(0)
     pairs = everyone = np.arange(N_USERS) * N_ITEMS + np.arange(N_USERS) % N_ITEMS
     while len(pairs) < size:
@@ -41,27 +42,22 @@ def make_arrays(size: int) -> dict[str, np.ndarray]:
     pairs = generator.permutation(np.concatenate([everyone, others]))
     users, items = (pairs // N_ITEMS).astype(np.int32), (pairs % N_ITEMS).astype(np.int32)
     tastes, kinds = generator.normal(size=(N_USERS, 4)), generator.normal(size=(N_ITEMS, 4))
-    values = 3.5 + sum(tastes[users, n] * kinds[items, n] for n in range(4)) / 2 + generator.normal(size=size) / 2
+    structure = sum(tastes[users, n] * kinds[items, n] for n in range(4))
+    values = 3.5 + structure / 2 + generator.normal(size=size) / 2
     return {"users": users, "items": items, "values": np.clip(np.rint(values), 1, 5).astype(np.float32)}
 
 
-def peak() -> int:
-    """Peak resident memory of this process so far, in bytes. (``resource`` would count the parent's in.)"""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
-
-
 def measure(folder: str) -> None:
-    """Print the seconds of an epoch and the bytes that training on the arrays in the folder took."""
+    """Print the seconds of an epoch, and the bytes that training on the arrays in the folder used."""
     users, items, values = (np.load(Path(folder, f"{name}.npy")) for name in ("users", "items", "values"))
-    algorithm = AutoRec(n_factors=N_FACTORS, n_epochs=4, random_state=0)
+    parameters = AutoRec(n_factors=N_FACTORS, n_epochs=4, random_state=0).check_parameters()
     ends: list[float] = []
     before = peak()
     train(
         RatingMatrix.from_cells(users, items, values, (N_USERS, N_ITEMS)),
-        algorithm._members(),
-        algorithm._training_options(),
-        algorithm._baseline_estimator(),
+        parameters.members,
+        parameters.options,
+        parameters.estimate_baselines,
         seed=0,
         on_epoch_end=lambda _: ends.append(time.perf_counter()),
     )
@@ -78,7 +74,9 @@ def main() -> None:
             command = [sys.executable, __file__, folder]
             seconds, memory = map(float, subprocess.check_output(command, text=True).split())
         allowed = 36 * size + 20 * parameters + 12 * N_FACTORS * N_USERS
-        rows.append((f"{size:,}", seconds, 1e6 * seconds / size, memory / 1e9, allowed / 1e9, memory / allowed))
+        rows.append(
+            (f"{size:,}", seconds, 1e6 * seconds / size, memory / 1e9, allowed / 1e9, memory / allowed)
+        )
         print(rows[-1])
     headers = ["ratings", "epoch [s]", "us a rating", "memory [GB]", "allowed [GB]", "ratio"]
     title = f"{N_ITEMS:,} items, {N_USERS:,} users, k = {N_FACTORS}, {torch.get_num_threads()} threads"

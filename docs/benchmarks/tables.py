@@ -1,4 +1,4 @@
-"""How the scripts beside this one publish what they measured: printed, and as Markdown in a file of their name."""
+"""How the scripts in this folder publish what they measure: printed, and as Markdown beside the script."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,18 +7,22 @@ from typing import Any
 from tabulate import tabulate
 
 
-def publish(path: Path, text: str) -> None:
-    """Print the text and write it to the path."""
-    path.write_text(f"{text}\n", encoding="utf-8")
+def publish(script: str, text: str, part: str = "") -> None:
+    """Print a text and write it to a Markdown file beside the script, named after the script and the part."""
+    path = Path(script)
+    file = path.with_name(f"{path.stem}-{part}.md" if part else f"{path.stem}.md")
+    file.write_text(f"{text}\n", encoding="utf-8")
     print(f"\n{text}")
 
 
-def publish_table(script: str, title: str, rows: Sequence[Any], headers: Sequence[str], formats: Sequence[str]) -> None:
-    """Publish a table, with a line of title above it, beside the script."""
+def publish_table(
+    script: str, title: str, rows: Sequence[Any], headers: Sequence[str], formats: Sequence[str]
+) -> None:
+    """Publish a table, below its title if there is one."""
     table = tabulate(rows, headers, tablefmt="github", floatfmt=formats)
-    publish(Path(script).with_suffix(".md"), f"{title}\n\n{table}")
+    publish(script, f"{title}\n\n{table}" if title else table)
 
 
 def publish_lines(script: str, lines: Sequence[str]) -> None:
-    """Publish lines as they are beside the script."""
-    publish(Path(script).with_suffix(".md"), "\n".join(["```text", *lines, "```"]))
+    """Publish lines as they are."""
+    publish(script, "\n".join(["```text", *lines, "```"]))

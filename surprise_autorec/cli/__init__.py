@@ -12,7 +12,7 @@ from surprise_autorec.cli import compare, models, tune
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Rating prediction with AutoRec, an autoencoder, beside the algorithms of Surprise.",
+    help="Predict ratings with AutoRec, an autoencoder, and compare it with the algorithms of Surprise.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # so that an error is one line, not a box that breaks it into several
@@ -29,10 +29,11 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and stop.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and stop."),
     ] = False,
 ) -> None:
-    """Hold the options that stand before a command."""
+    """Take the options that come before a command."""
 
 
 app.command(name="fit")(models.fit)

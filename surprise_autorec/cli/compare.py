@@ -12,13 +12,13 @@ import torch
 import typer
 from surprise.model_selection import KFold
 
-from surprise_autorec import datasets
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import fail, known_keywords, one_line_errors, parse_setting
-from surprise_autorec.comparison import compare, format_comparison
-from surprise_autorec.plots import plot_comparison
+from surprise_autorec.data.known import load
+from surprise_autorec.study.comparison import compare, format_comparison
+from surprise_autorec.study.plots import plot_comparison
 
-#: What can be compared by name: a class and its arguments.
+#: The algorithms that can be compared, by name: a class and its arguments.
 _ALGORITHMS: dict[str, tuple[type[surprise.AlgoBase], dict[str, Any]]] = {
     "AutoRec": (AutoRec, {}),
     "AutoRec-user": (AutoRec, {"variant": "user"}),
@@ -42,38 +42,45 @@ def command(
     data: Annotated[
         str, typer.Option(help="ml-100k, ml-1m, ml-latest-small, or a file of your own (csv, parquet, ...).")
     ] = "ml-100k",
-    path: Annotated[Path | None, typer.Option(help="Where the data set lies, if not in a usual place.")] = None,
+    path: Annotated[
+        Path | None, typer.Option(help="Where to find the data set, if it is not in a usual place.")
+    ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 5,
     algorithm: Annotated[
         list[str] | None,
         typer.Option(
-            "--algorithm", "-a", help=f"What to compare; repeat it for more. Any of {', '.join(_ALGORITHMS)}."
+            "--algorithm",
+            "-a",
+            help=f"An algorithm to compare; repeat for more. One of {', '.join(_ALGORITHMS)}.",
         ),
     ] = None,
     param: Annotated[
         list[str] | None,
-        typer.Option("--param", "-p", help="A keyword of an algorithm, as in SVD.n_factors=50; repeat it for more."),
+        typer.Option(
+            "--param", "-p", help="Set a keyword of an algorithm, as in SVD.n_factors=50; repeat for more."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the folds and of every algorithm.")] = 0,
     rank: Annotated[
-        int | None, typer.Option(min=1, help="Judge rankings of the test items, too: lists of so many.")
+        int | None,
+        typer.Option(min=1, help="Also evaluate rankings: lists of this many test items for each user."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for comparison.csv, comparison.md and comparison.png.")
     ] = None,
 ) -> None:
-    """Cross-validate AutoRec and others on the same folds and print a table, best first.
+    """Cross-validate AutoRec and other algorithms on the same folds, and print a table, best first.
 
-    Example: surprise-autorec compare --data ml-100k --folds 5 -a AutoRec -a SVD -p AutoRec.n_factors=250 --output out
+    Example: surprise-autorec compare --data ml-100k -a AutoRec -a SVD -p AutoRec.n_factors=250 --output out
     """
     if output is not None and find_spec("matplotlib") is None:
         fail("--output draws a chart and needs matplotlib: pip install 'surprise-autorec[plot]'")
     keywords = _keywords(algorithm or _DEFAULT, param or [], seed)
-    np.random.seed(seed)  # noqa: NPY002 (where NormalPredictor draws from)
+    np.random.seed(seed)  # noqa: NPY002 (NormalPredictor draws from it)
     with one_line_errors():
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
-        dataset = datasets.load(data, path)
+        dataset = load(data, path)
         algorithms = {name: _ALGORITHMS[name][0](**arguments) for name, arguments in keywords.items()}
         frame = compare(algorithms, dataset, cv=KFold(folds, random_state=seed), verbose=True, rank_at=rank)
     typer.echo(
@@ -88,16 +95,17 @@ def command(
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         plot_comparison(frame, figure.subplots())
         figure.savefig(output / "comparison.png", dpi=150)
-        typer.echo(f"\nWritten to {output}: comparison.csv, comparison.md, comparison.png")
+        typer.echo(f"\nSaved to {output}: comparison.csv, comparison.md, comparison.png")
 
 
 def _keywords(names: list[str], settings: list[str], seed: int) -> dict[str, dict[str, Any]]:
-    """The keywords of each named algorithm; a usage error where a name or a setting is wrong."""
+    """The keywords of each named algorithm. A wrong name or setting is a usage error."""
     keywords: dict[str, dict[str, Any]] = {}
     for name in names:
         if name not in _ALGORITHMS or name in keywords:
             raise typer.BadParameter(
-                f"must be one of {', '.join(_ALGORITHMS)}, each once, got {name!r}", param_hint="--algorithm"
+                f"must be one of {', '.join(_ALGORITHMS)}, each given only once, got {name!r}",
+                param_hint="--algorithm",
             )
         constructor, arguments = _ALGORITHMS[name]
         seeded = {"random_state": seed} if "random_state" in known_keywords(constructor) else {}

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterable
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 import typer
 from surprise.model_selection import KFold
-from surprise.model_selection.validation import fit_and_score
-from tabulate import tabulate
-from tqdm.auto import tqdm
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
@@ -30,21 +27,23 @@ from surprise_autorec.cli.shared import (
     load_ratings,
     one_line_errors,
     read_table,
+    show_table,
     warn,
     write_table,
 )
+from surprise_autorec.core.arrays import Float64Array
 from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import Ratings
-from surprise_autorec.core.arrays import Float64Array
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.persistence import load
+from surprise_autorec.study.folds import measure
 
-ModelArgument = Annotated[Path, typer.Argument(help="A model that `surprise-autorec fit` has written.")]
+ModelArgument = Annotated[Path, typer.Argument(help="A model saved by `surprise-autorec fit`.")]
 
 
 def fit(
     ratings: RatingsArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the model goes.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to save the model to.")],
     param: ParamOption = None,
     rating_scale: ScaleOption = None,
     seed: SeedOption = 0,
@@ -63,17 +62,17 @@ def fit(
         seconds = time.perf_counter() - start
         algorithm.save(output)
     typer.echo(
-        f"{trainset.n_ratings:,} ratings by {trainset.n_users:,} users of {trainset.n_items:,} items: trained in "
-        f"{seconds:.1f} s, written to {output}"
+        f"Trained on {trainset.n_ratings:,} ratings by {trainset.n_users:,} users of {trainset.n_items:,} "
+        f"items in {seconds:.1f} s; saved to {output}"
     )
 
 
 def predict(
     model: ModelArgument,
-    pairs: Annotated[str, typer.Argument(help="A file with columns for user and item, or - for csv on stdin.")],
+    pairs: Annotated[str, typer.Argument(help="A file with user and item columns, or - for csv on stdin.")],
     output: TableOption = "-",
 ) -> None:
-    """Predict ratings for pairs of user and item.
+    """Predict ratings for pairs of a user and an item.
 
     Example: surprise-autorec predict model.safetensors pairs.csv -o estimates.csv
     """
@@ -88,20 +87,23 @@ def predict(
 def recommend(
     model: ModelArgument,
     user: Annotated[
-        list[str] | None, typer.Option("--user", "-u", help="For whom; repeat it for more. Default: all users.")
+        list[str] | None,
+        typer.Option("--user", "-u", help="A user to recommend for; repeat for more. Default: all users."),
     ] = None,
     new_users: Annotated[
         str | None,
-        typer.Option(help="A file with ratings of users that the model does not know, for whom to list."),
+        typer.Option(help="A file of ratings by new users, who are not in the model, to recommend for."),
     ] = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="Items for each user.")] = 10,
-    include_rated: Annotated[bool, typer.Option("--include-rated", help="List what a user has rated, too.")] = False,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of items for each user.")] = 10,
+    include_rated: Annotated[
+        bool, typer.Option("--include-rated", help="Also list items that the user has rated.")
+    ] = False,
     candidates: Annotated[
         str | None, typer.Option(help="A file with a column of items to choose from. Default: all items.")
     ] = None,
     output: TableOption = "-",
 ) -> None:
-    """List the items with the highest predicted ratings for users.
+    """List the items with the highest predicted ratings for each user.
 
     Example: surprise-autorec recommend model.safetensors --user ann --user bob -n 5
     """
@@ -110,7 +112,9 @@ def recommend(
         algorithm: FittedAutoRec = load(model)
         fitted = algorithm.model_
         ratings_of = None if new_users is None else _ratings_of_new_users(new_users, fitted)
-        items = None if candidates is None else as_ids(read_table(candidates, ("item",))["item"], fitted.item_ids)
+        items = (
+            None if candidates is None else as_ids(read_table(candidates, ("item",))["item"], fitted.item_ids)
+        )
         uids = None if user is None else as_ids(user, fitted.user_ids)
         write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of), output)
 
@@ -119,14 +123,17 @@ def evaluate(
     context: typer.Context,
     ratings: RatingsArgument,
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="Measure this model on the ratings, instead of training any.")
+        Path | None,
+        typer.Option(
+            "--model", "-m", help="Evaluate this saved model on the ratings, instead of training one."
+        ),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 5,
     param: ParamOption = None,
     rating_scale: ScaleOption = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Measure the errors of AutoRec: by cross-validation, or those of a saved model on ratings it was not trained on.
+    """Measure the error of AutoRec by cross-validation, or of a saved model on ratings it was not trained on.
 
     Example: surprise-autorec evaluate ratings.csv --folds 3 -p n_factors=128
     """
@@ -136,24 +143,21 @@ def evaluate(
             source = context.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
                 raise typer.BadParameter(
-                    "cannot be given with --model, which is not trained anew", param_hint=f"--{name.replace('_', '-')}"
+                    "cannot be given with --model: a saved model is not trained again",
+                    param_hint=f"--{name.replace('_', '-')}",
                 )
     with one_line_errors():
         data = load_ratings(ratings, rating_scale)
         if model is not None:
             rmse, mae = _errors(_loaded(model), data.raw_ratings)
-            typer.echo(tabulate([(model.name, rmse, mae)], ["model", "RMSE", "MAE"], "rounded_outline", floatfmt=".4f"))
+            show_table({"model": [model.name], "RMSE": [rmse], "MAE": [mae]})
             return
-        algorithm, rows = AutoRec(**keywords), []
-        for trainset, testset in tqdm(KFold(folds, random_state=seed).split(data), total=folds, unit="fold"):
-            errors, _, *times = fit_and_score(algorithm, trainset, testset, ["rmse", "mae"])
-            rows.append([errors["rmse"], errors["mae"], *times])
-    frame = pd.DataFrame(rows, columns=["RMSE", "MAE", "fit [s]", "test [s]"])
-    frame.index = pd.Index(range(1, folds + 1), name="fold").astype(str)
+        cv = KFold(folds, random_state=seed)
+        measured = measure({"AutoRec": partial(AutoRec, **keywords)}, data, cv, verbose=True)
+    names = {"rmse": "RMSE", "mae": "MAE", "fit_time": "fit [s]", "test_time": "test [s]"}
+    frame = measured.astype({"fold": "str"}).set_index("fold")[list(names)].rename(columns=names)
     frame.loc["mean"] = frame.mean()
-    typer.echo(
-        tabulate(frame.reset_index().to_dict("list"), headers="keys", tablefmt="rounded_outline", floatfmt=".4f")
-    )
+    show_table(frame.reset_index().to_dict("list"))
 
 
 def _loaded(path: Path) -> AutoRecModel:
@@ -162,7 +166,7 @@ def _loaded(path: Path) -> AutoRecModel:
 
 
 def _estimates(model: AutoRecModel, users: Iterable[Hashable], items: Iterable[Hashable]) -> Float64Array:
-    """Predictions for pairs of ids from a file; a warning counts those whose user or item is unknown."""
+    """Predictions for pairs of ids from a file. A warning counts the pairs with an unknown user or item."""
     uids, iids = as_ids(users, model.user_ids), as_ids(items, model.item_ids)
     user_indices, item_indices = model.find_users(uids), model.find_items(iids)
     unknown = (user_indices < 0) | (item_indices < 0)
@@ -174,15 +178,17 @@ def _estimates(model: AutoRecModel, users: Iterable[Hashable], items: Iterable[H
             for ids, indices in ((uids, user_indices), (iids, item_indices))
         )
         warn(
-            f"{unknown.sum():,} of {len(uids):,} pairs are answered "
-            f"{'from the baselines' if model.biased else 'with the mean rating'}: users ({n_users:,}) or items "
-            f"({n_items:,}) are not in the model, such as {example}"
+            f"{unknown.sum():,} of {len(uids):,} pairs have a user or an item that is not in the model, such "
+            f"as {example} (unknown users: {n_users:,}, unknown items: {n_items:,}); their estimates are "
+            f"{'the baselines' if model.biased else 'the mean rating'}"
         )
     return model.answer(user_indices, item_indices)
 
 
-def _errors(model: AutoRecModel, ratings: list[tuple[Hashable, Hashable, float, None]]) -> tuple[float, float]:
-    """RMSE and MAE of a model. Raises ValueError where a rating is off its scale."""
+def _errors(
+    model: AutoRecModel, ratings: list[tuple[Hashable, Hashable, float, None]]
+) -> tuple[float, float]:
+    """RMSE and MAE of a model. Raises ValueError if a rating is outside the scale of the model."""
     users, items, values, _ = zip(*ratings, strict=True)
     places, actual = np.arange(len(values), dtype=np.int32), np.array(values, np.float64)
     Ratings(places, places, actual, users, items, model.scale).check()
@@ -191,7 +197,7 @@ def _errors(model: AutoRecModel, ratings: list[tuple[Hashable, Hashable, float, 
 
 
 def _ratings_of_new_users(file: str, model: AutoRecModel) -> dict[Hashable, dict[Hashable, float]]:
-    """Ratings of items by user, from a file; a warning for each thing about them that may surprise."""
+    """Ratings of items by user, from a file. Whatever may be unexpected about them is a warning."""
     frame = read_table(file, ("user", "item", "rating"))
     iids = as_ids(frame["item"], model.item_ids)
     collected: dict[Hashable, dict[Hashable, list[float]]] = {}
@@ -200,16 +206,16 @@ def _ratings_of_new_users(file: str, model: AutoRecModel) -> dict[Hashable, dict
     unknown = list(dict.fromkeys(iid for iid in iids if iid not in model.item_index))
     if unknown:
         warn(
-            f"new users rated {len(unknown):,} items that are not in the model, such as {unknown[0]!r}: that tells of "
-            "the users' biases only"
+            f"new users rated items that are not in the model ({len(unknown):,}, such as {unknown[0]!r}); "
+            "these ratings affect only the biases of the users"
         )
     familiar = [uid for uid in as_ids(collected, model.user_ids) if uid in model.user_index]
     if familiar:
         warn(
-            f"{len(familiar):,} of {len(collected):,} new users are in the model, such as {familiar[0]!r}: what is "
-            "listed for them is by their ratings in the file alone"
+            f"{len(familiar):,} of {len(collected):,} new users are already in the model, such as "
+            f"{familiar[0]!r}; their lists use only the ratings in the file"
         )
     n_pairs = sum(map(len, collected.values()))
     if n_pairs < len(frame):
-        warn(f"{len(frame) - n_pairs:,} ratings of new users repeat a pair: the mean of a pair's ratings is used")
+        warn(f"repeated ratings of an item by a new user: {len(frame) - n_pairs:,}; their mean is used")
     return {uid: {iid: fmean(given) for iid, given in ratings.items()} for uid, ratings in collected.items()}

@@ -1,4 +1,4 @@
-"""What the commands share: settings, files in and out, errors."""
+"""What the commands share: settings, input and output, errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from numbers import Real
@@ -17,13 +17,15 @@ from typing import Annotated, Any, NoReturn
 import numpy as np
 import pandas as pd
 import typer
-from surprise import Dataset, Reader
+from surprise import Dataset
+from tabulate import tabulate
 from tqdm.auto import tqdm
 
-from surprise_autorec import datasets
 from surprise_autorec.algorithm import AutoRec
+from surprise_autorec.data.known import load, to_dataset
+from surprise_autorec.data.readers import read
 
-#: Where a table goes.
+#: How a table is written, by suffix.
 _WRITERS: dict[str, Callable[[pd.DataFrame, Any], object]] = {
     ".csv": lambda frame, path: frame.to_csv(path, index=False),
     ".parquet": lambda frame, path: _one_type_a_column(frame).to_parquet(path, index=False),
@@ -34,15 +36,19 @@ _WRITERS: dict[str, Callable[[pd.DataFrame, Any], object]] = {
 
 RatingsArgument = Annotated[
     str,
-    typer.Argument(help="ml-100k, ml-1m, ml-latest-small, a file (csv, parquet, ...), or - for csv on stdin."),
+    typer.Argument(
+        help="ml-100k, ml-1m, ml-latest-small, a file (csv, parquet, ...), or - for csv on stdin."
+    ),
 ]
 ParamOption = Annotated[
     list[str] | None,
-    typer.Option("--param", "-p", help="A keyword of AutoRec, as in n_factors=50; repeat it for more."),
+    typer.Option("--param", "-p", help="Set a keyword of AutoRec, as in n_factors=50; repeat for more."),
 ]
 ScaleOption = Annotated[
     str | None,
-    typer.Option(help="Lowest and highest rating, as in 1,5. Default: the data set's, or those in the file."),
+    typer.Option(
+        help="Lowest and highest rating, as in 1,5. Default: that of the data set, or the range in the file."
+    ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
 TableOption = Annotated[
@@ -51,14 +57,14 @@ TableOption = Annotated[
 
 
 def fail(message: str) -> NoReturn:
-    """Say what is wrong and exit with 1."""
+    """Print an error message and exit with code 1."""
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(1)
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what goes wrong inside into an error message and exit code 1, and warnings into lines on stderr."""
+    """Turn any exception inside into a message and exit code 1, and warnings into lines on stderr."""
 
     def show(message: Warning | str, *_: object) -> None:
         warn(str(message))
@@ -70,18 +76,18 @@ def one_line_errors() -> Iterator[None]:
             yield
     except (typer.Exit, typer.BadParameter, BrokenPipeError):
         raise
-    except Exception as error:  # what Surprise's algorithms and pandas raise is up to them
+    except Exception as error:  # Surprise's algorithms and pandas may raise anything
         is_plain = isinstance(error, (ValueError, OSError, ArithmeticError, ImportError)) and str(error)
         fail(str(error).strip() if is_plain else f"{type(error).__name__}: {error}".strip(": \n"))
 
 
 def warn(message: str) -> None:
-    """Say it on stderr, above a progress bar that may be there."""
+    """Print a warning on stderr, above the progress bar if there is one."""
     tqdm.write(f"warning: {message}", file=sys.stderr)
 
 
 def known_keywords(constructor: type) -> list[str]:
-    """The keywords of an algorithm, with the two that Surprise's take unnamed."""
+    """The keywords of an algorithm, with the two that Surprise's algorithms take through ``**kwargs``."""
     parameters = inspect.signature(constructor).parameters
     named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     unnamed = ["bsl_options", "sim_options"] if len(named) < len(parameters) else []
@@ -89,23 +95,27 @@ def known_keywords(constructor: type) -> list[str]:
 
 
 def parse_setting(name: str, known: Sequence[str], assignment: str, hint: str = "--param") -> tuple[str, Any]:
-    """A keyword and its value from KEYWORD=VALUE; a usage error where it is no such thing."""
+    """A keyword and its value from KEYWORD=VALUE. Anything else is a usage error."""
     key, equals, text = assignment.partition("=")
     if not equals:
         raise typer.BadParameter(f"must be KEYWORD=VALUE, got {assignment!r}", param_hint=hint)
     if key not in known:
-        raise typer.BadParameter(f"a keyword of {name} must be one of {', '.join(known)}, got {key!r}", param_hint=hint)
+        raise typer.BadParameter(
+            f"a keyword of {name} must be one of {', '.join(known)}, got {key!r}", param_hint=hint
+        )
     return key, value_of(text)
 
 
 def autorec_keywords(settings: list[str] | None, seed: int) -> dict[str, Any]:
-    """The keywords of AutoRec that -p settings and a seed make."""
+    """The keywords of AutoRec given by -p settings and a seed."""
     known = known_keywords(AutoRec)
-    return {"random_state": seed} | dict(parse_setting("AutoRec", known, setting) for setting in settings or [])
+    return {"random_state": seed} | dict(
+        parse_setting("AutoRec", known, setting) for setting in settings or []
+    )
 
 
 def value_of(text: str) -> Any:
-    """A Python literal, or else the text itself."""
+    """The value of a Python literal, or else the text itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):
@@ -124,20 +134,16 @@ def load_ratings(source: str, rating_scale: str | None) -> Dataset:
                 param_hint="--rating-scale",
             )
         scale = float(ends[0]), float(ends[1])
-    if source != "-":
-        return datasets.load(source, rating_scale=scale)
-    frame = datasets.read(sys.stdin, ("user", "item", "rating"))
-    found = float(frame["rating"].min()), float(frame["rating"].max())
-    return Dataset.load_from_df(frame, Reader(rating_scale=scale or found))
+    return to_dataset(read(sys.stdin), scale) if source == "-" else load(source, rating_scale=scale)
 
 
 def read_table(source: str, roles: Sequence[str]) -> pd.DataFrame:
-    """Columns of a file or of stdin."""
-    return datasets.read(sys.stdin if source == "-" else source, roles)
+    """Columns of a file, or of stdin."""
+    return read(sys.stdin if source == "-" else source, roles)
 
 
 def check_output(output: str) -> None:
-    """Raise a usage error, before any work is done, where a table cannot go."""
+    """Raise a usage error, before any work is done, if a table cannot be written there."""
     path = Path(output)
     if output == "-":
         return
@@ -151,10 +157,11 @@ def check_output(output: str) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise a usage error, before any work is done, where a file cannot be written."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+    """Raise a usage error, before any work is done, if the file cannot be written."""
+    is_writable = os.access(path if path.exists() else path.parent, os.W_OK)
+    if path.is_dir() or not path.parent.is_dir() or not is_writable:
         raise typer.BadParameter(
-            f"must be a file that can be written, in a folder that is there, got {str(path)!r}", param_hint="--output"
+            f"must be a writable file in an existing folder, got {str(path)!r}", param_hint="--output"
         )
 
 
@@ -162,21 +169,26 @@ def write_table(frame: pd.DataFrame, output: str) -> None:
     """Write a table to a file or to stdout."""
     if output == "-":
         frame.to_csv(sys.stdout, index=False, lineterminator="\n")
-        sys.stdout.flush()  # here, where a broken pipe is known for what it is
+        sys.stdout.flush()  # here, where a broken pipe is recognised
     else:
         _WRITERS[Path(output).suffix.lower()](frame, output)
 
 
+def show_table(columns: Mapping[Hashable, Sequence[Any]]) -> None:
+    """Print a table of columns."""
+    typer.echo(tabulate(columns, headers="keys", tablefmt="rounded_outline", floatfmt=".4f"))
+
+
 def _one_type_a_column(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns of numbers and texts made texts, as parquet wants it: ids of a model beside unknown ones."""
+    """Make strings of columns that mix numbers and strings (known and unknown ids), as parquet requires."""
     mixed = [name for name in frame if pd.api.types.infer_dtype(frame[name]).startswith("mixed")]
     return frame.astype(dict.fromkeys(mixed, "str"))
 
 
 def as_ids(values: Iterable[Hashable], known: Iterable[Hashable]) -> list[Hashable]:
-    """Ids from a file as the ids of a model: of one that the model does not have, the one that reads the same.
+    """Match ids from a file with a model's: an id that the model lacks becomes the one with the same text.
 
-    So the text "7" is a model's 7, and the other way round. "007" and "7.5" read otherwise: they stay as they are.
+    So "7" becomes the model's 7, and 7 the model's "7". "007" is not the text of 7 and stays as it is.
     """
     ids = set(known)
     by_text = {_text(one): one for one in ids}

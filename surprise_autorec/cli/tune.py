@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +13,6 @@ import typer
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from surprise import Dataset
 from surprise.model_selection import KFold
-from surprise.model_selection.validation import fit_and_score
-from tabulate import tabulate
-from tqdm.auto import tqdm
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
@@ -28,24 +26,28 @@ from surprise_autorec.cli.shared import (
     load_ratings,
     one_line_errors,
     parse_setting,
+    show_table,
     value_of,
     warn,
     write_table,
 )
 from surprise_autorec.core.training import DivergenceError
+from surprise_autorec.study.folds import measure, summarise
 
 
 def command(
     ratings: RatingsArgument,
     grid: Annotated[
-        Path | None, typer.Option(help="A .toml or .json file: for each keyword a list of values to try.")
+        Path | None, typer.Option(help="A .toml or .json file with a list of values to try for each keyword.")
     ] = None,
     values: Annotated[
         list[str] | None,
-        typer.Option("--values", "-g", help="A keyword and values to try, as in n_factors=64,128; repeat it for more."),
+        typer.Option(
+            "--values", "-g", help="A keyword and values to try, as in n_factors=64,128; repeat for more."
+        ),
     ] = None,
     random: Annotated[
-        int | None, typer.Option(min=1, help="Try so many random combinations instead of all of them.")
+        int | None, typer.Option(min=1, help="Try this many random combinations instead of all.")
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 3,
     param: ParamOption = None,
@@ -55,7 +57,7 @@ def command(
         str | None, typer.Option("--output", "-o", help="A .csv, .parquet or .jsonl file for all results.")
     ] = None,
 ) -> None:
-    """Try combinations of AutoRec's keywords by cross-validation on the same folds, and name the best.
+    """Cross-validate combinations of AutoRec's keywords on the same folds, and name the best.
 
     Example: surprise-autorec tune ratings.csv -g n_factors=64,128 -g variant=item,hybrid --folds 3
     """
@@ -66,7 +68,9 @@ def command(
     for setting in param or []:
         key = setting.partition("=")[0]
         if key in choices:
-            raise typer.BadParameter(f"must not set {key}, whose values are to be tried", param_hint="--param")
+            raise typer.BadParameter(
+                f"must not set {key}, because it is one of the keywords to try", param_hint="--param"
+            )
     tried = _combinations(choices, random, seed)
     with one_line_errors():
         settings = [{**fixed, **keywords} for keywords in tried]
@@ -75,7 +79,7 @@ def command(
         measured = _measure(settings, load_ratings(ratings, rating_scale), KFold(folds, random_state=seed))
         frame = pd.DataFrame([{key: _shown(value) for key, value in keywords.items()} for keywords in tried])
         frame = frame.join(measured).sort_values("rmse")
-        typer.echo(tabulate(frame.to_dict("list"), headers="keys", tablefmt="rounded_outline", floatfmt=".4f"))
+        show_table(frame.to_dict("list"))
         given = {key: fixed[key] for key in (setting.partition("=")[0] for setting in param or [])}
         typer.echo(f"\nbest: {_call({**given, **tried[frame.index[0]]})}")
         if output is not None:
@@ -83,31 +87,23 @@ def command(
 
 
 def _measure(settings: list[dict[str, Any]], data: Dataset, cv: KFold) -> pd.DataFrame:
-    """Errors (means over folds) and times (medians) of AutoRec with each of the settings; NaN where training diverged.
+    """Errors and times of AutoRec with each of the settings, as in `summarise`; NaN if training diverged.
 
-    (`surprise.model_selection.GridSearchCV` does the like, but shows no progress, and ends where training diverges.)
+    (`surprise.model_selection.GridSearchCV` is similar, but shows no progress and ends if training diverges.)
     """
-    measured: list[list[dict[str, float]]] = [[] for _ in settings]
-    diverged = set()
-    with tqdm(total=len(settings) * cv.n_splits, unit="fit") as bar:
-        for trainset, testset in cv.split(data):
-            for n, keywords in enumerate(settings):
-                if n not in diverged:
-                    try:
-                        errors, _, fit_time, _ = fit_and_score(AutoRec(**keywords), trainset, testset, ["rmse", "mae"])
-                        measured[n].append({**errors, "fit_time": fit_time})
-                    except DivergenceError as error:
-                        diverged.add(n)
-                        warn(f"{_call(keywords)}: {error}")
-                bar.update()
-    if len(diverged) == len(settings):
-        raise DivergenceError("training diverged with every one of the combinations")
-    rows = []
-    for n, folds in enumerate(measured):
-        values = pd.DataFrame([] if n in diverged else folds, columns=["rmse", "mae", "fit_time"], dtype=float)
-        errors = values[["rmse", "mae"]]
-        rows.append({**errors.mean(), **errors.std(ddof=0).add_suffix("_std"), "fit_time": values["fit_time"].median()})
-    return pd.DataFrame(rows)[["rmse", "rmse_std", "mae", "mae_std", "fit_time"]]
+    makers = {f"combination {n}": partial(AutoRec, **keywords) for n, keywords in enumerate(settings, 1)}
+    calls = dict(zip(makers, map(_call, settings), strict=True))
+
+    def continue_if_diverged(name: str, error: Exception) -> None:
+        if not isinstance(error, DivergenceError):
+            raise error
+        warn(f"{calls[name]}: {error}")
+
+    folds = measure(makers, data, cv, on_failure=continue_if_diverged, verbose=True)
+    if folds.empty:
+        raise DivergenceError("training diverged with every combination")
+    summary = summarise(folds).reindex(list(makers)).reset_index(drop=True)
+    return summary[["rmse", "rmse_std", "mae", "mae_std", "fit_time"]]
 
 
 def _call(keywords: dict[str, Any]) -> str:
@@ -117,7 +113,7 @@ def _call(keywords: dict[str, Any]) -> str:
 def _combinations(grid: dict[str, list[Any]], n_random: int | None, seed: int) -> list[dict[str, Any]]:
     if not grid:
         raise typer.BadParameter(
-            "must be given, in a file (--grid) or by -g KEYWORD=VALUE,VALUE", param_hint="the grid"
+            "must be given, in a file (--grid) or with -g KEYWORD=VALUE,VALUE", param_hint="the grid"
         )
     every = ParameterGrid(grid)
     if n_random is None or n_random >= len(every):
@@ -130,9 +126,9 @@ def _grid_of_flags(flags: list[str]) -> dict[str, list[Any]]:
     grid = {}
     for flag in flags:
         key, value = parse_setting("AutoRec", known, flag, hint="--values")
-        if isinstance(value, str):  # no Python literal as a whole
+        if isinstance(value, str):  # not a Python literal as a whole
             value = [value_of(part) for part in value.split(",")]
-        # (Of n_factors=(64, 32) one cannot tell whether it is one value or two: (64, 32), is one.)
+        # n_factors=(64, 32) could be one value or two: it is taken as two, and (64, 32), as one.
         grid[key] = list(value) if isinstance(value, (tuple, list)) else [value]
     return grid
 
@@ -140,7 +136,7 @@ def _grid_of_flags(flags: list[str]) -> dict[str, list[Any]]:
 def _grid_of_file(path: Path | None) -> dict[str, list[Any]]:
     if path is None:
         return {}
-    hint, rule = "--grid", "must be a .toml or .json file that has a list of values for each keyword"
+    hint, rule = "--grid", "must be a .toml or .json file with a list of values for each keyword"
     readers = {".toml": tomllib.loads, ".json": json.loads}
     try:
         grid = readers[path.suffix.lower()](path.read_text(encoding="utf-8"))
@@ -156,5 +152,5 @@ def _grid_of_file(path: Path | None) -> dict[str, list[Any]]:
 
 
 def _shown(value: Any) -> Any:
-    """A value as a table can hold it."""
+    """A value in a form that a table can hold."""
     return value if isinstance(value, (bool, int, float, str)) else repr(value)

@@ -21,8 +21,8 @@ class Baselines:
     mean : float
     row_biases, column_biases : ndarray of float64, shapes (n_rows,) and (n_columns,)
     row_reg, column_reg : float
-        The penalty on a bias: that of a row with n ratings is the sum of their deviations over ``row_reg + n``.
-        Infinite where biases are to stay zero.
+        The penalty on a bias: that of a row with n ratings is the sum of their deviations over ``row_reg +
+        n``. Infinite where biases are to stay zero.
     reg_per_rating : float
         A penalty that grows with n: ``n * reg_per_rating``, in addition.
     """
@@ -73,7 +73,9 @@ class Baselines:
 
     def at(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> Float64Array:
         """Baseline estimates of the given cells, shape (n_cells,). An index of -1 has no bias."""
-        biases: Float64Array = np.append(self.row_biases, 0.0)[rows] + np.append(self.column_biases, 0.0)[columns]
+        biases: Float64Array = (
+            np.append(self.row_biases, 0.0)[rows] + np.append(self.column_biases, 0.0)[columns]
+        )
         return self.mean + biases
 
 

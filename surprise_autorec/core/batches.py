@@ -49,9 +49,9 @@ class RowsAndColumns(NamedTuple):
 class InputRules(NamedTuple):
     """How ratings become inputs of the encoders.
 
-    A rating as it is says two things: that it was given, and how. Less its baseline it says only how. How much of the
-    baseline is taken off is the centering. And a row of many ratings should drive the hidden units about as hard as a
-    row of few: hence the scaling.
+    A rating as it is says two things: that it was given, and how. Less its baseline it says only how. How
+    much of the baseline is taken off is the centering. And a row of many ratings should drive the hidden
+    units about as hard as a row of few: hence the scaling.
 
     Attributes
     ----------

@@ -1,12 +1,14 @@
 """The second encoder: from a column's own ratings to a vector that is added to its decoder weights.
 
-The decoder of column c is ``W_c + sum(y_zc * E_z for z in the rows that rate c)``, y the ratings as this encoder sees
-them. Of a column with few ratings the sum knows more than W_c can learn. It is the asymmetric factor model of Koren
-("Factor in the Neighbors", ACM TKDD 2010, section 4) with hidden activations in the place of item factors.
+The decoder of column c is ``W_c + sum(y_zc * E_z for z in the rows that rate c)``, y the ratings as this
+encoder sees them. Of a column with few ratings the sum knows more than W_c can learn. It is the asymmetric
+factor model of Koren ("Factor in the Neighbors", ACM TKDD 2010, section 4) with hidden activations in the
+place of item factors.
 
-Such a sum would know the rating that is to be predicted. As it is linear, that part can be left out exactly: at cell
-(z, c) the output is less by ``y_zc * E_z . h_z``. So this encoder needs no dropout. And as every batch needs the sums
-over all rows, while E learns slowly, they are made once an epoch, and E takes one step at its end.
+Such a sum would know the rating that is to be predicted. As it is linear, that part can be left out exactly:
+at cell (z, c) the output is less by ``y_zc * E_z . h_z``. So this encoder needs no dropout. And as every
+batch needs the sums over all rows, while E learns slowly, they are made once an epoch, and E takes one step
+at its end.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from surprise_autorec.core.optimizers import Adam, Setting
 from surprise_autorec.core.sparse import sum_rows, weight_gradient
 
 
-def column_vectors(weight: Tensor, batches: Sequence[Batch], precision: torch.dtype = torch.float32) -> Tensor:
+def column_vectors(
+    weight: Tensor, batches: Sequence[Batch], precision: torch.dtype = torch.float32
+) -> Tensor:
     """What the encoder makes of each column: the sums of ``y_zc * E_z``.
 
     Parameters
@@ -39,7 +43,8 @@ def column_vectors(weight: Tensor, batches: Sequence[Batch], precision: torch.dt
     """
     vectors = weight.new_empty(len(batches[0].cells.column_offsets) - 1, weight.shape[1], dtype=precision)
     parts = [
-        weight_gradient(inputs, weight.index_select(0, rows), cells).blocks() for rows, cells, _, inputs, _ in batches
+        weight_gradient(inputs, weight.index_select(0, rows), cells).blocks()
+        for rows, cells, _, inputs, _ in batches
     ]
     for blocks in zip(*parts, strict=True):
         columns, total = blocks[0]
@@ -67,7 +72,7 @@ def own_part(own_weight: Tensor, hidden: Tensor, batch: Batch) -> Tensor:
 
 
 class ColumnEncoder:
-    """The column encoder in training: one step of Adam an epoch, along the mean of the gradients of its batches.
+    """The column encoder in training: one step of Adam an epoch, along the mean gradient of its batches.
 
     Parameters
     ----------
@@ -80,13 +85,15 @@ class ColumnEncoder:
     """
 
     def __init__(self, weight: Tensor, n_columns: int, learning_rate: float, penalty: float) -> None:
-        self.weight, self.n_columns = weight.detach(), n_columns
+        self.weight = weight.detach()
         self.optimizer = Adam([Setting(self.weight, learning_rate, penalty)])
+        self.vectors_gradient = self.weight.new_zeros(n_columns, self.weight.shape[1])
+        self.own_gradient = torch.zeros_like(self.weight)
 
     def begin_epoch(self) -> None:
         """Forget the gradients of the epoch before."""
-        self.vectors_gradient = self.weight.new_zeros(self.n_columns, self.weight.shape[1])
-        self.own_gradient = torch.zeros_like(self.weight)
+        self.vectors_gradient.zero_()
+        self.own_gradient.zero_()
 
     def own_weight(self, batch: Batch) -> Tensor:
         """E at the rows of a batch, for autograd, shape (n_rows_of_the_batch, k)."""
@@ -110,9 +117,10 @@ class ColumnEncoder:
         precision : torch.dtype
             What the gradient of the column vectors is read in.
         """
-        table, gradient = self.vectors_gradient.to(precision), self.own_gradient
-        del self.vectors_gradient, self.own_gradient
+        table = self.vectors_gradient.to(precision)
         for batch in batches:
-            gradient[batch.rows] += sum_rows(table, batch.cells.columns, batch.cells.row_offsets, batch.column_inputs)
+            self.own_gradient[batch.rows] += sum_rows(
+                table, batch.cells.columns, batch.cells.row_offsets, batch.column_inputs
+            )
         self.optimizer.begin()
-        self.optimizer.update(self.weight, slice(None), gradient.div_(len(batches)))
+        self.optimizer.update(self.weight, slice(None), self.own_gradient.div_(len(batches)))

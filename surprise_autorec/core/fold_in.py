@@ -1,13 +1,15 @@
 """Factors of rows and columns that were not there in training, from their ratings, with the network as it is.
 
-A new row goes through the encoder. A new column has no decoder weights. What the encoder of columns makes of its
-ratings is one sum; what is left of eq. 2, with hidden activations H of the rows that rate it held fixed, is ridge
-regression (the "half-step" of alternating least squares: Zhou, Wilkinson, Schreiber, Pan, AAIM 2008, section 3.1)::
+A new row goes through the encoder. A new column has no decoder weights. What the encoder of columns makes of
+its ratings is one sum; what is left of eq. 2, with hidden activations H of the rows that rate it held fixed,
+is ridge regression (the "half-step" of alternating least squares: Zhou, Wilkinson, Schreiber, Pan, AAIM 2008,
+section 3.1)::
 
     min over w, b:  |y - f(H (v + w) + b - own)|^2 + reg / 2 |w|^2 + reg_bias / 2 b^2
 
-with y the ratings less their baselines, v the vector of the column's ratings, and own what a rating itself adds to its
-output by way of v, left out as in training. For f = identity and A = [H 1], D = diag(reg, ..., reg, reg_bias)::
+with y the ratings less their baselines, v the vector of the column's ratings, and own what a rating itself
+adds to its output by way of v, left out as in training. For f = identity and A = [H 1], D = diag(reg, ...,
+reg, reg_bias)::
 
     [w b] = (A^T A + D / 2)^-1 A^T (y - H v + own)
 
@@ -34,7 +36,9 @@ from surprise_autorec.core.trained import Encoders, Factors, Side, TrainedNetwor
 GAUSS_NEWTON_STEPS, HALVINGS = 20, 12
 
 
-def fold_in(network: TrainedNetwork, side: Side, ratings: RatingMatrix, baselines: Baselines) -> TrainedNetwork:
+def fold_in(
+    network: TrainedNetwork, side: Side, ratings: RatingMatrix, baselines: Baselines
+) -> TrainedNetwork:
     """A network of new users and the items of a trained one, or of new items and its users.
 
     Parameters
@@ -105,7 +109,9 @@ def solve_columns(
         vectors = column_vectors(network.column_encoder_weight, [batch]).double()
         own_products = (network.column_encoder_weight[batch.rows].double() * rated).sum(1)
     offsets, order = batch.cells.column_offsets.tolist(), batch.cells.order
-    targets, inputs = (cells.index_select(0, order).double() for cells in (batch.targets, batch.column_inputs))
+    targets, inputs = (
+        cells.index_select(0, order).double() for cells in (batch.targets, batch.column_inputs)
+    )
     ridge = _Ridge(network, encoders.reg, encoders.reg_bias)
     weight, bias = torch.empty_like(vectors), vectors.new_empty(len(vectors))
     for column, vector in enumerate(vectors):
@@ -140,13 +146,17 @@ class _Ridge:
         solution = inputs.new_zeros(inputs.shape[1])
         if not len(targets):
             return solution
-        solution[-1] = initial_output(self.activation, float(targets.mean()))  # as in training: relu has no slope below
+        solution[-1] = initial_output(
+            self.activation, float(targets.mean())
+        )  # as in training: relu has no slope below
         for _ in range(1 if self.activation == "identity" else GAUSS_NEWTON_STEPS):
             now = inputs @ solution
             outputs, slopes = self._output_and_slope(now + outputs_so_far)
             slanted = slopes.unsqueeze(1) * inputs
             wanted = targets - outputs + slopes * now
-            step = torch.linalg.solve(slanted.T @ slanted + torch.diag(penalty), slanted.T @ wanted) - solution
+            step = (
+                torch.linalg.solve(slanted.T @ slanted + torch.diag(penalty), slanted.T @ wanted) - solution
+            )
             before = objective(solution)
             tried = (solution + 0.5**n * step for n in range(HALVINGS))
             better = next((candidate for candidate in tried if objective(candidate) < before), None)

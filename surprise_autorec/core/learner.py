@@ -23,7 +23,8 @@ from surprise_autorec.core.step import Stepper, mean_over_ratings, ordered_sum
 from surprise_autorec.core.threads import ThreadChooser, use_threads
 from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
 
-#: How fast training goes on from trained weights. The optimiser knows nothing of them, and its first steps are long.
+#: How fast training goes on from trained weights. The optimiser knows nothing of them, and its first steps
+#: are long.
 CONTINUED_RATE = 0.25
 #: In bytes, what glibc's allocator may keep when it is freed.
 LARGEST_BLOCK = 31 * 2**20
@@ -51,8 +52,8 @@ class Learner:
     averaged : AveragedNetwork
         What predicts.
     initial_error : float
-        The mean squared error of no output, of a constant rating, or of the first step, whichever is most. Training
-        that ends above twice this has done harm.
+        The mean squared error of no output, of a constant rating, or of the first step, whichever is most.
+        Training that ends above twice this has done harm.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class Learner:
         mean = sum(ordered_sum(batch.targets) for batch in self.batches) / self.n_ratings
         mean_square = sum(ordered_sum(batch.targets.square()) for batch in self.batches) / self.n_ratings
         self.initial_error = max(mean_square, 1.0)
-        self.reg = automatic.penalty(mean_square - mean**2, self.n_ratings) if options.reg is None else options.reg
+        self.reg = (
+            automatic.penalty(mean_square - mean**2, self.n_ratings) if options.reg is None else options.reg
+        )
 
         architecture = Architecture(
             n_factors=options.n_factors,
@@ -87,12 +90,14 @@ class Learner:
         if start is not None:
             self.network.start_from(start)
         self.network.to(options.device)
-        self.stepper = self._make_stepper(len(rated_rows), mask_generator, 1.0 if start is None else CONTINUED_RATE)
+        self.stepper = self._make_stepper(
+            len(rated_rows), mask_generator, 1.0 if start is None else CONTINUED_RATE
+        )
         self.threads = self._choose_threads()
         self.averaged = AveragedNetwork(self.network, member, self.batches, cutter, options, self.reg)
 
     def _cut(self, ratings: RatingMatrix, rows: Int64Array, cutter: BatchCutter) -> list[Batch]:
-        """Shuffled rows in batches. They are cut once: epochs differ in their order and in the dropout masks."""
+        """Shuffled rows in batches, cut once: epochs differ in their order and in the dropout masks."""
         shuffled = rows[torch.randperm(len(rows), generator=self.generator).numpy()]
         size = self.options.batch_size
         if size is None:
@@ -100,23 +105,30 @@ class Learner:
             size = automatic.batch_size(len(rows), ratings.n_columns, ratings.n_ratings, full_batch)
         return list(cutter.cut(ratings, shuffled, size))
 
-    def _make_stepper(self, n_rated_rows: int, mask_generator: torch.Generator, relative_rate: float) -> Stepper:
-        """The steps that train the network, at learning rates relative to those of a network that is not trained."""
+    def _make_stepper(
+        self, n_rated_rows: int, mask_generator: torch.Generator, relative_rate: float
+    ) -> Stepper:
+        """What makes the steps. Learning rates are relative to those that training begins with."""
         options, network = self.options, self.network
         # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
         penalty, bias_penalty = self.reg / n_rated_rows, options.reg_bias / n_rated_rows
         settings = settings_of(network, relative_rate * options.learning_rate, penalty, bias_penalty)
         column_encoder = None
         if network.column_encoder_weight is not None:
-            # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of theirs.
-            adams_rate = options.learning_rate if options.optimizer == "adam" else automatic.LEARNING_RATES["adam"]
+            # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of
+            # theirs.
+            adams_rate = (
+                options.learning_rate if options.optimizer == "adam" else automatic.LEARNING_RATES["adam"]
+            )
             rate = COLUMN_ENCODER_RATE * relative_rate * adams_rate
-            column_encoder = ColumnEncoder(network.column_encoder_weight, len(network.decoder_weight), rate, penalty)
+            column_encoder = ColumnEncoder(
+                network.column_encoder_weight, len(network.decoder_weight), rate, penalty
+            )
         optimizer = OPTIMIZERS[options.optimizer](settings)
         return Stepper(network, optimizer, column_encoder, options.precision, options.dropout, mask_generator)
 
     def _choose_threads(self) -> ThreadChooser | None:
-        """What chooses the number of threads of a step; None where that would change more than the time it takes."""
+        """What chooses the number of threads of a step; None where that would change the result."""
         options = self.options
         sums_depend_on_it = len(options.n_factors) > 1 or options.optimizer == "lbfgs"
         if sums_depend_on_it or options.device.type != "cpu":
@@ -156,7 +168,9 @@ class Learner:
     @torch.no_grad()
     def _penalties(self) -> float:
         """The penalties of eq. 2, and that of the decoder's bias."""
-        squares = [torch.linalg.vector_norm(weight, dim=1).square().sum() for weight in self.network.weights()]
+        squares = [
+            torch.linalg.vector_norm(weight, dim=1).square().sum() for weight in self.network.weights()
+        ]
         bias_squares = self.network.decoder_bias.square().sum()
         return float(self.reg / 2 * torch.stack(squares).sum() + self.options.reg_bias / 2 * bias_squares)
 
@@ -191,7 +205,7 @@ class AveragedNetwork:
 
     @torch.no_grad()
     def update(self, network: AutoEncoder, epoch: int) -> None:
-        """Take in the weights at the end of an epoch: a plain mean over the first, an exponential one from there on."""
+        """Take in the weights of an epoch: a plain mean over the first ones, an exponential one after."""
         decay = min(self.options.averaging, 1 - 1 / epoch)
         for mean, new in zip(self.network.parameters(), network.parameters(), strict=True):
             mean.lerp_(new, 1 - decay)
@@ -224,7 +238,9 @@ class AveragedNetwork:
             batches = list(self.cutter.cut(ratings, np.flatnonzero(ratings.row_counts), size))
         hidden, weight, mean_hidden = self._represent(batches, n_rows)
         errors = (
-            ordered_sum((batch.targets - self.network.decode(hidden[batch.rows], batch.cells, weight)).square())
+            ordered_sum(
+                (batch.targets - self.network.decode(hidden[batch.rows], batch.cells, weight)).square()
+            )
             for batch in batches
         )
         error = sum(errors) / sum(len(batch.targets) for batch in batches)
@@ -244,7 +260,7 @@ class AveragedNetwork:
         return TrainedNetwork(self.member, users, items, encoders), error
 
     def _represent(self, batches: Sequence[Batch], n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows and columns as the network sees them: hidden activations, decoder weights in all, and the mean."""
+        """What the network makes of rows and columns: hidden activations, decoder weights, and the mean."""
         network = self.network
         hidden = network.encode_nothing().repeat(n_rows, 1)
         counts = torch.zeros(n_rows, device=hidden.device)
@@ -263,8 +279,8 @@ class AveragedNetwork:
 def _keep_freed_memory() -> None:
     """Let glibc's allocator keep what a step frees, as the next step needs as much again.
 
-    It hands free memory back to the system beyond twice the size of the largest block, of 32 MiB at most, that it ever
-    freed. So we free one that large. Otherwise page faults can take a tenth of the time of training. (Larger blocks are
-    always handed back.)
+    It hands free memory back to the system beyond twice the size of the largest block, of 32 MiB at most,
+    that it ever freed. So we free one that large. Otherwise page faults can take a tenth of the time of
+    training. (Larger blocks are always handed back.)
     """
     torch.empty(LARGEST_BLOCK, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""The autoencoder (Sedhain, Menon, Sanner, Xie: "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015)."""
+"""The autoencoder (Sedhain et al.: "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015)."""
 
 from __future__ import annotations
 
@@ -45,15 +45,17 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-#: torch's CPU kernels give a thread this many elements at least, and take so many (two AVX-512 registers) at once.
+#: torch's CPU kernels give a thread this many elements at least, and take so many (two AVX-512 registers) at
+#: once.
 _GRAIN, _LANES = 32_768, 32
 
 
 def activate(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     """Apply an activation function elementwise, to the same bits for any number of threads.
 
-    torch cuts a tensor into one chunk a thread, and what is left over at the end of a chunk, too little to fill vector
-    registers, is computed by other code, with other rounding. So elements are added until nothing is left over.
+    torch cuts a tensor into one chunk a thread, and what is left over at the end of a chunk, too little to
+    fill vector registers, is computed by other code, with other rounding. So elements are added until nothing
+    is left over.
     """
     if function is identity:
         return inputs
@@ -70,9 +72,9 @@ def activate(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
 def decoder_output(pre_activation: Tensor, activation: str, biased: bool) -> Tensor:
     """The decoder's output function f, changed so that every rating can be predicted.
 
-    An f with two bounds is stretched onto the rating interval or, where the output is added to a baseline, onto all
-    differences of two ratings. An f with one bound is moved until that is the lowest (or highest) of these. (The
-    paper's f = sigmoid could not predict more than 1, and relu could only add to a baseline.)
+    An f with two bounds is stretched onto the rating interval or, where the output is added to a baseline,
+    onto all differences of two ratings. An f with one bound is moved until that is the lowest (or highest) of
+    these. (The paper's f = sigmoid could not predict more than 1, and relu could only add to a baseline.)
     """
     function, lower, upper = ACTIVATIONS[activation]
     lowest, highest = (LOWEST - HIGHEST, HIGHEST - LOWEST) if biased else (LOWEST, HIGHEST)
@@ -168,12 +170,12 @@ class AutoEncoder(nn.Module):
 
     @torch.no_grad()
     def start_from(self, other: AutoEncoder) -> None:
-        """Take over the weights of a network of the same kind, whose rows and columns are the first of this one's.
+        """Take over the weights of another network, whose rows and columns are the first of this one's.
 
         Raises
         ------
         ValueError
-            If it is of another kind.
+            If its architecture is another.
         """
         for name, value in asdict(other.architecture).items():
             ours = getattr(self.architecture, name)

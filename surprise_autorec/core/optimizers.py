@@ -1,7 +1,7 @@
 """The optimisers that training offers by name, all of them torch's.
 
-An optimiser makes a step on an objective: a function that computes the loss and its gradients, and hands on the
-gradient of each parameter, some rows at a time, as soon as it is there.
+An optimiser makes a step on an objective: a function that computes the loss and its gradients, and hands on
+the gradient of each parameter, some rows at a time, as soon as it is there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ DECODER_RATE, BIAS_RATE, COLUMN_ENCODER_RATE = 2.0, 10.0, 0.4
 
 #: Takes the gradient of some rows of a parameter.
 Receiver: TypeAlias = Callable[[Tensor, slice, Tensor], None]
-#: Hands the gradients at the parameters as they are to a receiver, and returns the loss there; both without penalties.
+#: Hands the gradients at the parameters as they are to a receiver, and returns the loss there; both without
+#: penalties.
 Objective: TypeAlias = Callable[[Receiver], Tensor]
 
 
@@ -50,7 +51,8 @@ class Optimizer(ABC):
         One for each parameter.
     """
 
-    #: Whether it wants all rows in every step, unless a batch size is asked for, and measures the loss's curvature.
+    #: Whether it wants all rows in every step, unless a batch size is asked for, and measures the loss's
+    #: curvature.
     full_batch: ClassVar[bool]
 
     def __init__(self, settings: Sequence[Setting]) -> None:
@@ -64,8 +66,9 @@ class Optimizer(ABC):
 class ElementwiseOptimizer(Optimizer):
     """An optimiser that treats each element alone, so that it can use a gradient as it comes.
 
-    A block is used while the cache still holds it, and the gradient is nowhere whole. (torch's classes want it whole;
-    we call what is below them. The classes also import torch's compiler, which takes a second or two.)
+    A block is used while the cache still holds it, and the gradient is nowhere whole. (torch's classes want
+    it whole; we call what is below them. The classes also import torch's compiler, which takes a second or
+    two.)
     """
 
     full_batch = False
@@ -143,7 +146,7 @@ class SGD(ElementwiseOptimizer):
 
 
 class WholeGradientOptimizer(Optimizer):
-    """One of torch's optimisers that want whole gradients, and may evaluate the objective more than once a step."""
+    """One of torch's optimisers that want whole gradients and may evaluate the objective several times."""
 
     full_batch = True
 
@@ -192,14 +195,18 @@ class LBFGS(WholeGradientOptimizer):
     def make(settings: Sequence[Setting]) -> optim.Optimizer:
         """Let an epoch be an iteration; torch keeps the curvature pairs between steps."""
         parameters, rates, _ = zip(*settings, strict=True)
-        return optim.LBFGS(parameters, lr=rates[0], max_iter=1, history_size=10, line_search_fn="strong_wolfe")
+        return optim.LBFGS(
+            parameters, lr=rates[0], max_iter=1, history_size=10, line_search_fn="strong_wolfe"
+        )
 
 
 #: To add an optimiser, add it here, and its learning rate to `surprise_autorec.core.automatic`.
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD, "rprop": RProp, "lbfgs": LBFGS}
 
 
-def settings_of(network: AutoEncoder, learning_rate: float, weight_decay: float, bias_decay: float) -> list[Setting]:
+def settings_of(
+    network: AutoEncoder, learning_rate: float, weight_decay: float, bias_decay: float
+) -> list[Setting]:
     """All parameters of a network but the column encoder's."""
     weights, biases = network.encoder_parameters()
     return [

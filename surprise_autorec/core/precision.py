@@ -1,8 +1,9 @@
 """Mixed precision: the largest tables are read at half the size (Micikevicius et al., ICLR 2018).
 
-Encoding, and the gradient of hidden activations, sum up one row of weights for each rating. If the weights do not fit
-into a cache, that takes the time of reading them over and over. So these products read a working copy in bfloat16. What
-they return, the weights themselves, their gradients, their optimiser and every prediction are float32.
+Encoding, and the gradient of hidden activations, sum up one row of weights for each rating. If the weights do
+not fit into a cache, that takes the time of reading them over and over. So these products read a working copy
+in bfloat16. What they return, the weights themselves, their gradients, their optimiser and every prediction
+are float32.
 """
 
 from __future__ import annotations

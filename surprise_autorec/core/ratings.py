@@ -14,7 +14,7 @@ from surprise_autorec.core.arrays import Float32Array, Int32Array, Int64Array
 
 
 def csr_array(contents: tuple[Any, ...], shape: tuple[int, int]) -> Any:
-    """SciPy's sparse array, imported when first needed: that takes longer than to import all of this package."""
+    """SciPy's sparse array. Imported when first needed, as it takes longer than all of this package."""
     import scipy.sparse
 
     return scipy.sparse.csr_array(contents, shape=shape)
@@ -44,8 +44,8 @@ def cells_of_rows(row_offsets: Int32Array, rows: npt.NDArray[np.integer]) -> tup
 class RatingMatrix:
     """The observed cells of a ratings matrix, in compressed sparse row order.
 
-    A cell that is not stored is unobserved; a stored zero is a rating of zero. Nothing of size rows x columns is
-    ever made.
+    A cell that is not stored is unobserved; a stored zero is a rating of zero. Nothing of size rows x columns
+    is ever made.
 
     Parameters
     ----------
@@ -92,7 +92,8 @@ class RatingMatrix:
         values = np.asarray(values, np.float32)
         if not rows.shape == columns.shape == values.shape:
             raise ValueError(
-                f"rows, columns and values must have one length, got {rows.shape}, {columns.shape}, {values.shape}"
+                "rows, columns and values must have the same length, got "
+                f"{rows.shape}, {columns.shape}, {values.shape}"
             )
         total = csr_array((values, (rows, columns)), shape)
         if total.nnz < len(values):

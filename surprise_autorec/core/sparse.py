@@ -1,7 +1,7 @@
 """The two operations on observed cells, with their gradients.
 
-Both directions of both operations come down to two kernels: weighted sums of table rows (``embedding_bag``) and inner
-products at given cells (``sampled_addmm``). A forward and backward pass is five of them, each of
+Both directions of both operations come down to two kernels: weighted sums of table rows (``embedding_bag``)
+and inner products at given cells (``sampled_addmm``). A forward and backward pass is five of them, each of
 ``2 * n_ratings * n_factors`` floating-point operations, and nothing of size rows x columns is ever made.
 
 Weights may be bfloat16, half as many bytes to read; what is returned is float32.
@@ -68,8 +68,9 @@ class Cells:
     def keep(self, kept: Tensor) -> tuple[Cells, Tensor]:
         """The cells where ``kept`` (bool, shape (n_cells,), in row order) is true, and their positions here.
 
-        This is done at every step of training. (Positions found once and ``index_select`` take a third of the time of
-        indexing each array with a mask or with int32 indices, which torch turns into int64 indices first.)
+        This is done at every step of training. (Positions found once and ``index_select`` take a third of the
+        time of indexing each array with a mask or with int32 indices, which torch turns into int64 indices
+        first.)
         """
         kept_by_column = kept.index_select(0, self.order)
         positions, positions_by_column = _positions(kept), _positions(kept_by_column)
@@ -88,8 +89,9 @@ def _csr(row_offsets: Tensor, columns: Tensor, values: Tensor, shape: tuple[int,
     return torch.sparse_csr_tensor(row_offsets, columns, values, shape, check_invariants=False)
 
 
-# torch warns once per process that its CSR tensors are in beta: nothing that a user of ours can act on. Let it do so
-# here, unheard, so that nobody has to silence warnings (a process-wide setting) while threads are running.
+# torch warns once per process that its CSR tensors are in beta: nothing that a user of ours can act on. Let
+# it do so here, where nobody sees it, so that nobody has to silence warnings (a process-wide setting) while
+# threads are running.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     _csr(torch.zeros(2, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), torch.zeros(0), (1, 1))
@@ -110,7 +112,9 @@ def _positions(flags: Tensor) -> Tensor:
 
 
 def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sums of table rows: ``out[z] = sum(weights[n] * table[indices[n]] for n in offsets[z]:offsets[z + 1])``.
+    """Weighted sums of table rows.
+
+    That is, ``out[z] = sum(weights[n] * table[indices[n]] for n in offsets[z]:offsets[z + 1])``.
 
     Parameters
     ----------
@@ -122,11 +126,14 @@ def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -
     Returns
     -------
     Tensor of the weights' dtype, shape (n_out, k)
-        If the table is of another dtype, weights and sums are rounded to that, while terms are added up in float32.
+        If the table is of another dtype, weights and sums are rounded to that, while terms are added up in
+        float32.
     """
     terms = weights.to(table.dtype)
     # This is what torch.nn.functional.embedding_bag calls, after checks; mode 0 is the sum.
-    sums, *_ = torch.embedding_bag(table, indices, offsets, mode=0, per_sample_weights=terms, include_last_offset=True)
+    sums, *_ = torch.embedding_bag(
+        table, indices, offsets, mode=0, per_sample_weights=terms, include_last_offset=True
+    )
     return sums.to(weights.dtype)
 
 
@@ -152,8 +159,8 @@ def products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tenso
 def row_blocks(n_rows: int, row_bytes: int) -> Iterator[slice]:
     """Blocks of the rows of a matrix, first to last.
 
-    Their sizes are whole multiples of any vector register's, so that what is computed elementwise of a block has the
-    bits that it has in the whole.
+    Their sizes are whole multiples of any vector register's, so that what is computed elementwise of a block
+    has the bits that it has in the whole.
     """
     size = max(BLOCK_BYTES // row_bytes // 16, 1) * 16
     return (slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size))
@@ -196,11 +203,14 @@ class _DecodeCells(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> Tensor:
         ctx.cells = cells
         ctx.save_for_backward(weight)
-        # Column by column, as a batch has fewer rows than columns: hidden stays in the cache and weight is read once.
+        # Column by column, as a batch has fewer rows than columns: hidden stays in the cache and weight is
+        # read once.
         by_column = hidden.new_empty(len(cells.rows))
         blocks = row_blocks(len(weight), hidden.shape[1] * hidden.element_size())
         for columns, these, offsets in _with_cells(blocks, cells.column_offsets):
-            by_column[these] = products_at(weight[columns].to(hidden.dtype), hidden, offsets, cells.rows[these])
+            by_column[these] = products_at(
+                weight[columns].to(hidden.dtype), hidden, offsets, cells.rows[these]
+            )
         products = torch.empty_like(by_column).scatter_(0, cells.order.long(), by_column)
         return products.add_(bias.index_select(0, cells.columns))
 
@@ -231,7 +241,8 @@ def encode_cells(weight: Tensor, values: Tensor, cells: Cells) -> Tensor:
     Returns
     -------
     Tensor, shape (n_rows, k)
-        Without autograd's knowledge. The gradient of weight is the `weight_gradient` of values and that of the product.
+        Without autograd's knowledge. The gradient of weight is the `weight_gradient` of values and that of
+        the product.
     """
     return sum_rows(weight.detach(), cells.columns, cells.row_offsets, values)
 

@@ -1,4 +1,4 @@
-"""One step of training: the equations of the paper as they are trained, their gradients, and what follows them.
+"""One step of training: the equations of the paper as they are trained, their gradients, and the update.
 
 Eq. 1, with the second encoder (`surprise_autorec.core.columns`) and with hidden activations less their mean::
 
@@ -9,7 +9,8 @@ and the part of eq. 2 that depends on ratings, for a batch of rows, divided by t
 
     loss = sum of weight * (outputs - targets)^2
 
-The penalties are the optimisers'. tests/reference.py has the same on dense matrices, in a page of plain torch.
+The penalties are the optimisers'. tests/reference.py has the same on dense matrices, in a page of plain
+torch.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from surprise_autorec.core.optimizers import Optimizer, Receiver
 from surprise_autorec.core.precision import WorkingCopy
 from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, weight_gradient
 
-#: What a rating that dropout hides from the encoder counts in the loss; one that the encoder sees counts 1. Only hidden
-#: ratings show how well the network predicts what it does not know.
+#: What a rating that dropout hides from the encoder counts in the loss; one that the encoder sees counts 1.
+#: Only hidden ratings show how well the network predicts what it does not know.
 HIDDEN_WEIGHT = 2.0
-#: The mean of the hidden activations is an exponential one over steps: a step weighs this much less than the next.
+#: The mean of the hidden activations is an exponential one over steps: a step weighs this much less than the
+#: next.
 MEAN_DECAY = 0.9
 
 
@@ -57,9 +59,9 @@ class Inputs(NamedTuple):
 class Stepper:
     """Makes the steps that train a network.
 
-    Hidden activations are taken less their mean over ratings. The decoder's bias makes up for it, so that the model is
-    the same, but training needs about half the epochs: the problem is badly conditioned where all activations are about
-    0.5.
+    Hidden activations are taken less their mean over ratings. The decoder's bias makes up for it, so that the
+    model is the same, but training needs about half the epochs: the problem is badly conditioned where all
+    activations are about 0.5.
 
     Parameters
     ----------
@@ -91,6 +93,9 @@ class Stepper:
             for weight in (network.encoder_weight, network.decoder_weight)
         )
         self.encoder = WorkingCopy(network.encoder_weight, encoder_precision)
+        self.decoder = WorkingCopy(
+            network.decoder_weight, network.decoder_weight.dtype
+        )  # until an epoch begins
         self.mean_hidden: Tensor | None = None
 
     def begin_epoch(self, batches: Sequence[Batch]) -> None:
@@ -103,7 +108,7 @@ class Stepper:
 
     def end_epoch(self, batches: Sequence[Batch]) -> None:
         """Make the column encoder's step."""
-        del self.decoder
+        self.decoder = WorkingCopy(self.network.decoder_weight, self.network.decoder_weight.dtype)
         if self.column_encoder:
             self.column_encoder.end_epoch(batches, self.decoder_precision)
 
@@ -120,11 +125,13 @@ class Stepper:
         self.optimizer.step(objective)
         return sums[0]
 
-    def _evaluate(self, batch: Batch, inputs: Inputs, receive: Receiver, is_first: bool) -> tuple[Tensor, Tensor]:
+    def _evaluate(
+        self, batch: Batch, inputs: Inputs, receive: Receiver, is_first: bool
+    ) -> tuple[Tensor, Tensor]:
         """Evaluate the loss and hand on its gradients; returns the loss and each rating's squared error.
 
-        An optimiser that searches along a line evaluates more than once. The column encoder follows the first, at the
-        weights where the step began.
+        An optimiser that searches along a line evaluates more than once. The column encoder follows the
+        first, at the weights where the step began.
         """
         network, columns = self.network, self.column_encoder
         if self.optimizer.full_batch:  # which has moved all weights at once, several times a step
@@ -133,7 +140,9 @@ class Stepper:
 
         products = encode_cells(self.encoder.values, inputs.values, inputs.cells).requires_grad_()
         hidden = self._centered(network.hidden(products), batch)
-        pre_activation = decoded = decode_cells(hidden, self.decoder.values, network.decoder_bias, batch.cells)
+        pre_activation = decoded = decode_cells(
+            hidden, self.decoder.values, network.decoder_bias, batch.cells
+        )
         own_weight: list[Tensor] = []
         if columns:  # whose vectors are in the decoder's values
             own_weight = [columns.own_weight(batch)]
@@ -170,7 +179,7 @@ class Stepper:
         return Inputs(cells, values, weights)
 
     def _centered(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Hidden activations less their mean over the ratings of this batch and, fading, the ones before it."""
+        """Hidden activations less their mean over the ratings of this batch and, fading, those before it."""
         if self.optimizer.full_batch:  # a moving mean would bend the curvature that these optimisers measure
             return hidden
         mean = mean_over_ratings(hidden.detach(), batch.cells.row_counts)

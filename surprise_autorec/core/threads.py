@@ -1,8 +1,9 @@
-"""How many of torch's threads a step of training uses: as many as make it fastest, on the machine as it is now.
+"""How many of torch's threads a step of training uses: as many as make it fastest on the machine as it is.
 
-torch cuts each operation into equal parts, one a thread, and waits for the slowest. On a machine that does nothing else
-two threads are nearly twice as fast as one. But if another process keeps one of two cores busy, each operation waits for
-the thread that has no core, and training takes many times as long as on one thread alone.
+torch cuts each operation into equal parts, one a thread, and waits for the slowest. On a machine that does
+nothing else two threads are nearly twice as fast as one. But if another process keeps one of two cores busy,
+each operation waits for the thread that has no core, and training takes many times as long as on one thread
+alone.
 
 The results are the same bits for any number of threads, so the number can change from step to step.
 """
@@ -23,8 +24,8 @@ WORTHWHILE = 0.2
 LARGEST_LOSS = 0.05
 #: How much a new measurement counts beside what was measured before.
 NEWEST_SHARE = 0.5
-#: Threads have a core each if so many short operations in a row take less than so many seconds each. They take some
-#: microseconds; a thread that waits for a core does so for milliseconds.
+#: Threads have a core each if so many short operations in a row take less than so many seconds each. They
+#: take some microseconds; a thread that waits for a core does so for milliseconds.
 N_PROBES, PROBE_SECONDS = 50, 1e-3
 #: The least number of elements that torch gives to a thread.
 GRAIN = 32_768
@@ -35,9 +36,10 @@ Result = TypeVar("Result")
 class ThreadChooser:
     """Chooses the number of threads for a series of like pieces of work, by measuring them.
 
-    Each number has an estimate of the time that it takes, and the least one is used, which renews its estimate: when a
-    number becomes slow, the next piece of work uses another. Whether more threads than that would be faster (again)
-    is tried out as often as a small share of the time allows, and only after a probe has shown that they have cores.
+    Each number has an estimate of the time that it takes, and the least one is used, which renews its
+    estimate: when a number becomes slow, the next piece of work uses another. Whether more threads than that
+    would be faster (again) is tried out as often as a small share of the time allows, and only after a probe
+    has shown that they have cores.
 
     Parameters
     ----------

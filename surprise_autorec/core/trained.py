@@ -1,4 +1,4 @@
-"""What is left of a network when it is trained: arrays that it owns, and the rules by which ratings enter it."""
+"""What is left of a network after training: arrays that it owns, and the rules by which ratings enter it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Member(NamedTuple):
 class Factors(NamedTuple):
     """What prediction needs of the users or of the items.
 
-    A network predicts ``f(users.vectors[u] @ items.vectors[i] + users.biases[u] + items.biases[i])``. The vectors of
-    the side that is encoded are its hidden activations h, and its biases are zero; those of the other side are the
-    decoder's W (with the column vectors) and b.
+    A network predicts ``f(users.vectors[u] @ items.vectors[i] + users.biases[u] + items.biases[i])``. The
+    vectors of the side that is encoded are its hidden activations h, and its biases are zero; those of the
+    other side are the decoder's W (with the column vectors) and b.
 
     Attributes
     ----------
@@ -84,8 +84,8 @@ class Encoders:
 class TrainedNetwork:
     """A member of a model, and its factors.
 
-    All that it holds are NumPy arrays of its own. (A tensor, or a view of one, would share its memory with every
-    process that it is sent to.)
+    All that it holds are NumPy arrays of its own. (A tensor, or a view of one, would share its memory with
+    every process that it is sent to.)
 
     Parameters
     ----------

@@ -83,15 +83,16 @@ def train(
     on_epoch_end : callable
         Called with the report of each epoch. If it raises StopTraining, training ends there.
     start : sequence of TrainedNetwork, optional
-        Where to go on from: the same members, trained on some of the ratings, whose users and items are the first of
-        those here. Default: random weights.
+        Where to go on from: the same members, trained on some of the ratings, whose users and items are the
+        first of those here. Default: random weights.
 
     Raises
     ------
     ValueError
         If the networks to go on from are others than those asked for.
     DivergenceError
-        If an epoch's error is not a finite number, or the trained networks' is far above that of no output at all.
+        If an epoch's error is not a finite number, or the trained networks' is far above that of no output at
+        all.
     """
     if start is not None and [network.member for network in start] != list(members):
         raise ValueError(
@@ -118,14 +119,15 @@ def _train(
     if options.early_stopping:
         trained_on, held_out = ratings.split(options.validation_fraction, generator)
     baselines = estimate_baselines(trained_on)
+    starts: Sequence[TrainedNetwork | None] = start or [None] * len(members)
     learners = [
         make_learner(member, trained_on, baselines, options, generator, trained)
-        for member, trained in zip(members, start or [None] * len(members), strict=True)
+        for member, trained in zip(members, starts, strict=True)
     ]
     averaged = [learner.averaged for learner in learners]
     validation = _Validation(held_out, baselines, options.device) if held_out else None
-    # The weights may be learnt on a part of the ratings; what is known of each row, in the end, are all of them. Else
-    # the learners have all they need: of many ratings, one copy is enough.
+    # The weights may be learnt on a part of the ratings; what is known of each row, in the end, are all of
+    # them. Else the learners have all they need: of many ratings, one copy is enough.
     n_users, n_items, all_ratings = ratings.n_rows, ratings.n_columns, ratings if held_out else None
     del ratings, trained_on
 
@@ -171,7 +173,9 @@ def make_learner(
     ratings = _with_rows(member.side, ratings)
     rules = InputRules(centering, options.input_scaling, typical_count(ratings.row_counts))
     network = start.required_encoders().network if start else None
-    return Learner(ratings, BatchCutter(rules, baselines, options.device), options, generator, member, network)
+    return Learner(
+        ratings, BatchCutter(rules, baselines, options.device), options, generator, member, network
+    )
 
 
 def _with_rows(side: Side, users_by_items: RatingMatrix) -> RatingMatrix:
@@ -193,8 +197,9 @@ def _divergence(
     pairs = list(zip(initial_errors, errors, strict=True))
     initial_error, error = next((pair for pair in pairs if not _is_fine(*pair)), pairs[0])
     return DivergenceError(
-        f"training diverged: the mean squared error (of ratings mapped to 1..5) went from {initial_error:.3g} "
-        f"to {error:.3g}, or the weights overflowed; lower lr_all, got {options.learning_rate}"
+        "training diverged: the mean squared error (of ratings mapped to 1..5) went from "
+        f"{initial_error:.3g} to {error:.3g}, or the weights overflowed; lower lr_all, got "
+        f"{options.learning_rate}"
     )
 
 

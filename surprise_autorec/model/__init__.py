@@ -1,4 +1,4 @@
-"""What was fitted: a model that scores, ranks, takes new users and items, and is read from and written to files."""
+"""The fitted model: it scores, ranks, takes new users and items, and is written to and read from files."""
 
 from surprise_autorec.model.scoring import AutoRecModel, Rated, RatingScale
 

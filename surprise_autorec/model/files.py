@@ -1,4 +1,4 @@
-"""A fitted AutoRec as a file: tensors in safetensors, all else as JSON in its header; no pickle, nothing executed."""
+"""A fitted AutoRec as a file: tensors in safetensors, all else as JSON in its header; no pickle."""
 
 from __future__ import annotations
 
@@ -104,7 +104,9 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps(contents)
     if len(text) > LARGEST_TEXT:
-        raise ValueError(f"ids and parameters must have at most {LARGEST_TEXT:,} characters as JSON, got {len(text):,}")
+        raise ValueError(
+            f"ids and parameters must have at most {LARGEST_TEXT:,} characters as JSON, got {len(text):,}"
+        )
     _replace(Path(path), to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"}))
 
 
@@ -135,7 +137,9 @@ def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
     return description, arrays
 
 
-def _network(saved: Mapping[str, Any], arrays: Arrays, biased: bool, decoder_activation: str) -> TrainedNetwork:
+def _network(
+    saved: Mapping[str, Any], arrays: Arrays, biased: bool, decoder_activation: str
+) -> TrainedNetwork:
     """The inverse of `_described`, which leaves what all networks of a model share to the model."""
     prefix = "network."
     weights = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
@@ -154,14 +158,17 @@ def _network(saved: Mapping[str, Any], arrays: Arrays, biased: bool, decoder_act
     encoders = Encoders(architecture, weights, arrays["mean_hidden"], rules, saved["reg"], saved["reg_bias"])
     AutoEncoder.of_weights(weights, architecture)  # raises RuntimeError if they do not fit together
     hidden = arrays["hidden"]
-    encoded, decoded = Factors(hidden, np.zeros(len(hidden), np.float32)), Factors(arrays["weight"], arrays["bias"])
+    encoded, decoded = (
+        Factors(hidden, np.zeros(len(hidden), np.float32)),
+        Factors(arrays["weight"], arrays["bias"]),
+    )
     member = Member(*saved["member"])
     users, items = (encoded, decoded) if member.side == "user" else (decoded, encoded)
     return TrainedNetwork(member, users, items, encoders)
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: whatever happens, its name stands for the old file or for the new one."""
+    """Write a file whole or not at all: whatever happens, there is the old file or the new one."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("xb") as file:
@@ -212,8 +219,8 @@ def read(path: str | os.PathLike[str]) -> SavedModel:
         if version <= FORMAT_VERSION:
             return _saved_model(contents, arrays)
     raise ModelFileError(
-        f"{path} has format version {version}, and this package reads versions up to {FORMAT_VERSION}: upgrade "
-        "surprise-autorec"
+        f"{path} has format version {version}, and this package reads versions up to {FORMAT_VERSION}: "
+        "upgrade surprise-autorec"
     )
 
 
@@ -249,7 +256,8 @@ def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
     losses = contents["loss_curve"]
     scores = contents["validation_scores"] or [None] * len(losses)
     epochs = [
-        Epoch(n, len(losses), loss, score) for n, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1)
+        Epoch(n, len(losses), loss, score)
+        for n, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1)
     ]
     return SavedModel(
         contents["class"], _decoded(contents["parameters"]), _decoded(contents["state"]), model, epochs
@@ -260,7 +268,9 @@ def _encoded_parameters(parameters: Mapping[str, Any]) -> Any:
     try:
         return _encoded(dict(parameters))
     except TypeError as error:
-        raise ValueError(f"the parameters must be numbers, texts and the like to be saved: {error}") from error
+        raise ValueError(
+            f"the parameters must be numbers, texts and the like to be saved: {error}"
+        ) from error
 
 
 #: NumPy's scalars that ids and parameters may be.
@@ -280,7 +290,15 @@ def _encoded(value: Any) -> Any:
         if state["bit_generator"] != "MT19937":
             raise TypeError(f"got a RandomState of {state['bit_generator']}")
         inner = state["state"]
-        return {"RandomState": ["MT19937", inner["key"].tolist(), inner["pos"], state["has_gauss"], state["gauss"]]}
+        return {
+            "RandomState": [
+                "MT19937",
+                inner["key"].tolist(),
+                inner["pos"],
+                state["has_gauss"],
+                state["gauss"],
+            ]
+        }
     if value is None or type(value) in (bool, int, float, str):
         return value
     if type(value) in (tuple, list):

@@ -40,7 +40,11 @@ class Ranking(NamedTuple):
 
 
 def rank_items(
-    model: AutoRecModel, users: Int32Array, n: int, exclude_rated: bool = True, candidates: Int32Array | None = None
+    model: AutoRecModel,
+    users: Int32Array,
+    n: int,
+    exclude_rated: bool = True,
+    candidates: Int32Array | None = None,
 ) -> Ranking:
     """Rank items for users by predicted rating. Memory does not grow with the number of users.
 
@@ -48,8 +52,8 @@ def rank_items(
     ----------
     model : AutoRecModel
     users : ndarray of int32, shape (n_users,)
-        Indices; -1 for one that the model does not know, whose ranking is that of the baselines, or, where there are
-        none, of the numbers of ratings.
+        Indices; -1 for one that the model does not know, whose ranking is that of the baselines, or, where
+        there are none, of the numbers of ratings.
     n : int
         Items for each user, at most.
     exclude_rated : bool, default=True
@@ -81,10 +85,14 @@ def _scores(model: AutoRecModel, users: Int32Array, items: Int32Array) -> Tensor
         user_vectors, user_biases = (torch.from_numpy(array[users]) for array in network.users)
         item_vectors, item_biases = (torch.from_numpy(array[items]) for array in network.items)
         pre_activation = torch.addmm(user_biases.unsqueeze(1) + item_biases, user_vectors, item_vectors.T)
-        scores += network.member.weight * decoder_output(pre_activation, model.decoder_activation, model.biased)
+        scores += network.member.weight * decoder_output(
+            pre_activation, model.decoder_activation, model.biased
+        )
     unknown = np.flatnonzero(users < 0)
     if len(unknown):
-        popularity = biases if model.biased else np.bincount(model.rated.items, minlength=len(model.item_ids))[items]
+        popularity = (
+            biases if model.biased else np.bincount(model.rated.items, minlength=len(model.item_ids))[items]
+        )
         scores[torch.from_numpy(unknown)] = torch.from_numpy(popularity.astype(np.float32))
     return scores
 

@@ -43,7 +43,7 @@ class RatingScale(NamedTuple):
 
 
 class Rated(NamedTuple):
-    """Which items each user has rated: those of user u are ``items[offsets[u] : offsets[u + 1]]``, ascending."""
+    """Which items each user has rated: user u has ``items[offsets[u] : offsets[u + 1]]``, ascending."""
 
     offsets: Int32Array
     items: Int32Array
@@ -127,8 +127,8 @@ class AutoRecModel:
         Returns
         -------
         ndarray of float64, shape (n_pairs,)
-            Not clipped to the scale. Where user or item is unknown: the baseline estimate from what is known, or NaN
-            if the model has no baselines.
+            Not clipped to the scale. Where user or item is unknown: the baseline estimate from what is known,
+            or NaN if the model has no baselines.
         """
         known = (users >= 0) & (items >= 0)
         if known.all():
@@ -141,7 +141,9 @@ class AutoRecModel:
 
     def _outputs(self, users: Int32Array, items: Int32Array) -> Float64Array:
         """The networks' averaged outputs for pairs of known users and items."""
-        if len(users) > len(self.user_ids) * len(self.item_ids):  # than there are: no sparse matrix holds so many
+        if len(users) > len(self.user_ids) * len(
+            self.item_ids
+        ):  # than there are: no sparse matrix holds so many
             pairs, place = np.unique(np.stack([users, items]), axis=1, return_inverse=True)
             return self._outputs(*pairs)[place]
         by_user = np.argsort(users, kind="stable")
@@ -149,8 +151,12 @@ class AutoRecModel:
         user_of, item_of = users[by_user], items[by_user]
         outputs = np.zeros(len(users))
         for network in self.networks:
-            vectors = (torch.from_numpy(factors.vectors) for factors in (network.users, network.items))
-            products = products_at(*vectors, torch.from_numpy(offsets), torch.from_numpy(item_of)).numpy()
+            products = products_at(
+                torch.from_numpy(network.users.vectors),
+                torch.from_numpy(network.items.vectors),
+                torch.from_numpy(offsets),
+                torch.from_numpy(item_of),
+            ).numpy()
             pre_activation = products + (network.users.biases[user_of] + network.items.biases[item_of])
             outputs[by_user] += network.member.weight * self._output(pre_activation)
         return outputs
@@ -167,7 +173,9 @@ class AutoRecModel:
         output = 0.0
         for network in self.networks:
             (user_vectors, user_biases), (item_vectors, item_biases) = network.users, network.items
-            pre_activation = float(user_vectors[user] @ item_vectors[item]) + float(user_biases[user] + item_biases[item])
+            pre_activation = float(user_vectors[user] @ item_vectors[item]) + float(
+                user_biases[user] + item_biases[item]
+            )
             if self.decoder_activation != "identity":
                 pre_activation = float(self._output(np.array([pre_activation], np.float32))[0])
             output += network.member.weight * pre_activation
@@ -176,12 +184,17 @@ class AutoRecModel:
         return self.scale.from_core(baseline + output)
 
     def with_new(
-        self, side: Side, ids: Sequence[Hashable], owners: Int32Array, others: Int32Array, values: Float64Array
+        self,
+        side: Side,
+        ids: Sequence[Hashable],
+        owners: Int32Array,
+        others: Int32Array,
+        values: Float64Array,
     ) -> AutoRecModel:
         """A model of new users and the items of this one, or of new items and its users, without training.
 
-        Where a network encodes that side, its ratings go through the encoder; where it does not, its decoder weights
-        are solved for, see `surprise_autorec.core.fold_in`.
+        Where a network encodes that side, its ratings go through the encoder; where it does not, its decoder
+        weights are solved for, see `surprise_autorec.core.fold_in`.
 
         Parameters
         ----------
@@ -192,8 +205,8 @@ class AutoRecModel:
         owners : ndarray of int32, shape (n_ratings,)
             Whose each rating is, by position in ``ids``. Everyone has one at least.
         others : ndarray of int32, shape (n_ratings,)
-            The index of the item (if users are new) or the user. -1 for one that the model does not know: such a
-            rating tells of the new one's bias only.
+            The index of the item (if users are new) or the user. -1 for one that the model does not know:
+            such a rating tells of the new one's bias only.
         values : ndarray of float64, shape (n_ratings,)
             The ratings.
 

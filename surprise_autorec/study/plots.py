@@ -1,4 +1,4 @@
-"""Pictures of training and of comparisons; they need matplotlib (``pip install 'surprise-autorec[plot]'``)."""
+"""Charts of training and of comparisons. They need ``pip install 'surprise-autorec[plot]'`` (matplotlib)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 def plot_history(algorithm: FittedAutoRec, ax: Axes | None = None) -> Axes:
-    """Draw the loss of each epoch and, after ``early_stopping``, the validation RMSE with the best epoch marked.
+    """Plot the loss of each epoch and, with ``early_stopping``, the validation RMSE; mark the best epoch.
 
     Parameters
     ----------
     algorithm : AutoRec or AutoRecRegressor
-        Fitted.
+        A fitted one.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a new figure.
+        The axes to draw on. Default: those of a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        That of the loss. The RMSE has an axis of its own on the right.
+        The axes of the loss. The RMSE has its own axis on the right.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def plot_history(algorithm: FittedAutoRec, ax: Axes | None = None) -> Axes:
     ax = _new_axes() if ax is None else ax
     epochs = np.arange(1, algorithm.n_iter_ + 1)
     lines = ax.plot(epochs, algorithm.loss_curve_, color="C0", label="training loss")
-    ax.set(xlabel="epoch", ylabel="loss a rating (squared error and penalty)")
+    ax.set(xlabel="epoch", ylabel="loss per rating (squared error and penalty)")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(alpha=0.3)
     if algorithm.validation_scores_:
@@ -55,14 +55,14 @@ def plot_history(algorithm: FittedAutoRec, ax: Axes | None = None) -> Axes:
 
 
 def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw error against time: the lower and the further left, the better.
+    """Plot error against time. Lower is more accurate, further left is faster.
 
     Parameters
     ----------
     frame : DataFrame
-        What `surprise_autorec.compare` returned.
+        The result of `surprise_autorec.compare`.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a new figure.
+        The axes to draw on. Default: those of a new figure.
 
     Returns
     -------
@@ -78,7 +78,11 @@ def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for (name, row), time in zip(frame.iterrows(), seconds, strict=True):
         ax.errorbar(time, row["rmse"], yerr=row["rmse_std"], fmt="o", capsize=3)
         ax.annotate(str(name), (time, row["rmse"]), xytext=(7, 5), textcoords="offset points")
-    ax.set(xscale="log", xlabel="fit and test, seconds a fold", ylabel="RMSE (mean and standard deviation over folds)")
+    ax.set(
+        xscale="log",
+        xlabel="fit and test time per fold [s]",
+        ylabel="RMSE (mean and standard deviation over folds)",
+    )
     ax.xaxis.set_major_formatter("{x:g}")
     ax.margins(x=0.2)
     ax.grid(alpha=0.3)

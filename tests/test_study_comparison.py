@@ -1,4 +1,4 @@
-"""The comparison study."""
+"""Comparison studies."""
 
 import numpy as np
 import pandas as pd
@@ -7,14 +7,15 @@ from sklearn.metrics import ndcg_score
 from surprise import AlgoBase, BaselineOnly, Dataset, NormalPredictor, Prediction, Reader
 from surprise.model_selection import KFold, cross_validate
 
-from surprise_autorec import AutoRec, compare, comparison
-from surprise_autorec.comparison import format_comparison, ranking_scores
+from surprise_autorec import AutoRec, compare
+from surprise_autorec.study import folds as study_folds
+from surprise_autorec.study.comparison import format_comparison, ranking_scores
 
 COLUMNS = ["rmse", "rmse_std", "mae", "mae_std", "fit_time", "test_time", "time_ratio"]
 
 
 class Mean(AlgoBase):
-    """An algorithm of one's own: the mean rating; remembers the testsets it saw."""
+    """A custom algorithm: it predicts the mean rating, and remembers its testsets."""
 
     def __init__(self):
         super().__init__()
@@ -78,7 +79,7 @@ def test_times_are_medians_and_their_ratio_is_to_the_fastest(monkeypatch, data):
         fit_time, test_time = next(times[algorithm])
         return {"rmse": 1.0, "mae": 1.0, "fit_time": fit_time, "test_time": test_time}
 
-    monkeypatch.setattr(comparison, "_measure", measure)
+    monkeypatch.setattr(study_folds, "_fit_and_test", measure)
     frame = compare({"slow": slow, "fast": fast}, data, cv=folds())
     assert frame.loc["fast", ["fit_time", "test_time", "time_ratio"]].tolist() == [1, 1, 1]
     assert frame.loc["slow", ["fit_time", "test_time", "time_ratio"]].tolist() == [6, 2, 4]
@@ -102,7 +103,7 @@ def test_cv_may_be_a_number_or_the_default_of_five(data, cv, n_folds):
     assert len(algorithm.testsets) == n_folds
 
 
-def test_a_generator_of_algorithms_will_do(data):
+def test_algorithms_may_be_a_generator(data):
     assert list(compare((algorithm for algorithm in [Mean()]), data, cv=2).index) == ["Mean"]
 
 
@@ -129,7 +130,7 @@ def test_markdown_has_a_header_and_a_row_for_each_in_order(frame):
     assert f"{best.mae:.4f} ± {best.mae_std:.4f}" in rows[0]
 
 
-def test_other_table_formats_can_be_had(frame):
+def test_other_table_formats_are_available(frame):
     assert format_comparison(frame, "latex").startswith(r"\begin{tabular}")
 
 
@@ -142,7 +143,9 @@ def trainset_of(ratings, scale=(1, 5)):
 
 
 #: Mean 3, so that 3 and more is relevant.
-TRAINSET = trainset_of([("z", item, rating) for item, rating in [("a", 1), ("b", 5), ("c", 3), ("d", 2), ("e", 4)]])
+TRAINSET = trainset_of(
+    [("z", item, rating) for item, rating in [("a", 1), ("b", 5), ("c", 3), ("d", 2), ("e", 4)]]
+)
 
 
 def predictions(triples):
@@ -195,11 +198,12 @@ def test_gain_and_relevance_move_with_the_scale():
     assert scores == pytest.approx(wide_scores)
 
 
-def test_compare_judges_rankings_where_asked_to(data):
+def test_compare_evaluates_rankings_if_asked_to(data):
     frame = compare([Mean(), BaselineOnly(verbose=False)], data, cv=folds(), rank_at=5)
     assert list(frame.columns) == [*COLUMNS, "precision", "recall", "ndcg", "coverage"]
     fitted = [
-        (BaselineOnly(verbose=False).fit(trainset), trainset, testset) for trainset, testset in folds().split(data)
+        (BaselineOnly(verbose=False).fit(trainset), trainset, testset)
+        for trainset, testset in folds().split(data)
     ]
     wanted = pd.DataFrame(
         [ranking_scores(algorithm.test(testset), trainset, 5) for algorithm, trainset, testset in fitted]

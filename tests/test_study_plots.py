@@ -1,4 +1,4 @@
-"""Pictures, drawn."""
+"""Charts."""
 
 import subprocess
 import sys
@@ -29,7 +29,11 @@ def test_comparison_draws_every_algorithm_on_the_axes_given(frame):
     assert plot_comparison(frame, ax) is ax
     assert {text.get_text() for text in ax.texts} == set(frame.index)
     assert ax.get_xscale() == "log"
-    points = {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in ax.lines if line.get_marker() == "o"}
+    points = {
+        (float(line.get_xdata()[0]), float(line.get_ydata()[0]))
+        for line in ax.lines
+        if line.get_marker() == "o"
+    }
     assert points == set(zip(frame["fit_time"] + frame["test_time"], frame["rmse"], strict=True))
 
 
@@ -45,9 +49,9 @@ def test_history_draws_the_loss(trainset):
 
 
 def test_history_draws_the_validation_rmse_and_marks_the_best_epoch(trainset):
-    algorithm = AutoRec(**{**SMALL, "n_epochs": 30, "lr_all": 0.03}, early_stopping=True, n_iter_no_change=3).fit(
-        trainset
-    )
+    algorithm = AutoRec(
+        **{**SMALL, "n_epochs": 30, "lr_all": 0.03}, early_stopping=True, n_iter_no_change=3
+    ).fit(trainset)
     ax = plot_history(algorithm, Figure().subplots())
     _, right = ax.figure.axes
     curve, mark = right.lines
@@ -83,6 +87,10 @@ except ImportError as error:
     print(error)
 """
     run = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)}, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(tmp_path)},
+        check=True,
     )
     assert "no matplotlib here" in run.stdout

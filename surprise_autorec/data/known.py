@@ -1,0 +1,138 @@
+"""Known data sets by name, and files by path, as Surprise datasets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from surprise import Dataset, Reader
+from surprise.builtin_datasets import BUILTIN_DATASETS, download_builtin_dataset
+
+from surprise_autorec.data.readers import read
+
+#: The environment variable for a folder of data sets, each in a subfolder of its own name.
+DATA_FOLDER = "SURPRISE_AUTOREC_DATA"
+
+
+class _Source(NamedTuple):
+    """A known data set: its rating scale, and the names that GroupLens and others give to its file."""
+
+    scale: tuple[float, float]
+    files: tuple[str, ...]
+
+
+_SOURCES = {
+    "ml-100k": _Source((1, 5), ("u.data", "ml-100k.inter", "ml-100k/u.data")),
+    "ml-1m": _Source((1, 5), ("ratings.dat", "ml1m.npz", "ml-1m/ratings.dat")),
+    "ml-latest-small": _Source((0.5, 5), ("ratings.csv", "ml-latest-small/ratings.csv")),
+}
+
+
+class DatasetNotFoundError(FileNotFoundError):
+    """A data set was not found in any of the places searched."""
+
+
+def load(
+    name: str, path: str | os.PathLike[str] | None = None, rating_scale: tuple[float, float] | None = None
+) -> Dataset:
+    """Load ratings as a Surprise dataset.
+
+    If ``path`` is given, a known data set is read from there. Otherwise these places are searched in order:
+    the folder given by the environment variable ``SURPRISE_AUTOREC_DATA``, Surprise's own cache and, for
+    ML-100K, an installed recbole package, which contains a copy. If none of them has it, Surprise downloads
+    it (ML-100K and ML-1M only). The ratings, their order and their ids (strings, as in
+    ``surprise.Dataset.load_builtin``) are the same wherever they come from.
+
+    Parameters
+    ----------
+    name : str
+        "ml-100k", "ml-1m", "ml-latest-small", or the path of a file of your own.
+    path : str or path-like, optional
+        A file, or a folder that contains one of the data set's files. Formats, by suffix: GroupLens's
+        ``.data`` (tabs) and ``.dat`` (``::``); ``.csv`` and ``.parquet`` with columns for user, item and
+        rating (names such as ``userId`` and ``movieId`` are understood); ``.inter``; ``.npz`` with arrays
+        ``user``, ``item`` and ``rating``. Ids from text files are strings; ids from the other formats have
+        the type stored there.
+    rating_scale : tuple of float, optional
+        Lowest and highest rating. Default: the scale of the known data set, or the lowest and highest rating
+        in the file.
+
+    Returns
+    -------
+    surprise.Dataset
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If a data set or file is not found; the message lists every place searched.
+    ValueError
+        If a file cannot be read as ratings.
+    """
+    source = _SOURCES.get(name)
+    if source is None:
+        file = Path(path if path is not None else name)
+        if not file.is_file():
+            raise DatasetNotFoundError(
+                f"name must be one of {sorted(_SOURCES)} or the path of an existing file, got {str(file)!r}"
+            )
+        return to_dataset(read(file), rating_scale)
+    frame = read(_find(name, source, path)).astype({"user": "str", "item": "str"})
+    return to_dataset(frame, rating_scale or source.scale)
+
+
+def to_dataset(frame: pd.DataFrame, rating_scale: tuple[float, float] | None = None) -> Dataset:
+    """A Surprise dataset of columns user, item and rating; the default scale is the range of the ratings."""
+    found = float(frame["rating"].min()), float(frame["rating"].max())
+    return Dataset.load_from_df(frame, Reader(rating_scale=rating_scale or found))
+
+
+def _find(name: str, source: _Source, path: str | os.PathLike[str] | None) -> Path:
+    """The file of a known data set, downloaded if necessary."""
+    tried = []
+    for place, file in _places(name, source, path):
+        if file is not None and file.is_file():
+            return file
+        tried.append(place)
+    if path is None and name in BUILTIN_DATASETS:
+        builtin = BUILTIN_DATASETS[name]
+        try:
+            download_builtin_dataset(name)
+            return Path(builtin.path)
+        except OSError as error:
+            tried.append(f"{builtin.url} (Surprise's download: {error})")
+    places = "\n  ".join(tried)
+    raise DatasetNotFoundError(
+        f"{name} was not found in any of these places:\n  {places}\n"
+        f"Give the path of {source.files[0]}, or set {DATA_FOLDER} to a folder that contains "
+        f"{name}/{source.files[0]}"
+    )
+
+
+def _places(
+    name: str, source: _Source, path: str | os.PathLike[str] | None
+) -> Iterator[tuple[str, Path | None]]:
+    """Where to look, in order: a description of each place, and the file that may be there."""
+    if path is not None:
+        for file in (Path(path), *(Path(path, file) for file in source.files)):
+            yield str(file), file
+        return
+    folder = os.environ.get(DATA_FOLDER)
+    if not folder:
+        yield f"the folder given by {DATA_FOLDER} (not set)", None
+    else:
+        for file in (Path(folder, name, file) for file in source.files):
+            yield str(file), file
+    if name in BUILTIN_DATASETS:
+        cached = Path(BUILTIN_DATASETS[name].path)
+        yield f"{cached} (Surprise's cache)", cached
+    if name == "ml-100k":
+        recbole = find_spec("recbole")
+        if recbole is None or not recbole.submodule_search_locations:
+            yield "the recbole package (not installed)", None
+        else:
+            file = Path(recbole.submodule_search_locations[0], "dataset_example", name, f"{name}.inter")
+            yield f"{file} (the recbole package)", file

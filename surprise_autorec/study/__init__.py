@@ -1,0 +1,1 @@
+"""Studies of algorithms: measuring them on folds, comparing them, plotting the results."""
