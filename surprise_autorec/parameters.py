@@ -300,7 +300,7 @@ class AutoRecParameters:
             precision=None
             if _is_auto(self.precision)
             else PRECISIONS[choice("precision", self.precision, PRECISIONS, "'auto' or one of")],
-            n_cores=joblib.cpu_count(),  # which knows of affinity masks and of containers' quotas
+            n_threads=joblib.cpu_count(),  # which knows of affinity masks and of containers' quotas
         )
 
     def _callbacks(self) -> list[Callback]:

@@ -36,7 +36,7 @@ PLAIN = {
     "validation_fraction": 0.2,
     "device": CPU,
     "precision": torch.float32,
-    "n_cores": 2,
+    "n_threads": 2,
 }
 
 

@@ -136,7 +136,7 @@ def test_early_stopping_counts_epochs_without_progress():
         stopping.on_epoch_end(Epoch(5, 9, 1.0, 0.72))
 
 
-def test_early_stopping_begins_anew_with_each_fit_and_needs_ratings_held_out():
+def test_early_stopping_starts_again_with_each_fit_and_needs_ratings_held_out():
     stopping = EarlyStopping(n_iter_no_change=1, tol=0.0)
     for _ in range(2):
         stopping.on_epoch_end(Epoch(1, 9, 1.0, 0.9))

@@ -122,7 +122,7 @@ def test_a_probe_of_idle_cores_costs_nothing_and_is_long_enough_to_show_a_load(m
     chooser = ThreadChooser(2, 1.0)
     assert chooser._have_cores(2)
     assert chooser.seconds_to_lose == 0
-    assert next(times) == pytest.approx(51e-5)
+    assert next(times) == pytest.approx((threads.N_PROBES + 1) * 1e-5)
 
 
 # The setting
@@ -192,9 +192,9 @@ def test_training_leaves_it_as_it_was(error):
 
     if error:
         with pytest.raises(error):
-            run(training_options(n_cores=2), on_epoch_end)
+            run(training_options(n_threads=2), on_epoch_end)
     else:
-        run(training_options(n_cores=2), on_epoch_end)
+        run(training_options(n_threads=2), on_epoch_end)
     assert torch.get_num_threads() == 2
 
 
@@ -203,7 +203,7 @@ def test_no_more_threads_are_used_than_there_are_cores(options):
     """Of a container with a quota, say. It is said in advance for those whose results depend on it."""
     torch.set_num_threads(4)
     seen = []
-    run(training_options(n_cores=2, **options), lambda _: seen.append(torch.get_num_threads()))
+    run(training_options(n_threads=2, **options), lambda _: seen.append(torch.get_num_threads()))
     assert set(seen) == ({2} if options else {1})  # such small work stays on one
 
 
@@ -214,7 +214,7 @@ def test_changing_the_number_from_step_to_step_changes_no_bit(monkeypatch, optim
         two_sided=True,
         dropout=0.3,
         optimizer=optimizer,
-        n_cores=4,
+        n_threads=4,
         encoder_activation="tanh",
     )
     torch.set_num_threads(1)

@@ -107,10 +107,10 @@ def test_taste_tells(algorithm):
 
 
 def test_items_the_model_does_not_know_count_for_the_bias_only(item_algorithm):
-    known, more = ({3: 4}, {3: 4, "strange": 5})
-    alone, with_strange = (item_algorithm.predict_new_user(ratings, ["strange"]) for ratings in (known, more))
+    known, more = ({3: 4}, {3: 4, "unknown": 5})
+    alone, with_strange = (item_algorithm.predict_new_user(ratings, ["unknown"]) for ratings in (known, more))
     assert with_strange > alone
-    only_strange = item_algorithm.predict_new_user({"strange": 5}, [7, "other"])
+    only_strange = item_algorithm.predict_new_user({"unknown": 5}, [7, "other"])
     baselines = item_algorithm.model_.baselines
     bias = (5 - baselines.mean) / (15 + 1)
     assert only_strange[1] == pytest.approx(baselines.mean + bias)
@@ -118,7 +118,7 @@ def test_items_the_model_does_not_know_count_for_the_bias_only(item_algorithm):
 
 def test_without_baselines_unknown_items_are_answered_with_the_mean(trainset):
     algorithm = AutoRec(**FAST, biased=False).fit(trainset)
-    estimates = algorithm.predict_new_user({3: 4, 5: 2}, ["strange", 7])
+    estimates = algorithm.predict_new_user({3: 4, 5: 2}, ["unknown", 7])
     assert estimates[0] == pytest.approx(trainset.global_mean)
     assert estimates[1] != pytest.approx(trainset.global_mean)
 
@@ -205,7 +205,9 @@ def test_recommend_for_new_users(algorithm):
 @pytest.mark.parametrize("biased", [True, False])
 def test_unknown_users_get_a_ranking_and_a_warning(trainset, biased):
     algorithm = AutoRec(**FAST, biased=biased).fit(trainset)
-    message = r"user 'x' is not in the training ratings \(2 of 3 users are not\): they are recommended what all users .*"
+    message = (
+        r"user 'x' is not in the training ratings \(2 of 3 users are not\): they are recommended what .*"
+    )
     with pytest.warns(UserWarning, match=message):
         frame = algorithm.recommend([3, "x", "y"], n=2)
     assert frame["user"].tolist() == [3, 3, "x", "x", "y", "y"]

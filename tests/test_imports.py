@@ -71,16 +71,62 @@ print(*sys.modules)
     assert not {"surprise", "sklearn", "pandas"} & set(loaded)
 
 
-def test_only_the_outermost_modules_import_the_faces():
-    # Through the package itself, which re-exports them, or from the modules that define them.
-    faces = [f"surprise_autorec.{name}" for name in ("algorithm", "AutoRec", "regressor", "AutoRecRegressor")]
-    importers = {
-        path.relative_to(PACKAGE).as_posix()
-        for path in ALL_FILES
-        if any(is_under(name, *faces) for name in imports_of(path))
-    }
-    assert {name for name in importers if not name.startswith("cli/")} <= {"__init__.py", "persistence.py"}
-    assert "__init__.py" in importers
+#: Rooms of the package, each with those that it may import. What stands in one line may import one another.
+MAY_IMPORT = {
+    "core": {"core"},
+    "model": {"core", "model"},
+    "checks": set(),
+    "callbacks": {"core"},
+    "parameters": {"callbacks", "checks", "core"},
+    "fitting": {"callbacks", "checks", "core", "model", "parameters"},
+    "fitted": {"checks", "core", "fitting", "model"},
+    "algorithm": {"checks", "core", "fitted", "fitting", "model", "parameters"},
+    "regressor": {"core", "fitted", "fitting", "model", "parameters"},
+    "persistence": {"algorithm", "fitted", "fitting", "model", "regressor"},
+    "data": {"data"},
+    "datasets": {"data"},
+    "study": {"checks", "fitted", "study"},
+    "comparison": {"study"},
+}
+
+
+def room(name):
+    """The room of a module of the package, given by its full dotted name."""
+    return name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_every_room_imports_only_those_below_it(path):
+    if path.parent == PACKAGE and path.stem.startswith("__"):
+        return  # the package itself hands the names on
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    imported = {room(name) for name in imports_of(path) if name.startswith("surprise_autorec.")}
+    if own == "cli":
+        assert imported <= {*MAY_IMPORT, "cli", "__version__"}
+    else:
+        assert imported <= MAY_IMPORT[own]
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    modules = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in ALL_FILES}
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    modules.pop("surprise_autorec")
+
+    def imported(module):
+        names = imports_of(modules[module])
+        return {
+            max((one for one in modules if is_under(name, one)), key=len)
+            for name in names
+            if any(is_under(name, one) for one in modules)
+        } - {module}
+
+    order, left = [], set(modules)
+    while left:
+        free = {module for module in left if not imported(module) & left}
+        assert free, f"these import one another: {sorted(left)}"
+        order += sorted(free)
+        left -= free
+    assert order.index("surprise_autorec.core.step") < order.index("surprise_autorec.algorithm")
 
 
 def test_importing_the_package_loads_nothing_large():

@@ -34,13 +34,13 @@ KINDS = {
 
 def answers(algorithm, trainset):
     """All that an algorithm predicts, as bits and ids."""
-    pairs = [(uid, iid, None) for uid in [*range(20), "stranger"] for iid in [*range(20), "strange"]]
+    pairs = [(uid, iid, None) for uid in [*range(20), "unknown"] for iid in [*range(20), "unknown"]]
     user = trainset.to_raw_uid(0)
     recommended = algorithm.recommend([user], n=5)
     return (
         [prediction.est for prediction in algorithm.test(pairs)],
         algorithm.predict(user, 3).est,
-        algorithm.predict_new_user({0: 5, 3: 1, "strange": 2}, [0, 1, 2]).tolist(),
+        algorithm.predict_new_user({0: 5, 3: 1, "unknown": 2}, [0, 1, 2]).tolist(),
         algorithm.predict_new_item({0: 5, 3: 1}, [0, 1, 2]).tolist(),
         recommended.to_dict("list"),
         algorithm.similar_items(3, n=4).to_dict("list"),

@@ -115,7 +115,7 @@ def test_nobody_or_nothing(model, users, candidates):
     assert [column.dtype for column in found] == [np.int64, np.int32, np.int64, np.float64]
 
 
-def test_strangers_get_what_the_baselines_rank_highest(data):
+def test_unknown_users_get_what_the_baselines_rank_highest(data):
     """Also where those that are known get something else, as the network has learnt much."""
     model = AutoRec(**LEARNT).fit(data.build_full_trainset()).model_
     by_bias = np.argsort(-model.baselines.column_biases)
@@ -129,7 +129,7 @@ def test_strangers_get_what_the_baselines_rank_highest(data):
         assert rows_of(found, 1)[0] == brute_force(model, 6, n)[0]
 
 
-def test_strangers_get_what_most_have_rated_where_there_are_no_baselines(data):
+def test_unknown_users_get_what_most_have_rated_where_there_are_no_baselines(data):
     model = AutoRec(**FAST, biased=False).fit(data.build_full_trainset()).model_
     items, estimates = rows_of(rank_items(model, np.array([-1], np.int32), 7), 0)
     counts = np.bincount(model.rated.items, minlength=50)

@@ -47,16 +47,16 @@ def test_predicts_what_the_algorithm_of_surprise_predicts_to_the_bit(variant, bi
 
 
 def test_unknown_users_and_items_are_answered_from_the_baselines(fitted):
-    strangers = pd.DataFrame({"user": ["u1", "new", "new"], "item": [-7, 1, -7], "rating": 0.0})
-    wanted = estimates(algorithm_of(RATINGS), strangers)
-    assert fitted.predict(strangers[["user", "item"]]).tolist() == wanted
+    unknown = pd.DataFrame({"user": ["u1", "new", "new"], "item": [-7, 1, -7], "rating": 0.0})
+    wanted = estimates(algorithm_of(RATINGS), unknown)
+    assert fitted.predict(unknown[["user", "item"]]).tolist() == wanted
     assert len(set(wanted)) == 3
 
 
 def test_without_baselines_unknown_users_and_items_get_the_mean_rating():
     regressor = AutoRecRegressor(**FAST, biased=False).fit(X, y)
-    strangers = pd.DataFrame({"user": ["u1", "new", "new"], "item": [-7, 1, -7]})
-    assert regressor.predict(strangers) == pytest.approx([y.mean()] * 3)
+    unknown = pd.DataFrame({"user": ["u1", "new", "new"], "item": [-7, 1, -7]})
+    assert regressor.predict(unknown) == pytest.approx([y.mean()] * 3)
 
 
 def test_predicting_nothing_is_nothing(fitted):

@@ -11,6 +11,7 @@ batches and Adam.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from statistics import median
 
@@ -52,7 +53,8 @@ def synthetic() -> RatingMatrix:
 def learner_of(ratings: RatingMatrix, two_sided: bool) -> Learner:
     checked = AutoRec(n_factors=N_FACTORS, two_sided=two_sided).check_parameters()
     baselines, generator = checked.estimate_baselines(ratings), torch.Generator().manual_seed(0)
-    return make_learner(Member("item", 1.0), ratings, baselines, checked.options, generator)
+    options = replace(checked.options, n_threads=torch.get_num_threads())
+    return make_learner(Member("item", 1.0), ratings, baselines, options, generator)
 
 
 def bare_products(learner: Learner, as_in_training: bool) -> Callable[[], None]:

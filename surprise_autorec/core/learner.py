@@ -128,12 +128,10 @@ class Learner:
         return Stepper(network, optimizer, column_encoder, options.precision, options.dropout, mask_generator)
 
     def _choose_threads(self) -> ThreadChooser | None:
-        """What chooses the number of threads of a step; None where that would change the result."""
-        options = self.options
-        sums_depend_on_it = len(options.n_factors) > 1 or options.optimizer == "lbfgs"
-        if sums_depend_on_it or options.device.type != "cpu":
+        """What chooses the number of threads of a step, if there is a choice."""
+        if not self.options.threads_are_free:
             return None
-        return ThreadChooser(torch.get_num_threads(), self.n_ratings * options.n_epochs)
+        return ThreadChooser(self.options.n_threads, self.n_ratings * self.options.n_epochs)
 
     def run_epoch(self, number: int) -> tuple[float, float]:
         """Train on every batch once.

@@ -33,4 +33,9 @@ class TrainingOptions:
     validation_fraction: float
     device: torch.device
     precision: torch.dtype | None
-    n_cores: int
+    n_threads: int
+
+    @property
+    def threads_are_free(self) -> bool:
+        """Whether the number of threads may change: not where torch's dense sums would change with it."""
+        return len(self.n_factors) == 1 and self.optimizer != "lbfgs" and self.device.type == "cpu"

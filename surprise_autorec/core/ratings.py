@@ -114,7 +114,7 @@ class RatingMatrix:
 
     @property
     def rows(self) -> Int32Array:
-        """The row of each cell, shape (n_ratings,): made anew at each call, as it need not stay in memory."""
+        """The row of each cell, shape (n_ratings,): computed at each call, as it need not stay in memory."""
         return np.repeat(np.arange(self.n_rows, dtype=np.int32), self.row_counts)
 
     @cached_property

@@ -26,7 +26,7 @@ LARGEST_LOSS = 0.05
 NEWEST_SHARE = 0.5
 #: Threads have a core each if so many short operations in a row take less than so many seconds each. They
 #: take some microseconds; a thread that waits for a core does so for milliseconds.
-N_PROBES, PROBE_SECONDS = 50, 1e-3
+N_PROBES, PROBE_SECONDS = 400, 1e-3
 #: The least number of elements that torch gives to a thread.
 GRAIN = 32_768
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from surprise_autorec.core.learner import AveragedNetwork, Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
-from surprise_autorec.core.threads import setting_kept
+from surprise_autorec.core.threads import setting_kept, use_threads
 from surprise_autorec.core.trained import Member, Side, TrainedNetwork
 
 
@@ -100,7 +101,8 @@ def train(
             f"{_described(network.member for network in start)}, got {_described(members)}"
         )
     with setting_kept() as n_threads:
-        torch.set_num_threads(min(n_threads, options.n_cores))
+        options = replace(options, n_threads=min(n_threads, options.n_threads))
+        use_threads(1 if options.threads_are_free else options.n_threads)
         return _train(ratings, members, options, estimate_baselines, seed, on_epoch_end, start)
 
 
@@ -113,7 +115,7 @@ def _train(
     on_epoch_end: Callable[[Epoch], None],
     start: Sequence[TrainedNetwork] | None,
 ) -> Training:
-    """The same, with threads as it finds them."""
+    """The same, within a setting of threads."""
     generator = torch.Generator().manual_seed(seed)
     trained_on, held_out = ratings, None
     if options.early_stopping:

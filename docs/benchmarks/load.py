@@ -1,0 +1,118 @@
+"""How long a fit takes beside other work: with the number of threads that it chooses, with one, and with all.
+
+Usage: python docs/benchmarks/load.py
+
+Every fit is one with defaults, in a process of its own whose first fit is not counted. The ways to choose
+threads take turns. Busy processes are started here and ended here. The machine should do nothing else.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from statistics import median
+
+import numpy as np
+import torch
+from accuracy import RandomTenth
+from measuring import seconds
+from surprise import Dataset, Trainset
+from surprise.model_selection import KFold, cross_validate
+from tables import publish_table
+
+from surprise_autorec import AutoRec, datasets
+from surprise_autorec.core.threads import ThreadChooser
+
+ROUNDS, N_FITS = 5, {"ml-100k": 5, "ml-1m": 1}
+BUSY = "while True: pass"
+#: What a process of fits is started with: a prefix of its command.
+ONE_CORE = ["taskset", "-c", "0"]
+WAYS = ["chosen", "one", "all"]
+
+
+def trainset(name: str) -> Trainset:
+    ((part, _),) = RandomTenth([0]).split(datasets.load(name))
+    return part
+
+
+def use(way: str) -> None:
+    """Make fits of this process use the number of threads that they choose, one, or all."""
+    if way == "one":
+        torch.set_num_threads(1)
+    if way == "all":
+        ThreadChooser._choose = lambda chooser: max(chooser.numbers)  # type: ignore[method-assign]
+
+
+def fit(name: str, way: str) -> None:
+    """Print the seconds of each fit, once a line has come on standard input."""
+    use(way)
+    part = trainset(name)
+    AutoRec(random_state=0).fit(part)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(*(seconds(lambda: AutoRec(random_state=0).fit(part)) for _ in range(N_FITS[name])))
+
+
+def folds(name: str, way: str) -> None:
+    """Print the seconds of the fits of a cross-validation in two processes."""
+    use(way)
+    data: Dataset = datasets.load(name)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    splits = KFold(4, random_state=0)
+    print(*cross_validate(AutoRec(random_state=0), data, ["rmse"], splits, n_jobs=2)["fit_time"])
+
+
+@contextmanager
+def busy(n_processes: int) -> Iterator[None]:
+    with ExitStack() as stack:
+        for _ in range(n_processes):
+            stack.callback(subprocess.Popen([sys.executable, "-c", BUSY]).kill)
+        time.sleep(1)
+        yield
+
+
+def measure(what: str, name: str, way: str, n_processes: int, prefix: list[str]) -> float:
+    """Median seconds of a fit, in processes that fit at the same time."""
+    command = [*prefix, sys.executable, __file__, what, name, way]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(n_processes)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return median(float(number) for process in processes for number in process.communicate()[0].split())
+
+
+def main() -> None:
+    rows = []
+    for name in N_FITS:
+        situations = {
+            "quiet": ("fit", 0, 1, []),
+            "beside 1 busy process": ("fit", 1, 1, []),
+            "beside 2 busy processes": ("fit", 2, 1, []),
+            "on one core": ("fit", 0, 1, ONE_CORE),
+            "two fits at once": ("fit", 0, 2, []),
+            "cross_validate(n_jobs=2)": ("folds", 0, 1, []),
+        }
+        for situation, (what, n_busy, n_processes, prefix) in situations.items():
+            times = []
+            for _ in range(ROUNDS):
+                with busy(n_busy):
+                    times.append([measure(what, name, way, n_processes, prefix) for way in WAYS])
+            chosen, one, every = np.array(times).T
+            ratios = median(chosen / one), median(chosen / every)
+            rows.append((name, situation, median(chosen), median(one), median(every), *ratios))
+            print(rows[-1], flush=True)
+    headers = ["data", "situation", "chosen [s]", "one [s]", "all [s]", "chosen / one", "chosen / all"]
+    title = f"{torch.get_num_threads()} cores, medians of {ROUNDS} rounds"
+    publish_table(__file__, title, rows, headers, ("", "", ".2f", ".2f", ".2f", ".2f", ".2f"))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        {"fit": fit, "folds": folds}[sys.argv[1]](*sys.argv[2:])
+    else:
+        main()
