@@ -14,7 +14,7 @@ class TrainingOptions:
     Each is documented where users set it, at `surprise_autorec.parameters.AutoRecParameters`.
     """
 
-    n_factors: tuple[int, ...]
+    n_factors: tuple[int, ...] | None
     n_epochs: int
     biased: bool
     two_sided: bool
