@@ -144,8 +144,8 @@ class AutoRecParameters:
         bsl_options : dict, optional
             How baselines are estimated, as in Surprise: ``method`` "als" (with ``n_epochs`` 10, ``reg_u`` 15,
             ``reg_i`` 10) or "sgd" (``n_epochs`` 20, ``reg`` 0.02, ``learning_rate`` 0.005). Default: "als", with
-            penalties from the data: the variance of the noise over that of the users' and of the items' biases (of
-            items up to twice that, where there are many ratings to learn biases from).
+            penalties from the data: the variance of the noise over that of the users' and of the items' biases (up to
+            twice that for the side that is encoded, where there are many ratings to learn its biases from).
         encoder_activation : str, default="sigmoid"
             The paper's g: "identity", "sigmoid", "tanh", "relu", "elu" or "selu".
         decoder_activation : str, default="identity"
@@ -160,8 +160,9 @@ class AutoRecParameters:
             their baselines times the cube root of the number of ratings.
         reg_bias : float or "auto", default="auto"
             The same for the decoder's biases, one for each column. "auto" is 10 where they are added to baselines, and
-            0, as in the paper, where not ``biased``. (Where f is the identity, the baselines' penalty is on the sum of
-            a column's two biases, besides.)
+            0, as in the paper, where not ``biased``. If ``bsl_options`` is None, the baselines' penalty is on the sum
+            of a column's two biases, besides (where f is the identity): otherwise the network would take back what the
+            baselines were shrunk by.
         dropout : float in [0, 1), default=0.5
             Share of a row's input ratings that a step hides from the encoder; the others are scaled up.
         input_centering : float in [0, 1] or "auto", default="auto"
@@ -276,6 +277,9 @@ class AutoRecParameters:
             reg_bias=automatic.bias_penalty(bool(self.biased))
             if _is_auto(self.reg_bias)
             else number("reg_bias", self.reg_bias, "'auto' or a number >= 0", lambda x: x >= 0),
+            joint_biases=bool(self.biased)
+            and self.bsl_options is None
+            and self.decoder_activation == "identity",
             dropout=number("dropout", self.dropout, "a number in [0, 1)", lambda x: 0 <= x < 1),
             input_centering=None
             if _is_auto(self.input_centering)
@@ -340,7 +344,9 @@ class AutoRecParameters:
                 number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
         if not self.biased:
             return zero_baselines
-        return automatic.baselines if self.bsl_options is None else partial(estimate, **options)
+        if self.bsl_options is None:
+            return partial(automatic.baselines, encoded="user" if self.variant == "user" else "item")
+        return partial(estimate, **options)
 
     def draw_seed(self) -> int:
         """Draw the seed of a fit from ``random_state``, which must have been checked. It advances a RandomState."""

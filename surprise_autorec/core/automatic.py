@@ -11,6 +11,7 @@ from torch import Tensor
 from surprise_autorec.core.baselines import Baselines, als_baselines
 from surprise_autorec.core.batches import RowsAndColumns, typical_count
 from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.trained import Side
 
 #: Learning rates by optimiser. (Rprop's is the size of its first step, L-BFGS's the one that its line search tries.)
 LEARNING_RATES = {"adam": 0.003, "sgd": 0.01, "rprop": 0.001, "lbfgs": 1.0}
@@ -37,8 +38,8 @@ VARIANCE_ROUNDS, SMALL_CHANGE = 40, 0.01
 FIRST_PENALTIES = 15.0, 10.0
 #: What few ratings say of variances may be far off.
 LEAST_PENALTY, MOST_PENALTY = 0.5, 100.0
-#: Of the items' biases the network learns a part itself where the typical user and the typical item have this many
-#: ratings, in the geometric mean, or more. There the penalty tends to twice that of baselines alone.
+#: The network learns a part of its rows' biases itself where the typical user and the typical item have this many
+#: ratings, in the geometric mean, or more. There their penalty tends to twice that of baselines alone.
 RATINGS_TO_LEARN_BIASES = 40
 
 #: The width, where a column has few ratings to learn its decoder weights from, or a row to show its encoder ...
@@ -76,11 +77,11 @@ def centering(users_by_items: RatingMatrix) -> RowsAndColumns:
     return RowsAndColumns(max(users, USER_CENTERING), items)
 
 
-def baseline_penalties(users_by_items: RatingMatrix) -> tuple[float, float]:
+def baseline_penalties(users_by_items: RatingMatrix, encoded: Side = "item") -> tuple[float, float]:
     """The penalties of user and item biases: the variance of the noise over that of the biases, from the ratings.
 
     Biases are taken as drawn from normal distributions, whose variances are estimated by expectation maximisation, each
-    bias's uncertainty given the others.
+    bias's uncertainty given the others. Of the side that is encoded, the network learns a part of the biases itself.
     """
     rows, columns = users_by_items.rows, users_by_items.columns
     values = users_by_items.values.astype(np.float64)
@@ -106,12 +107,14 @@ def baseline_penalties(users_by_items: RatingMatrix) -> tuple[float, float]:
         if np.allclose(penalties, before, rtol=SMALL_CHANGE, atol=0.0):
             break
     learnable = math.prod(map(typical_count, counts)) / RATINGS_TO_LEARN_BIASES**2
-    return penalties[0], penalties[1] * (1 + learnable / (1 + learnable))
+    factor = 1 + learnable / (1 + learnable)
+    user_penalty, item_penalty = penalties
+    return (user_penalty * factor, item_penalty) if encoded == "user" else (user_penalty, item_penalty * factor)
 
 
-def baselines(users_by_items: RatingMatrix) -> Baselines:
+def baselines(users_by_items: RatingMatrix, encoded: Side) -> Baselines:
     """Baselines by alternating least squares, with `baseline_penalties`."""
-    reg_u, reg_i = baseline_penalties(users_by_items)
+    reg_u, reg_i = baseline_penalties(users_by_items, encoded)
     return als_baselines(users_by_items, reg_u=reg_u, reg_i=reg_i)
 
 

@@ -45,11 +45,6 @@ class Baselines:
             column_reg=self.row_reg,
         )
 
-    @property
-    def column_penalty(self) -> float:
-        """The penalty on the square of a column's bias; none on biases that are not there."""
-        return self.column_reg if math.isfinite(self.column_reg) else 0.0
-
     def take_rows(self, rows: npt.NDArray[np.integer]) -> Baselines:
         """The baselines of the given rows, in the given order."""
         return replace(self, row_biases=self.row_biases[rows])

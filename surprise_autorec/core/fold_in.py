@@ -7,8 +7,9 @@ regression (the "half-step" of alternating least squares: Zhou, Wilkinson, Schre
     min over w, b:  |y - f(H (v + w) + b - own)|^2 + reg / 2 |w|^2 + reg_bias / 2 b^2 + column_reg (b + b_c)^2
 
 with y the ratings less their baselines, v the vector of the column's ratings, and own what a rating itself adds to its
-output by way of v, left out as in training; b_c is the column's bias in the baselines and column_reg their penalty (0
-where f is not the identity). For f = identity and A = [H 1], D = diag(reg, ..., reg, reg_bias + 2 column_reg)::
+output by way of v, left out as in training; b_c is the column's bias in the baselines and column_reg their penalty, or
+0 where biases were not trained jointly. For f = identity, A = [H 1] and D = diag(reg, ..., reg, reg_bias +
+2 column_reg)::
 
     [w b] = (A^T A + D / 2)^-1 (A^T (y - H v + own) - [0 column_reg b_c])
 
@@ -107,7 +108,7 @@ def solve_columns(
         own_products = (network.column_encoder_weight[batch.rows].double() * rated).sum(1)
     offsets, order = batch.cells.column_offsets.tolist(), batch.cells.order
     targets, inputs = (cells.index_select(0, order).double() for cells in (batch.targets, batch.column_inputs))
-    ridge = _Ridge(network, encoders.reg, encoders.reg_bias, baselines.column_penalty)
+    ridge = _Ridge(network, encoders.reg, encoders.reg_bias, baselines.column_reg if encoders.joint_biases else 0.0)
     weight, bias = torch.empty_like(vectors), vectors.new_empty(len(vectors))
     for column, vector in enumerate(vectors):
         cells = slice(offsets[column], offsets[column + 1])
@@ -124,9 +125,8 @@ class _Ridge:
     """The regression of the module's equation for one column. (All is float64.)."""
 
     def __init__(self, network: AutoEncoder, reg: float, reg_bias: float, column_reg: float) -> None:
-        self.network, self.reg, self.reg_bias = network, reg, reg_bias
+        self.network, self.reg, self.reg_bias, self.column_reg = network, reg, reg_bias, column_reg
         self.activation = network.architecture.decoder_activation
-        self.column_reg = column_reg if self.activation == "identity" else 0.0
 
     def solve(self, hidden: Tensor, targets: Tensor, outputs_so_far: Tensor, baseline_bias: float) -> Tensor:
         """The w and b of the module's equation, in one tensor."""

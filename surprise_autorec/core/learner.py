@@ -88,7 +88,7 @@ class Learner:
         if start is not None:
             self.network.start_from(start)
         self.network.to(options.device)
-        self.bias_penalty = BiasPenalty.of_columns(cutter.baselines, options.decoder_activation, options.device)
+        self.bias_penalty = BiasPenalty.of_columns(cutter.baselines, options.device) if options.joint_biases else None
         self.stepper = self._make_stepper(len(rated_rows), mask_generator, 1.0 if start is None else CONTINUED_RATE)
         self.averaged = AveragedNetwork(self.network, member, self.batches, cutter, options, self.reg)
 
@@ -230,6 +230,7 @@ class AveragedNetwork:
             rules=self.cutter.rules,
             reg=self.reg,
             reg_bias=self.options.reg_bias,
+            joint_biases=self.options.joint_biases,
         )
         return TrainedNetwork(self.member, users, items, encoders), error
 

@@ -23,6 +23,7 @@ class TrainingOptions:
     learning_rate: float
     reg: float | None
     reg_bias: float
+    joint_biases: bool
     dropout: float
     input_centering: float | None
     input_scaling: float

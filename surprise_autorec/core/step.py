@@ -71,11 +71,9 @@ class BiasPenalty(NamedTuple):
     baseline: Tensor
 
     @classmethod
-    def of_columns(cls, baselines: Baselines, decoder_activation: str, device: torch.device) -> BiasPenalty | None:
-        """That of the columns' baselines; None where they have none, or where f keeps biases from being summed."""
-        if not baselines.column_penalty or decoder_activation != "identity":
-            return None
-        return cls(baselines.column_penalty, torch.from_numpy(baselines.column_biases.astype(np.float32)).to(device))
+    def of_columns(cls, baselines: Baselines, device: torch.device) -> BiasPenalty:
+        """That of the columns' baselines."""
+        return cls(baselines.column_reg, torch.from_numpy(baselines.column_biases.astype(np.float32)).to(device))
 
     def over(self, n_rows: int) -> BiasPenalty:
         """The same per row."""

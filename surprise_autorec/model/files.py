@@ -131,6 +131,7 @@ def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
         "rules": [*rules.centering, rules.row_scaling, rules.typical_count],
         "reg": encoders.reg,
         "reg_bias": encoders.reg_bias,
+        "joint_biases": encoders.joint_biases,
     }
     return description, arrays
 
@@ -151,7 +152,8 @@ def _network(saved: Mapping[str, Any], arrays: Arrays, biased: bool, decoder_act
     )
     *centering, row_scaling, typical_count = saved["rules"]
     rules = InputRules(RowsAndColumns(*centering), row_scaling, typical_count)
-    encoders = Encoders(architecture, weights, arrays["mean_hidden"], rules, saved["reg"], saved["reg_bias"])
+    joint = saved.get("joint_biases", False)  # (older files: never)
+    encoders = Encoders(architecture, weights, arrays["mean_hidden"], rules, saved["reg"], saved["reg_bias"], joint)
     AutoEncoder.of_weights(weights, architecture)  # raises RuntimeError if they do not fit together
     hidden = arrays["hidden"]
     encoded, decoded = Factors(hidden, np.zeros(len(hidden), np.float32)), Factors(arrays["weight"], arrays["bias"])
