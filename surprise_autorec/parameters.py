@@ -91,7 +91,7 @@ class AutoRecParameters:
 
     def __init__(
         self,
-        n_factors: int | tuple[int, ...] = 256,
+        n_factors: int | tuple[int, ...] | Literal["auto"] = "auto",
         n_epochs: int = 18,
         variant: Literal["item", "user", "hybrid"] = "item",
         item_weight: float = 0.9,
@@ -124,8 +124,10 @@ class AutoRecParameters:
 
         Parameters
         ----------
-        n_factors : int or tuple of int, default=256
+        n_factors : int, tuple of int or "auto", default="auto"
             Width k of the hidden layer; a tuple gives a deep encoder its layers' widths, first to last.
+            "auto" is four times the mean number of ratings of a column, or eight times that of a typical row
+            if this is less, in multiples of 32 from 64 to 256.
         n_epochs : int, default=18
             Passes over the training ratings; with ``early_stopping``, at most so many.
         variant : {"item", "user", "hybrid"}, default="item"
@@ -144,7 +146,10 @@ class AutoRecParameters:
             in the paper, the rating.
         bsl_options : dict, optional
             How baselines are estimated, as in Surprise: ``method`` "als" (with ``n_epochs`` 10, ``reg_u`` 15,
-            ``reg_i`` 10) or "sgd" (``n_epochs`` 20, ``reg`` 0.02, ``learning_rate`` 0.005).
+            ``reg_i`` 10) or "sgd" (``n_epochs`` 20, ``reg`` 0.02, ``learning_rate`` 0.005). Default: "als",
+            with penalties from the data: the variance of the noise over that of the users' and of the items'
+            biases (up to twice that for the side that is encoded, where there are many ratings to learn its
+            biases from).
         encoder_activation : str, default="sigmoid"
             The paper's g: "identity", "sigmoid", "tanh", "relu", "elu" or "selu".
         decoder_activation : str, default="identity"
@@ -160,14 +165,17 @@ class AutoRecParameters:
             about their baselines times the cube root of the number of ratings.
         reg_bias : float or "auto", default="auto"
             The same for the decoder's biases, one for each column. "auto" is 10 where they are added to
-            baselines, and 0, as in the paper, where not ``biased``.
+            baselines, and 0, as in the paper, where not ``biased``. If ``bsl_options`` is None, the
+            baselines' penalty is on the sum of a column's two biases, besides (where f is the identity):
+            otherwise the network would take back what the baselines were shrunk by.
         dropout : float in [0, 1), default=0.5
             Share of a row's input ratings that a step hides from the encoder; the others are scaled up.
         input_centering : float in [0, 1] or "auto", default="auto"
             Share of the baseline estimate that is taken off the encoders' input ratings. 0 shows an encoder,
             as in the paper, ratings as they are, which also say what was rated; 1 shows how they differ from
-            the expected. "auto" is 0.8 for the ratings of a user and, for those of an item, the share of all
-            users that has rated a typical item. Without effect where not ``biased``.
+            the expected. "auto" is, for the ratings of an item, 1.5 times the share of all users that has
+            rated a typical item, 1 at most; for those of a user the like, 0.8 at least. Without effect where
+            not ``biased``.
         input_scaling : float, default=0.5
             Each row's input is divided by this power of its number of ratings (over their typical number).
         averaging : float in [0, 1), default=0.8
@@ -262,10 +270,16 @@ class AutoRecParameters:
     def _training_options(self) -> TrainingOptions:
         widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
         are_widths = bool(widths) and all(is_positive_integer(width) for width in widths)
-        check("n_factors", self.n_factors, "a positive integer or a tuple of them", are_widths)
+        is_auto = _is_auto(self.n_factors)
+        check(
+            "n_factors",
+            self.n_factors,
+            "'auto', a positive integer or a tuple of them",
+            is_auto or are_widths,
+        )
         optimizer = choice("optimizer", self.optimizer, OPTIMIZERS)
         return TrainingOptions(
-            n_factors=tuple(int(width) for width in widths),
+            n_factors=None if is_auto else tuple(int(width) for width in widths),
             n_epochs=positive_integer("n_epochs", self.n_epochs),
             biased=flag("biased", self.biased),
             two_sided=flag("two_sided", self.two_sided),
@@ -280,6 +294,9 @@ class AutoRecParameters:
             reg_bias=automatic.bias_penalty(bool(self.biased))
             if _is_auto(self.reg_bias)
             else number("reg_bias", self.reg_bias, "'auto' or a number >= 0", lambda x: x >= 0),
+            joint_biases=bool(self.biased)
+            and self.bsl_options is None
+            and self.decoder_activation == "identity",
             dropout=number("dropout", self.dropout, "a number in [0, 1)", lambda x: 0 <= x < 1),
             input_centering=None
             if _is_auto(self.input_centering)
@@ -357,7 +374,11 @@ class AutoRecParameters:
                 positive_integer("bsl_options['n_epochs']", value)
             else:
                 number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
-        return partial(estimate, **options) if self.biased else zero_baselines
+        if not self.biased:
+            return zero_baselines
+        if self.bsl_options is None:
+            return partial(automatic.baselines, encoded="user" if self.variant == "user" else "item")
+        return partial(estimate, **options)
 
     def draw_seed(self) -> int:
         """Draw the seed of a fit from ``random_state``, after a check. This advances a RandomState."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from surprise_autorec.core.baselines import Baselines, als_baselines
 from surprise_autorec.core.batches import RowsAndColumns, typical_count
 from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.trained import Side
 
 #: Learning rates by optimiser. (Rprop's is the size of its first step, L-BFGS's the one that its line search
 #: tries.)
@@ -16,7 +19,7 @@ LEARNING_RATES = {"adam": 0.003, "sgd": 0.01, "rprop": 0.001, "lbfgs": 1.0}
 
 #: Batches cut the rows into this many steps an epoch ...
 STEPS_PER_EPOCH = 8
-#: ... or into fewer, two at least, until a step holds this many ratings for each column. With less, the
+#: ... or into fewer, four at least, until a step holds this many ratings for each column. With less, the
 #: optimiser's pass over the weights, which costs the same for any batch, outweighs the work on the ratings.
 RATINGS_PER_COLUMN_AND_STEP = 5
 
@@ -25,9 +28,27 @@ REG_FACTOR = 4.5
 #: The penalty of biases that are added to baselines.
 REG_BIAS = 10.0
 
-#: The centering of a user's ratings. That of an item's is the share of all users that has rated a typical
-#: item: who rated an item says much about it, unless everybody did.
+#: Who rated an item says much about it, unless everybody did: the centering is this times the share of all
+#: users that has rated a typical item, and 1 from there on. For the ratings of a user it is the like, and
+#: USER_CENTERING at least.
+CENTERING_PER_SHARE = 1.5
 USER_CENTERING = 0.8
+
+#: Rounds of estimating the baselines' variances, at most; less where a round changes them by less than this
+#: share. They start from Surprise's penalties, of users and of items.
+VARIANCE_ROUNDS, SMALL_CHANGE = 40, 0.01
+FIRST_PENALTIES = 15.0, 10.0
+#: What few ratings say of variances may be far off.
+LEAST_PENALTY, MOST_PENALTY = 0.5, 100.0
+#: The network learns a part of its rows' biases itself where the typical user and the typical item have this
+#: many ratings, in the geometric mean, or more. There their penalty tends to twice that of baselines alone.
+RATINGS_TO_LEARN_BIASES = 40
+
+#: The width, where a column has few ratings to learn its decoder weights from, or a row to show its encoder
+#: ...
+FACTORS_PER_RATING_OF_COLUMN, FACTORS_PER_RATING_OF_ROW = 4, 8
+#: ... in multiples of 32 between these.
+LEAST_FACTORS, MOST_FACTORS = 64, 256
 
 #: Weights of not more bytes are at home in a core's cache, and nothing is won by reading them at half the
 #: size.
@@ -39,7 +60,7 @@ def batch_size(n_rows: int, n_columns: int, n_ratings: int, full_batch: bool) ->
     if full_batch:
         return n_rows
     affordable_steps = n_ratings // (RATINGS_PER_COLUMN_AND_STEP * n_columns)
-    return math.ceil(n_rows / min(max(affordable_steps, 2), STEPS_PER_EPOCH))
+    return math.ceil(n_rows / min(max(affordable_steps, 4), STEPS_PER_EPOCH))
 
 
 def penalty(variance: float, n_ratings: int) -> float:
@@ -54,7 +75,68 @@ def bias_penalty(biased: bool) -> float:
 
 def centering(users_by_items: RatingMatrix) -> RowsAndColumns:
     """Shares of the baselines that are taken off the ratings of a user (rows) and of an item (columns)."""
-    return RowsAndColumns(USER_CENTERING, typical_count(users_by_items.column_counts) / users_by_items.n_rows)
+    user_share = typical_count(users_by_items.row_counts) / users_by_items.n_columns
+    item_share = typical_count(users_by_items.column_counts) / users_by_items.n_rows
+    users, items = (min(CENTERING_PER_SHARE * share, 1.0) for share in (user_share, item_share))
+    return RowsAndColumns(max(users, USER_CENTERING), items)
+
+
+def baseline_penalties(users_by_items: RatingMatrix, encoded: Side = "item") -> tuple[float, float]:
+    """The penalties of user and item biases: the variance of the noise over that of the biases, from the ratings.
+
+    Biases are taken as drawn from normal distributions, whose variances are estimated by expectation
+    maximisation, each bias's uncertainty given the others. Of the side that is encoded, the network learns a
+    part of the biases itself.
+    """
+    rows, columns = users_by_items.rows, users_by_items.columns
+    values = users_by_items.values.astype(np.float64)
+    counts = users_by_items.row_counts, users_by_items.column_counts
+    deviations, user_biases = values - values.mean(), np.zeros(users_by_items.n_rows)
+    penalties = FIRST_PENALTIES
+    for _ in range(VARIANCE_ROUNDS):
+        user_shrinkage, item_shrinkage = (
+            1 / (reg + count) for reg, count in zip(penalties, counts, strict=True)
+        )
+        item_biases = (
+            np.bincount(columns, deviations - user_biases[rows], len(item_shrinkage)) * item_shrinkage
+        )
+        user_biases = (
+            np.bincount(rows, deviations - item_biases[columns], len(user_shrinkage)) * user_shrinkage
+        )
+        errors = deviations - user_biases[rows] - item_biases[columns]
+        n_biases = counts[0] @ user_shrinkage + counts[1] @ item_shrinkage  # effectively
+        noise = errors @ errors / max(len(values) - n_biases, 1.0)
+        variances = (
+            np.mean((biases**2 + noise * shrinkage)[count > 0])
+            for biases, shrinkage, count in zip(
+                (user_biases, item_biases), (user_shrinkage, item_shrinkage), counts, strict=True
+            )
+        )
+        ratios = (noise / max(variance, 1e-12) for variance in variances)
+        user_penalty, item_penalty = (float(min(max(ratio, LEAST_PENALTY), MOST_PENALTY)) for ratio in ratios)
+        before, penalties = penalties, (user_penalty, item_penalty)
+        if np.allclose(penalties, before, rtol=SMALL_CHANGE, atol=0.0):
+            break
+    learnable = math.prod(map(typical_count, counts)) / RATINGS_TO_LEARN_BIASES**2
+    factor = 1 + learnable / (1 + learnable)
+    user_penalty, item_penalty = penalties
+    return (
+        (user_penalty * factor, item_penalty) if encoded == "user" else (user_penalty, item_penalty * factor)
+    )
+
+
+def baselines(users_by_items: RatingMatrix, encoded: Side) -> Baselines:
+    """Baselines by alternating least squares, with `baseline_penalties`."""
+    reg_u, reg_i = baseline_penalties(users_by_items, encoded)
+    return als_baselines(users_by_items, reg_u=reg_u, reg_i=reg_i)
+
+
+def width(rows_by_columns: RatingMatrix) -> int:
+    """Hidden units: as many as the ratings of a mean column and of a typical row can carry."""
+    column_ratings = rows_by_columns.n_ratings / rows_by_columns.n_columns
+    row_ratings = typical_count(rows_by_columns.row_counts)
+    carried = min(FACTORS_PER_RATING_OF_COLUMN * column_ratings, FACTORS_PER_RATING_OF_ROW * row_ratings)
+    return int(min(max(32 * math.ceil(carried / 32), LEAST_FACTORS), MOST_FACTORS))
 
 
 def precision(weight: Tensor, full_batch: bool) -> torch.dtype:

@@ -5,13 +5,14 @@ its ratings is one sum; what is left of eq. 2, with hidden activations H of the 
 is ridge regression (the "half-step" of alternating least squares: Zhou, Wilkinson, Schreiber, Pan, AAIM 2008,
 section 3.1)::
 
-    min over w, b:  |y - f(H (v + w) + b - own)|^2 + reg / 2 |w|^2 + reg_bias / 2 b^2
+    min over w, b:  |y - f(H (v + w) + b - own)|^2 + reg / 2 |w|^2 + reg_bias / 2 b^2 + column_reg (b + b_c)^2
 
 with y the ratings less their baselines, v the vector of the column's ratings, and own what a rating itself
-adds to its output by way of v, left out as in training. For f = identity and A = [H 1], D = diag(reg, ...,
-reg, reg_bias)::
+adds to its output by way of v, left out as in training; b_c is the column's bias in the baselines and
+column_reg their penalty, or 0 where biases were not trained jointly. For f = identity, A = [H 1] and D =
+diag(reg, ..., reg, reg_bias + 2 column_reg)::
 
-    [w b] = (A^T A + D / 2)^-1 A^T (y - H v + own)
+    [w b] = (A^T A + D / 2)^-1 (A^T (y - H v + own) - [0 column_reg b_c])
 
 and for other f, Gauss-Newton steps of the same form, each cut in half until the objective falls.
 """
@@ -112,14 +113,17 @@ def solve_columns(
     targets, inputs = (
         cells.index_select(0, order).double() for cells in (batch.targets, batch.column_inputs)
     )
-    ridge = _Ridge(network, encoders.reg, encoders.reg_bias)
+    ridge = _Ridge(
+        network, encoders.reg, encoders.reg_bias, baselines.column_reg if encoders.joint_biases else 0.0
+    )
     weight, bias = torch.empty_like(vectors), vectors.new_empty(len(vectors))
     for column, vector in enumerate(vectors):
         cells = slice(offsets[column], offsets[column + 1])
         rows = batch.cells.rows[cells]
         by_column = rated.index_select(0, rows)
         own = inputs[cells] * own_products.index_select(0, rows)
-        solution = ridge.solve(by_column, targets[cells], by_column @ vector - own)
+        baseline_bias = float(baselines.column_biases[column])
+        solution = ridge.solve(by_column, targets[cells], by_column @ vector - own, baseline_bias)
         weight[column], bias[column] = vector + solution[:-1], solution[-1]
     return Factors(weight.float().numpy(), bias.float().numpy())
 
@@ -127,21 +131,25 @@ def solve_columns(
 class _Ridge:
     """The regression of the module's equation for one column. (All is float64.)."""
 
-    def __init__(self, network: AutoEncoder, reg: float, reg_bias: float) -> None:
-        self.network, self.reg, self.reg_bias = network, reg, reg_bias
+    def __init__(self, network: AutoEncoder, reg: float, reg_bias: float, column_reg: float) -> None:
+        self.network, self.reg, self.reg_bias, self.column_reg = network, reg, reg_bias, column_reg
         self.activation = network.architecture.decoder_activation
 
-    def solve(self, hidden: Tensor, targets: Tensor, outputs_so_far: Tensor) -> Tensor:
+    def solve(self, hidden: Tensor, targets: Tensor, outputs_so_far: Tensor, baseline_bias: float) -> Tensor:
         """The w and b of the module's equation, in one tensor."""
         inputs = torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
         penalty = inputs.new_full((inputs.shape[1],), self.reg / 2)
-        penalty[-1] = self.reg_bias / 2
+        penalty[-1] = self.reg_bias / 2 + self.column_reg
+        pull = torch.zeros_like(penalty)
+        pull[-1] = self.column_reg * baseline_bias
         # Without a penalty there may be many solutions: a faint one picks the smallest.
         penalty = penalty.clamp(min=1e-9 * (1 + float(inputs.square().sum())))
 
         def objective(solution: Tensor) -> float:
             outputs, _ = self._output_and_slope(inputs @ solution + outputs_so_far)
-            return float((targets - outputs).square().sum() + penalty @ solution.square())
+            return float(
+                (targets - outputs).square().sum() + penalty @ solution.square() + 2 * pull @ solution
+            )
 
         solution = inputs.new_zeros(inputs.shape[1])
         if not len(targets):
@@ -154,9 +162,8 @@ class _Ridge:
             outputs, slopes = self._output_and_slope(now + outputs_so_far)
             slanted = slopes.unsqueeze(1) * inputs
             wanted = targets - outputs + slopes * now
-            step = (
-                torch.linalg.solve(slanted.T @ slanted + torch.diag(penalty), slanted.T @ wanted) - solution
-            )
+            right = slanted.T @ wanted - pull
+            step = torch.linalg.solve(slanted.T @ slanted + torch.diag(penalty), right) - solution
             before = objective(solution)
             tried = (solution + 0.5**n * step for n in range(HALVINGS))
             better = next((candidate for candidate in tried if objective(candidate) < before), None)

@@ -19,7 +19,7 @@ from surprise_autorec.core.optimizers import COLUMN_ENCODER_RATE, OPTIMIZERS, se
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
-from surprise_autorec.core.step import Stepper, mean_over_ratings, ordered_sum
+from surprise_autorec.core.step import BiasPenalty, Stepper, mean_over_ratings, ordered_sum
 from surprise_autorec.core.threads import ThreadChooser, use_threads
 from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
 
@@ -79,8 +79,11 @@ class Learner:
             automatic.penalty(mean_square - mean**2, self.n_ratings) if options.reg is None else options.reg
         )
 
+        n_factors = options.n_factors
+        if n_factors is None:  # (in training that goes on, as it began)
+            n_factors = start.architecture.n_factors if start else (automatic.width(ratings),)
         architecture = Architecture(
-            n_factors=options.n_factors,
+            n_factors=n_factors,
             two_sided=options.two_sided,
             biased=options.biased,
             encoder_activation=options.encoder_activation,
@@ -90,6 +93,9 @@ class Learner:
         if start is not None:
             self.network.start_from(start)
         self.network.to(options.device)
+        self.bias_penalty = (
+            BiasPenalty.of_columns(cutter.baselines, options.device) if options.joint_biases else None
+        )
         self.stepper = self._make_stepper(
             len(rated_rows), mask_generator, 1.0 if start is None else CONTINUED_RATE
         )
@@ -113,6 +119,7 @@ class Learner:
         # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
         penalty, bias_penalty = self.reg / n_rated_rows, options.reg_bias / n_rated_rows
         settings = settings_of(network, relative_rate * options.learning_rate, penalty, bias_penalty)
+        shared = self.bias_penalty.over(n_rated_rows) if self.bias_penalty else None
         column_encoder = None
         if network.column_encoder_weight is not None:
             # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of
@@ -125,7 +132,9 @@ class Learner:
                 network.column_encoder_weight, len(network.decoder_weight), rate, penalty
             )
         optimizer = OPTIMIZERS[options.optimizer](settings)
-        return Stepper(network, optimizer, column_encoder, options.precision, options.dropout, mask_generator)
+        return Stepper(
+            network, optimizer, column_encoder, options.precision, options.dropout, mask_generator, shared
+        )
 
     def _choose_threads(self) -> ThreadChooser | None:
         """What chooses the number of threads of a step, if there is a choice."""
@@ -170,7 +179,10 @@ class Learner:
             torch.linalg.vector_norm(weight, dim=1).square().sum() for weight in self.network.weights()
         ]
         bias_squares = self.network.decoder_bias.square().sum()
-        return float(self.reg / 2 * torch.stack(squares).sum() + self.options.reg_bias / 2 * bias_squares)
+        penalties = self.reg / 2 * torch.stack(squares).sum() + self.options.reg_bias / 2 * bias_squares
+        if self.bias_penalty:
+            penalties += self.bias_penalty.of(self.network.decoder_bias)
+        return float(penalties)
 
 
 class AveragedNetwork:
@@ -254,6 +266,7 @@ class AveragedNetwork:
             rules=self.cutter.rules,
             reg=self.reg,
             reg_bias=self.options.reg_bias,
+            joint_biases=self.options.joint_biases,
         )
         return TrainedNetwork(self.member, users, items, encoders), error
 

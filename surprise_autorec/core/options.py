@@ -14,7 +14,7 @@ class TrainingOptions:
     Each is documented where users set it, at `surprise_autorec.parameters.AutoRecParameters`.
     """
 
-    n_factors: tuple[int, ...]
+    n_factors: tuple[int, ...] | None
     n_epochs: int
     biased: bool
     two_sided: bool
@@ -23,6 +23,7 @@ class TrainingOptions:
     learning_rate: float
     reg: float | None
     reg_bias: float
+    joint_biases: bool
     dropout: float
     input_centering: float | None
     input_scaling: float
@@ -38,4 +39,5 @@ class TrainingOptions:
     @property
     def threads_are_free(self) -> bool:
         """Whether the number of threads may change: not where torch's dense sums would change with it."""
-        return len(self.n_factors) == 1 and self.optimizer != "lbfgs" and self.device.type == "cpu"
+        is_deep = self.n_factors is not None and len(self.n_factors) > 1
+        return not is_deep and self.optimizer != "lbfgs" and self.device.type == "cpu"

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from surprise_autorec.core import automatic
+from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import Batch
 from surprise_autorec.core.columns import ColumnEncoder, column_vectors, own_part
 from surprise_autorec.core.network import AutoEncoder
@@ -56,6 +57,38 @@ class Inputs(NamedTuple):
     weights: Tensor | float
 
 
+class BiasPenalty(NamedTuple):
+    """The penalty of the baselines, on the decoder's biases and those of the baselines together.
+
+    Without it, the decoder would take back what the baselines were shrunk by.
+
+    Attributes
+    ----------
+    penalty : float
+        What a sum's square is multiplied by.
+    baseline : Tensor, shape (n_columns,)
+        The baselines' biases of the columns.
+    """
+
+    penalty: float
+    baseline: Tensor
+
+    @classmethod
+    def of_columns(cls, baselines: Baselines, device: torch.device) -> BiasPenalty:
+        """That of the columns' baselines."""
+        return cls(
+            baselines.column_reg, torch.from_numpy(baselines.column_biases.astype(np.float32)).to(device)
+        )
+
+    def over(self, n_rows: int) -> BiasPenalty:
+        """The same per row."""
+        return self._replace(penalty=self.penalty / n_rows)
+
+    def of(self, decoder_bias: Tensor) -> Tensor:
+        """The penalty of these biases of the decoder."""
+        return self.penalty * (self.baseline + decoder_bias).square().sum()
+
+
 class Stepper:
     """Makes the steps that train a network.
 
@@ -75,6 +108,8 @@ class Stepper:
         Share of the inputs that a step hides.
     mask_generator : torch.Generator
         Chooses them, on the device that uses them.
+    bias_penalty : BiasPenalty or None
+        Of the decoder's biases together with those of the baselines.
     """
 
     def __init__(
@@ -85,7 +120,9 @@ class Stepper:
         precision: torch.dtype | None,
         dropout: float,
         mask_generator: torch.Generator,
+        bias_penalty: BiasPenalty | None,
     ) -> None:
+        self.bias_penalty = bias_penalty
         self.network, self.optimizer, self.column_encoder = network, optimizer, column_encoder
         self.dropout, self.mask_generator = dropout, mask_generator
         encoder_precision, self.decoder_precision = (
@@ -149,6 +186,8 @@ class Stepper:
             pre_activation = decoded - own_part(own_weight[0], hidden, batch)
         squared_errors = mse_loss(network.output(pre_activation), batch.targets, reduction="none")
         loss = (inputs.weights * squared_errors).sum()
+        if self.bias_penalty:
+            loss = loss + self.bias_penalty.of(network.decoder_bias)
 
         dense = network.dense_parameters()
         by_decoded, by_products, *others = torch.autograd.grad(loss, [decoded, products, *dense, *own_weight])

@@ -65,6 +65,8 @@ class Encoders:
         How ratings become the encoders' inputs.
     reg, reg_bias : float
         The penalties of training.
+    joint_biases : bool
+        Whether the baselines' penalty was on the sum of a column's two biases, in addition.
     """
 
     architecture: Architecture
@@ -73,6 +75,7 @@ class Encoders:
     rules: InputRules
     reg: float
     reg_bias: float
+    joint_biases: bool
 
     @property
     def network(self) -> AutoEncoder:

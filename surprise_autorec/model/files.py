@@ -133,6 +133,7 @@ def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
         "rules": [*rules.centering, rules.row_scaling, rules.typical_count],
         "reg": encoders.reg,
         "reg_bias": encoders.reg_bias,
+        "joint_biases": encoders.joint_biases,
     }
     return description, arrays
 
@@ -155,7 +156,10 @@ def _network(
     )
     *centering, row_scaling, typical_count = saved["rules"]
     rules = InputRules(RowsAndColumns(*centering), row_scaling, typical_count)
-    encoders = Encoders(architecture, weights, arrays["mean_hidden"], rules, saved["reg"], saved["reg_bias"])
+    joint = saved.get("joint_biases", False)  # (older files: never)
+    encoders = Encoders(
+        architecture, weights, arrays["mean_hidden"], rules, saved["reg"], saved["reg_bias"], joint
+    )
     AutoEncoder.of_weights(weights, architecture)  # raises RuntimeError if they do not fit together
     hidden = arrays["hidden"]
     encoded, decoded = (

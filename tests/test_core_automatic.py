@@ -1,0 +1,60 @@
+"""The laws for what is "auto"."""
+
+import numpy as np
+import pytest
+
+from surprise_autorec.core import automatic
+from surprise_autorec.core.ratings import RatingMatrix
+
+
+def drawn(n_users, n_items, n_ratings, user_spread, item_spread, noise, seed=0):
+    """Ratings of a model of biases and noise, and nothing else."""
+    rng = np.random.default_rng(seed)
+    users, items = np.divmod(rng.choice(n_users * n_items, n_ratings, replace=False), n_items)
+    effects = rng.normal(0, user_spread, n_users)[users] + rng.normal(0, item_spread, n_items)[items]
+    return RatingMatrix.from_cells(
+        users, items, 3 + effects + rng.normal(0, noise, n_ratings), (n_users, n_items)
+    )
+
+
+@pytest.mark.parametrize(("user_spread", "item_spread"), [(0.5, 0.25), (0.2, 0.8)])
+def test_baseline_penalties_are_ratios_of_variances(user_spread, item_spread):
+    sparse = drawn(3000, 2000, 30_000, user_spread, item_spread, noise=1.0)
+    reg_u, reg_i = automatic.baseline_penalties(sparse)
+    np.testing.assert_allclose([reg_u, reg_i], [user_spread**-2, item_spread**-2], rtol=0.2)
+
+
+def test_penalty_of_the_encoded_side_tends_to_twice_that_where_there_are_many_ratings():
+    many = drawn(400, 300, 60_000, 0.5, 0.5, noise=1.0)
+    np.testing.assert_allclose(automatic.baseline_penalties(many, encoded="item"), [4, 8], rtol=0.2)
+    np.testing.assert_allclose(automatic.baseline_penalties(many, encoded="user"), [8, 4], rtol=0.2)
+
+
+@pytest.mark.parametrize("values", [[3.0], [3.0, 3.0, 3.0], [1.0, 5.0, 1.0]])
+def test_baselines_of_next_to_nothing_are_finite(values):
+    nobody_rated_the_last = RatingMatrix.from_cells(range(len(values)), [0] * len(values), values, (5, 2))
+    baselines = automatic.baselines(nobody_rated_the_last, "item")
+    assert np.isfinite(baselines.row_biases).all()
+    assert np.isfinite(baselines.column_biases).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_ratings", "wanted"),
+    [((100, 1000), 10_000, (0.8, 0.15)), ((500, 40), 18_000, (1.0, 1.0)), ((100, 1000), 30_000, (0.8, 0.45))],
+)
+def test_centering_goes_with_the_share_of_users_that_rate_a_typical_item(shape, n_ratings, wanted):
+    ratings = drawn(*shape, n_ratings, 0.5, 0.5, noise=1.0)
+    np.testing.assert_allclose(automatic.centering(ratings), wanted, rtol=0.15)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_ratings", "factors"),
+    [
+        ((500, 1000), 3000, 64),
+        ((500, 1000), 31_900, 128),
+        ((500, 400), 80_000, 256),
+        ((9000, 100), 18_000, 64),
+    ],
+)
+def test_width_is_what_the_ratings_of_columns_and_rows_can_carry(shape, n_ratings, factors):
+    assert automatic.width(drawn(*shape, n_ratings, 0.5, 0.5, noise=1.0)) == factors
