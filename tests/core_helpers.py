@@ -26,6 +26,7 @@ PLAIN = {
     "learning_rate": None,
     "reg": 2.0,
     "reg_bias": 0.0,
+    "joint_biases": False,
     "dropout": 0.0,
     "input_centering": 0.0,
     "input_scaling": 0.0,

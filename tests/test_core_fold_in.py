@@ -183,10 +183,13 @@ def test_a_step_that_leads_uphill_is_cut(monkeypatch):
     hidden, targets = (
         torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((12, 4), 12)
     )
-    ridge, so_far = fold_in_module._Ridge(network, reg=0.01, reg_bias=0.01), torch.full((12,), -6.0).double()
+    ridge, so_far = (
+        fold_in_module._Ridge(network, reg=0.01, reg_bias=0.01, column_reg=0.0),
+        torch.full((12,), -6.0).double(),
+    )
 
     def error():
-        solution = ridge.solve(hidden, targets, so_far)
+        solution = ridge.solve(hidden, targets, so_far, baseline_bias=0.0)
         outputs = network.output(hidden @ solution[:-1] + solution[-1] + so_far)
         return float((targets - outputs).square().sum() + 0.005 * solution.square().sum())
 

@@ -71,9 +71,14 @@ def test_every_network_sees_an_items_and_a_users_ratings_centred_alike(monkeypat
         training_module, "Learner", lambda *args: learners.append(Learner(*args)) or learners[-1]
     )
     run_train(members=[member], input_centering=input_centering, biased=True)
-    # Automatic: a fixed share for users; for items, the share of the 40 users that has rated a typical one.
-    typical = np.sort(np.repeat(RATINGS.column_counts, RATINGS.column_counts))[249]
-    users, items = (0.8, typical / 40) if input_centering is None else (input_centering, input_centering)
+    # Automatic: 1.5 times the share of the users that has rated a typical item; for users the like, or 0.8.
+    items, users = (
+        1.5 * np.sort(np.repeat(counts, counts))[249] / size
+        for counts, size in ((RATINGS.column_counts, 40), (RATINGS.row_counts, 30))
+    )
+    users, items = (max(users, 0.8), items) if input_centering is None else (input_centering, input_centering)
+    assert items <= 1
+    assert users <= 1
     assert tuple(learners[0].averaged.cutter.rules.centering) == (
         (users, items) if member is USER else (items, users)
     )

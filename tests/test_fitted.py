@@ -112,7 +112,7 @@ def test_items_the_model_does_not_know_count_for_the_bias_only(item_algorithm):
     assert with_strange > alone
     only_strange = item_algorithm.predict_new_user({"unknown": 5}, [7, "other"])
     baselines = item_algorithm.model_.baselines
-    bias = (5 - baselines.mean) / (15 + 1)
+    bias = (5 - baselines.mean) / (baselines.row_reg + 1)
     assert only_strange[1] == pytest.approx(baselines.mean + bias)
 
 

@@ -22,7 +22,11 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
 @pytest.mark.parametrize(
     ("name", "rule", "wrong"),
     [
-        ("n_factors", "a positive integer or a tuple of them", [0, -1, 1.5, "5", (), (5, 0), None, True]),
+        (
+            "n_factors",
+            "'auto', a positive integer or a tuple of them",
+            [0, -1, 1.5, "5", (), (5, 0), None, True],
+        ),
         ("n_epochs", "a positive integer", [0, -1, 1.5, "5", None, True]),
         ("variant", "one of ['hybrid', 'item', 'user']", ["both", 1, None]),
         ("item_weight", "a number in [0, 1]", [-0.1, 1.1, *NUMBERS_ARE_NOT[:-1]]),

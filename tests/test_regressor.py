@@ -232,7 +232,7 @@ def test_no_ratings_are_an_error():
 
 
 def test_scale_is_that_of_y_or_the_given_one_and_predictions_stay_on_it():
-    wild = {**FAST, "n_epochs": 60, "lr_all": 0.05, "reg_all": 0.0, "dropout": 0.0}
+    wild = {**FAST, "n_epochs": 60, "lr_all": 0.05, "reg_all": 0.0, "dropout": 0.0, "biased": False}
     X, y = FEW[["user", "item"]], FEW["stars"]
     by_y, given = (AutoRecRegressor(**wild, rating_scale=scale).fit(X, y) for scale in (None, (0, 10)))
     assert by_y.model_.scale == (1, 4)

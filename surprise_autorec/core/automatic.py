@@ -82,7 +82,7 @@ def centering(users_by_items: RatingMatrix) -> RowsAndColumns:
 
 
 def baseline_penalties(users_by_items: RatingMatrix, encoded: Side = "item") -> tuple[float, float]:
-    """The penalties of user and item biases: the variance of the noise over that of the biases, from the ratings.
+    """The penalties of user and item biases: the variance of the noise over that of the biases.
 
     Biases are taken as drawn from normal distributions, whose variances are estimated by expectation
     maximisation, each bias's uncertainty given the others. Of the side that is encoded, the network learns a

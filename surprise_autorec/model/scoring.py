@@ -144,8 +144,9 @@ class AutoRecModel:
         if len(users) > len(self.user_ids) * len(
             self.item_ids
         ):  # than there are: no sparse matrix holds so many
-            pairs, place = np.unique(np.stack([users, items]), axis=1, return_inverse=True)
-            return self._outputs(*pairs)[place]
+            numbers = users.astype(np.int64) * len(self.item_ids) + items
+            _, first, place = np.unique(numbers, return_index=True, return_inverse=True)
+            return self._outputs(users[first], items[first])[place]
         by_user = np.argsort(users, kind="stable")
         offsets = np.searchsorted(users[by_user], np.arange(len(self.user_ids) + 1)).astype(np.int32)
         user_of, item_of = users[by_user], items[by_user]
