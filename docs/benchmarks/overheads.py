@@ -1,4 +1,4 @@
-"""Costs before training: importing the package, and turning the ratings of a Trainset into arrays.
+"""Costs besides training: importing the package, the ratings of a Trainset as arrays, and the first fit.
 
 Usage: python docs/benchmarks/overheads.py
 """
@@ -21,6 +21,22 @@ start = time.perf_counter()
 from surprise_autorec import AutoRec
 print(time.perf_counter() - start)
 """
+FITS = """
+import time
+from surprise import Dataset, Reader
+from surprise_autorec import AutoRec, datasets
+data = Dataset.load_from_df(datasets.make_ratings(), Reader(rating_scale=(1, 5))).build_full_trainset()
+for _ in range(2):
+    start = time.perf_counter()
+    AutoRec(random_state=0).fit(data)
+    print(time.perf_counter() - start)
+"""
+
+
+def seconds_of_first_fits() -> tuple[float, float]:
+    """Seconds that the first and the second fit of a new process take."""
+    first, second = subprocess.check_output([sys.executable, "-c", FITS], text=True).split()
+    return float(first), float(second)
 
 
 def seconds_of_import() -> float:
@@ -32,10 +48,12 @@ def main() -> None:
     ((trainset, _),) = RandomTenth([0]).split(datasets.load("ml-1m"))
     times = [seconds(lambda: ratings_of(trainset)) for _ in range(ROUNDS)]
     imports = [seconds_of_import() for _ in range(ROUNDS)]
+    first, second = zip(*(seconds_of_first_fits() for _ in range(ROUNDS)), strict=True)
     lines = (
         f"import of `surprise_autorec` beyond Surprise and torch: {1e3 * median(imports):.0f} ms",
         f"ratings of a Trainset: {1e6 * median(times) / trainset.n_ratings:.2f} s a million "
         f"({trainset.n_ratings:,} ratings)",
+        f"fit of `make_ratings()`: {median(first):.2f} s the first of a process, {median(second):.2f} s the second",
     )
     publish_lines(__file__, [f"medians of {ROUNDS}", *lines])
 
