@@ -125,9 +125,9 @@ class AutoRecParameters:
         Parameters
         ----------
         n_factors : int, tuple of int or "auto", default="auto"
-            Width k of the hidden layer; a tuple gives a deep encoder its layers' widths, first to last.
+            Width k of the hidden layer. A tuple gives a deep encoder the widths of its layers, first to last.
             "auto" is four times the mean number of ratings of a column, or eight times that of a typical row
-            if this is less, in multiples of 32 from 64 to 256.
+            if this is less, rounded up to a multiple of 32, from 64 to 256.
         n_epochs : int, default=18
             Passes over the training ratings; with ``early_stopping``, at most so many.
         variant : {"item", "user", "hybrid"}, default="item"
@@ -146,16 +146,15 @@ class AutoRecParameters:
             in the paper, the rating.
         bsl_options : dict, optional
             How baselines are estimated, as in Surprise: ``method`` "als" (with ``n_epochs`` 10, ``reg_u`` 15,
-            ``reg_i`` 10) or "sgd" (``n_epochs`` 20, ``reg`` 0.02, ``learning_rate`` 0.005). Default: "als",
-            with penalties from the data: the variance of the noise over that of the users' and of the items'
-            biases (up to twice that for the side that is encoded, where there are many ratings to learn its
-            biases from).
+            ``reg_i`` 10) or "sgd" (``n_epochs`` 20, ``reg`` 0.02, ``learning_rate`` 0.005). By default, "als"
+            with penalties from the data; see `surprise_autorec.core.automatic.baseline_penalties`. Pass {}
+            for Surprise's own defaults.
         encoder_activation : str, default="sigmoid"
             The paper's g: "identity", "sigmoid", "tanh", "relu", "elu" or "selu".
         decoder_activation : str, default="identity"
-            The paper's f, of the same names. Where it is bounded, its interval is stretched onto the rating
-            scale (``biased=False``) or onto the differences of two ratings (``biased=True``). The lower bound
-            of relu is moved to theirs.
+            The paper's f, of the same names. The interval of a bounded f is stretched onto the rating scale
+            (``biased=False``) or onto the differences of two ratings (``biased=True``). relu, elu and selu,
+            which only have a lower bound, are shifted to the lower end of that.
         lr_all : float or "auto", default="auto"
             Learning rate. "auto" is 0.003 for adam, 0.01 for sgd, 0.001 for rprop (its first step), 1 for
             lbfgs.
@@ -164,18 +163,18 @@ class AutoRecParameters:
             squared weights (eq. 2), with ratings mapped to 1..5. "auto" is 4.5 times the variance of ratings
             about their baselines times the cube root of the number of ratings.
         reg_bias : float or "auto", default="auto"
-            The same for the decoder's biases, one for each column. "auto" is 10 where they are added to
-            baselines, and 0, as in the paper, where not ``biased``. If ``bsl_options`` is None, the
-            baselines' penalty is on the sum of a column's two biases, besides (where f is the identity):
-            otherwise the network would take back what the baselines were shrunk by.
+            The same for the biases of the decoder, one for each column. "auto" is 10 where they are added to
+            baselines, and 0, as in the paper, where not ``biased``. If the penalties of the baselines come
+            from the data (``bsl_options=None``, and f the identity), they also apply to the sum of the two
+            biases of a column. Otherwise the decoder would take back what the baselines were shrunk by.
         dropout : float in [0, 1), default=0.5
             Share of a row's input ratings that a step hides from the encoder; the others are scaled up.
         input_centering : float in [0, 1] or "auto", default="auto"
-            Share of the baseline estimate that is taken off the encoders' input ratings. 0 shows an encoder,
-            as in the paper, ratings as they are, which also say what was rated; 1 shows how they differ from
-            the expected. "auto" is, for the ratings of an item, 1.5 times the share of all users that has
-            rated a typical item, 1 at most; for those of a user the like, 0.8 at least. Without effect where
-            not ``biased``.
+            Share of the baseline estimate that is subtracted from the encoders' input ratings. With 0 an
+            encoder sees ratings as they are, as in the paper: they also say what was rated. With 1 it sees
+            how they differ from what was expected. "auto" is, for the ratings of an item, 1.5 times the share
+            of all users that has rated a typical item, and at most 1. For the ratings of a user the rule is
+            the same, but at least 0.8. Without effect where not ``biased``.
         input_scaling : float, default=0.5
             Each row's input is divided by this power of its number of ratings (over their typical number).
         averaging : float in [0, 1), default=0.8
@@ -184,9 +183,9 @@ class AutoRecParameters:
         optimizer : {"adam", "sgd", "rprop", "lbfgs"}, default="adam"
             One of torch's optimisers. The paper used rprop and lbfgs.
         batch_size : int or "auto", default="auto"
-            Rows in a mini-batch. "auto" is all of them for rprop and lbfgs; else as many as give 8 steps an
-            epoch, or fewer where there are so few ratings to a column that updating the weights would take
-            most of the time.
+            Rows in a mini-batch. "auto" is all of them for rprop and lbfgs. Otherwise it gives 8 steps an
+            epoch, or as few as 4 where there are so few ratings to a column that updating the weights would
+            take most of the time.
         early_stopping : bool, default=False
             Whether to hold out some training ratings, stop when the error on them no longer falls, and keep
             the weights of the best epoch.

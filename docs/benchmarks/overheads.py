@@ -53,7 +53,7 @@ def main() -> None:
         f"import of `surprise_autorec` beyond Surprise and torch: {1e3 * median(imports):.0f} ms",
         f"ratings of a Trainset: {1e6 * median(times) / trainset.n_ratings:.2f} s a million "
         f"({trainset.n_ratings:,} ratings)",
-        f"fit of `make_ratings()`: {median(first):.2f} s the first of a process, {median(second):.2f} s the second",
+        f"fit of `make_ratings()`: {median(first):.2f} s in a new process, {median(second):.2f} s again",
     )
     publish_lines(__file__, [f"medians of {ROUNDS}", *lines])
 
