@@ -86,7 +86,7 @@ class FittedAutoRec(ABC):
         if (
             type(self).__module__.partition(".")[0] != __package__
         ):  # a file cannot hold the code of other classes
-            raise ValueError(f"the class must be one of AutoRec, AutoRecRegressor to be saved, got {name}")
+            raise ValueError(f"only AutoRec and AutoRecRegressor can be saved, got {name}")
         parameters = {key: getattr(self, key) for key in inspect.signature(type(self)).parameters}
         if parameters["callbacks"]:
             warnings.warn(
@@ -172,7 +172,7 @@ class FittedAutoRec(ABC):
             if not isinstance(ratings, Mapping):
                 raise ValueError(f"the ratings of {one!r} must be a mapping, got {ratings!r}")
             if not ratings:
-                raise ValueError(f"every new {side} must have at least one rating, got none of {one!r}")
+                raise ValueError(f"every new {side} needs at least one rating, got none for {one!r}")
         ids = list(ratings_of)
         owners = np.repeat(
             np.arange(len(ids), dtype=np.int32), [len(ratings) for ratings in ratings_of.values()]

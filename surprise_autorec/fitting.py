@@ -127,13 +127,14 @@ def fit_model(
     options, unit = checked.options, ratings.scale.unit
     if start is not None and options.early_stopping:
         raise ValueError(
-            "partial_fit must have early_stopping=False: what it would hold out may have been trained on"
+            "partial_fit needs early_stopping=False: ratings held out now may have been used for training "
+            "before"
         )
     if n_epochs is not None:
         options = replace(options, n_epochs=positive_integer("n_epochs", n_epochs))
     ratings.check()
     if not len(ratings.values):
-        raise ValueError("there must be at least one rating to train on, got none")
+        raise ValueError("training needs at least one rating, got none")
     matrix = _matrix(ratings, options.early_stopping)
     history = History()
     callbacks: list[Callback] = [history, *checked.callbacks]
@@ -190,7 +191,7 @@ def _matrix(ratings: Ratings, early_stopping: bool) -> RatingMatrix:
         _warn_of_repeats(ratings)
     if early_stopping and matrix.n_ratings < 2:
         raise ValueError(
-            f"early_stopping=True must have at least 2 ratings to hold one out, got {matrix.n_ratings}"
+            f"early_stopping=True needs at least 2 ratings, one of them to hold out, got {matrix.n_ratings}"
         )
     return matrix
 
@@ -200,8 +201,8 @@ def _warn_of_repeats(ratings: Ratings) -> None:
     example = first[counts > 1][0]
     warnings.warn(
         f"user {ratings.user_ids[ratings.users[example]]!r} rated item "
-        f"{ratings.item_ids[ratings.items[example]]!r} more than once, as happened "
-        f"with {(counts > 1).sum()} pairs: the mean of a pair's ratings is used",
+        f"{ratings.item_ids[ratings.items[example]]!r} more than once (and so for "
+        f"{(counts > 1).sum()} pairs in all): the mean of a pair's ratings is used",
         UserWarning,
         stacklevel=5,
     )

@@ -230,14 +230,14 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         user_column = _position("user_column", self.user_column, labels, default=0)
         item_column = _position("item_column", self.item_column, labels, default=1)
         if user_column == item_column:
-            raise ValueError(f"users and items must have a column each, got {labels[user_column]!r} for both")
+            raise ValueError(f"user_column and item_column must differ, got {labels[user_column]!r} for both")
         are_named = self.user_column is not None and self.item_column is not None
         if len(labels) > 2 and not are_named:
             used = [labels[user_column], labels[item_column]]
             warnings.warn(
                 f"columns of X other than {used} are ignored: "
                 f"{[label for label in labels if label not in used]}. "
-                "(Naming user_column and item_column turns this warning off)",
+                "(Set user_column and item_column to silence this warning)",
                 UserWarning,
                 stacklevel=3,
             )

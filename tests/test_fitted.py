@@ -139,7 +139,7 @@ def test_estimates_are_clipped_and_on_the_scale_of_the_ratings(data):
 @pytest.mark.parametrize(
     ("ratings", "message"),
     [
-        ({}, "every new {side} must have at least one rating, got none of 'the new {side}'"),
+        ({}, "every new {side} needs at least one rating, got none for 'the new {side}'"),
         ({3: 6}, "ratings must lie on the rating scale, 1 to 5: user .* rated item .* 6"),
         ({3: float("nan")}, "ratings must lie on the rating scale, 1 to 5: user .* rated item .* nan"),
         ({3: "much"}, "ratings must be numbers: user .* rated item .* 'much'"),
@@ -223,7 +223,7 @@ def test_unknown_users_get_a_ranking_and_a_warning(trainset, biased):
         ({"uids": "ann"}, "uids must be a list of ids, got 'ann'"),
         ({"candidates": "heat"}, "candidates must be a list of ids, got 'heat'"),
         ({"candidates": [3, "heat"]}, "candidates must be items of the training ratings, got 'heat'"),
-        ({"new_users": {"ann": {}}}, "every new user must have at least one rating, got none of 'ann'"),
+        ({"new_users": {"ann": {}}}, "every new user needs at least one rating, got none for 'ann'"),
         (
             {"new_users": {"ann": {3: 9}}},
             "ratings must lie on the rating scale, 1 to 5: user 'ann' rated item 3 9",

@@ -103,21 +103,24 @@ def test_the_newest_rating_of_a_pair_counts(algorithm, trainset):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_factors": 7}, "n_factors must be that of the model to go on from, (16,), got (7,)"),
-        ({"two_sided": False}, "two_sided must be that of the model to go on from, True, got False"),
+        ({"n_factors": 7}, "n_factors must be the same as in the model to continue from, (16,), got (7,)"),
+        (
+            {"two_sided": False},
+            "two_sided must be the same as in the model to continue from, True, got False",
+        ),
         (
             {"encoder_activation": "relu"},
-            "encoder_activation must be that of the model to go on from, 'sigmoid', got",
+            "encoder_activation must be the same as in the model to continue from, 'sigmoid', got",
         ),
         (
             {"variant": "user"},
-            "variant, item_weight and n_estimators must be those of the model to go on from, 1 item ",
+            "variant, item_weight and n_estimators must be the same as in the model to continue from, ",
         ),
         (
             {"n_estimators": 2},
-            "variant, item_weight and n_estimators must be those of the model to go on from",
+            "variant, item_weight and n_estimators must be the same as in the model to continue from",
         ),
-        ({"early_stopping": True}, "partial_fit must have early_stopping=False"),
+        ({"early_stopping": True}, "partial_fit needs early_stopping=False"),
         ({"dropout": 7}, "dropout must be a number in [0, 1), got 7"),
     ],
 )

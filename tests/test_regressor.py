@@ -172,7 +172,7 @@ def test_further_columns_are_ignored_with_a_warning_unless_both_were_named(recwa
             {"user_column": 0},
             "user_column must be the name of one column of X, which has ['user', 'item', 'stars'",
         ),
-        ({"user_column": "item"}, "users and items must have a column each, got 'item' for both"),
+        ({"user_column": "item"}, "user_column and item_column must differ, got 'item' for both"),
     ],
 )
 def test_wrong_column_is_named(names, message):
@@ -289,8 +289,8 @@ def test_partial_fit_of_an_unfitted_regressor_is_fit(fitted):
 @pytest.mark.parametrize(
     ("changes", "arguments", "message"),
     [
-        ({"early_stopping": True}, {}, "partial_fit must have early_stopping=False"),
-        ({"n_factors": 9}, {}, "n_factors must be that of the model"),
+        ({"early_stopping": True}, {}, "partial_fit needs early_stopping=False"),
+        ({"n_factors": 9}, {}, "n_factors must be the same as in the model"),
         ({}, {"n_epochs": 0}, "n_epochs must be a positive integer, got 0"),
         ({}, {"y": FEW["stars"] + 1}, r"rating scale, 1 to 4: user 'bob' rated item 3 5"),
     ],

@@ -180,7 +180,9 @@ class AutoEncoder(nn.Module):
         for name, value in asdict(other.architecture).items():
             ours = getattr(self.architecture, name)
             if ours != value:
-                raise ValueError(f"{name} must be that of the model to go on from, {value!r}, got {ours!r}")
+                raise ValueError(
+                    f"{name} must be the same as in the model to continue from, {value!r}, got {ours!r}"
+                )
         for own, others in zip(self.parameters(), other.parameters(), strict=True):
             own[: len(others)] = others
 

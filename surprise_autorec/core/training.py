@@ -97,7 +97,7 @@ def train(
     """
     if start is not None and [network.member for network in start] != list(members):
         raise ValueError(
-            "variant, item_weight and n_estimators must be those of the model to go on from, "
+            "variant, item_weight and n_estimators must be the same as in the model to continue from, "
             f"{_described(network.member for network in start)}, got {_described(members)}"
         )
     with setting_kept() as n_threads:

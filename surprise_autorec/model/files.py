@@ -273,7 +273,7 @@ def _encoded_parameters(parameters: Mapping[str, Any]) -> Any:
         return _encoded(dict(parameters))
     except TypeError as error:
         raise ValueError(
-            f"the parameters must be numbers, texts and the like to be saved: {error}"
+            f"only parameters that are numbers, strings, or collections of them can be saved: {error}"
         ) from error
 
 
@@ -340,9 +340,7 @@ def _encoded_ids(side: str, ids: Sequence[Hashable]) -> Any:
         try:
             encoded.append(_encoded(one))
         except TypeError as error:
-            raise ValueError(
-                f"the ids of {side}s must be texts, numbers or NumPy's of either to be saved: {error}"
-            ) from error
+            raise ValueError(f"only {side} ids that are strings or numbers can be saved: {error}") from error
     return {"type": "mixed", "ids": encoded}
 
 
