@@ -259,6 +259,46 @@ def test_pickles_and_copies_predict_the_same(trainset, variant):
         assert estimates(twin, trainset.build_testset()).tolist() == expected
 
 
+@pytest.fixture
+def double_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def everything_of(trainset, **settings):
+    """The answers of a new algorithm, as bits."""
+    algorithm = AutoRec(**{**FAST, "dropout": 0.3, **settings}).fit(trainset)
+    answers = [estimates(algorithm, trainset.build_testset())]
+    if not settings.get("n_factors"):
+        answers.append(algorithm.predict_new_user({trainset.to_raw_iid(0): 4}, [trainset.to_raw_iid(1)]))
+        answers.append(algorithm.recommend([trainset.to_raw_uid(0)])["estimate"].to_numpy())
+    return b"".join(np.asarray(answer, np.float64).tobytes() for answer in answers)
+
+
+SETTINGS = [
+    {},
+    {"variant": "hybrid", "decoder_activation": "tanh"},
+    {"optimizer": "rprop"},
+    {"n_factors": (8, 4)},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_whether_torch_records_gradients_does_not_matter(trainset, settings, mode):
+    wanted = everything_of(trainset, **settings)
+    with mode():
+        assert everything_of(trainset, **settings) == wanted
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_the_default_precision_of_torch_does_not_matter(trainset, settings, request):
+    wanted = everything_of(trainset, **settings)
+    request.getfixturevalue("double_by_default")
+    assert everything_of(trainset, **settings) == wanted
+
+
 def test_model_holds_plain_cpu_arrays(trainset):
     """So a pickle made where there was a GPU loads where there is none."""
     for network in AutoRec(**FAST, variant="hybrid").fit(trainset).model_.networks:

@@ -85,6 +85,7 @@ def encode_rows(encoders: Encoders, ratings: RatingMatrix, baselines: Baselines)
     return Factors(hidden, np.zeros(len(hidden), np.float32))
 
 
+@torch.inference_mode(False)  # as slopes need gradients
 @torch.no_grad()
 def solve_columns(
     encoders: Encoders, ratings: RatingMatrix, baselines: Baselines, hidden: Float32Array

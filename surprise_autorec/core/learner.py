@@ -274,7 +274,7 @@ class AveragedNetwork:
         """What the network makes of rows and columns: hidden activations, decoder weights, and the mean."""
         network = self.network
         hidden = network.encode_nothing().repeat(n_rows, 1)
-        counts = torch.zeros(n_rows, device=hidden.device)
+        counts = hidden.new_zeros(n_rows)
         for batch in batches:
             hidden[batch.rows] = network.encode(batch.cells, batch.inputs)
             counts[batch.rows] = batch.cells.row_counts.float()

@@ -137,20 +137,22 @@ class AutoEncoder(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.encoder_function = ACTIVATIONS[architecture.encoder_activation].function
-        widths = architecture.n_factors
+        widths, dtype = architecture.n_factors, torch.float32  # whatever torch's default is
         start = initial_output(architecture.decoder_activation, mean)
         # The large matrices lie with one row per column of the ratings, as the sparse operations read them:
         # the encoder's is the transpose of the paper's V, the decoder's is the paper's W.
         self.encoder_weight = nn.Parameter(_xavier(n_columns, widths[0], generator))
-        self.encoder_bias = nn.Parameter(torch.zeros(widths[0]))
+        self.encoder_bias = nn.Parameter(torch.zeros(widths[0], dtype=dtype))
         self.deeper_weights = nn.ParameterList(
             nn.Parameter(_xavier(wide, narrow, generator)) for wide, narrow in pairwise(widths)
         )
-        self.deeper_biases = nn.ParameterList(nn.Parameter(torch.zeros(width)) for width in widths[1:])
-        self.decoder_weight = nn.Parameter(torch.zeros(n_columns, widths[-1]))
-        self.decoder_bias = nn.Parameter(torch.full((n_columns,), start))
+        self.deeper_biases = nn.ParameterList(
+            nn.Parameter(torch.zeros(width, dtype=dtype)) for width in widths[1:]
+        )
+        self.decoder_weight = nn.Parameter(torch.zeros(n_columns, widths[-1], dtype=dtype))
+        self.decoder_bias = nn.Parameter(torch.full((n_columns,), start, dtype=dtype))
         self.column_encoder_weight = (
-            nn.Parameter(torch.zeros(n_rows, widths[-1])) if architecture.two_sided else None
+            nn.Parameter(torch.zeros(n_rows, widths[-1], dtype=dtype)) if architecture.two_sided else None
         )
 
     @classmethod
@@ -236,4 +238,4 @@ class AutoEncoder(nn.Module):
 
 
 def _xavier(n_inputs: int, n_outputs: int, generator: torch.Generator) -> Tensor:
-    return nn.init.xavier_uniform_(torch.empty(n_inputs, n_outputs), generator=generator)
+    return nn.init.xavier_uniform_(torch.empty(n_inputs, n_outputs, dtype=torch.float32), generator=generator)

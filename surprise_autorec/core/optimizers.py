@@ -93,7 +93,7 @@ class Adam(ElementwiseOptimizer):
         super().__init__(settings)
         self.means = {parameter: torch.zeros_like(parameter) for parameter in self.settings}
         self.mean_squares = {parameter: torch.zeros_like(parameter) for parameter in self.settings}
-        self.n_steps = torch.zeros((), device=settings[0].parameter.device)
+        self.n_steps = settings[0].parameter.new_zeros(())
 
     def begin(self) -> None:
         """Count the step, on which Adam's corrections depend."""

@@ -100,7 +100,8 @@ def train(
             "variant, item_weight and n_estimators must be the same as in the model to continue from, "
             f"{_described(network.member for network in start)}, got {_described(members)}"
         )
-    with setting_kept() as n_threads:
+    # (Callers may have switched gradients off.)
+    with setting_kept() as n_threads, torch.inference_mode(False), torch.enable_grad():
         options = replace(options, n_threads=min(n_threads, options.n_threads))
         use_threads(1 if options.threads_are_free else options.n_threads)
         return _train(ratings, members, options, estimate_baselines, seed, on_epoch_end, start)
