@@ -104,39 +104,50 @@ def train(
     with setting_kept() as n_threads, torch.inference_mode(False), torch.enable_grad():
         options = replace(options, n_threads=min(n_threads, options.n_threads))
         use_threads(1 if options.threads_are_free else options.n_threads)
-        return _train(ratings, members, options, estimate_baselines, seed, on_epoch_end, start)
+        generator = torch.Generator().manual_seed(seed)
+        trained_on, held_out = ratings, None
+        if options.early_stopping:
+            trained_on, held_out = ratings.split(options.validation_fraction, generator)
+        baselines = estimate_baselines(trained_on)
+        starts: Sequence[TrainedNetwork | None] = start or [None] * len(members)
+        learners = [
+            make_learner(member, trained_on, baselines, options, generator, trained)
+            for member, trained in zip(members, starts, strict=True)
+        ]
+        validation = _Validation(held_out, baselines, options.device) if held_out else None
+        # Weights may be learnt from a part of the ratings, but in the end all are known of each row. Otherwise
+        # the learners have all they need: of many ratings, one copy is enough.
+        n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
+        all_ratings = ratings if held_out else None
+        del ratings, trained_on
+
+        _run_epochs(learners, validation, options, on_epoch_end)
+        averaged = [learner.averaged for learner in learners]
+        initial_errors = [learner.initial_error for learner in learners]
+        del learners  # and with them what only training needs: weights, gradients, the optimisers' memory
+        networks, errors = [], []
+        for network in averaged:
+            side = network.member.side
+            known = _with_rows(side, all_ratings) if all_ratings else None
+            trained, error = network.finish(n_rows[side], known)
+            networks.append(trained)
+            errors.append(error)
+        if not all(map(_is_fine, initial_errors, errors)):
+            raise _divergence(options, initial_errors, errors)
+        return Training(baselines, networks)
 
 
-def _train(
-    ratings: RatingMatrix,
-    members: Sequence[Member],
+def _run_epochs(
+    learners: Sequence[Learner],
+    validation: _Validation | None,
     options: TrainingOptions,
-    estimate_baselines: Callable[[RatingMatrix], Baselines],
-    seed: int,
     on_epoch_end: Callable[[Epoch], None],
-    start: Sequence[TrainedNetwork] | None,
-) -> Training:
-    """The same, within a setting of threads."""
-    generator = torch.Generator().manual_seed(seed)
-    trained_on, held_out = ratings, None
-    if options.early_stopping:
-        trained_on, held_out = ratings.split(options.validation_fraction, generator)
-    baselines = estimate_baselines(trained_on)
-    starts: Sequence[TrainedNetwork | None] = start or [None] * len(members)
-    learners = [
-        make_learner(member, trained_on, baselines, options, generator, trained)
-        for member, trained in zip(members, starts, strict=True)
-    ]
+) -> None:
+    """Train until the epochs are over or a callback stops it; the best weights are then in place."""
     averaged = [learner.averaged for learner in learners]
-    validation = _Validation(held_out, baselines, options.device) if held_out else None
-    # The weights may be learnt on a part of the ratings; what is known of each row, in the end, are all of
-    # them. Else the learners have all they need: of many ratings, one copy is enough.
-    n_users, n_items, all_ratings = ratings.n_rows, ratings.n_columns, ratings if held_out else None
-    del ratings, trained_on
-
     for number in range(1, options.n_epochs + 1):
         losses, errors = zip(*(learner.run_epoch(number) for learner in learners), strict=True)
-        loss = sum(member.weight * loss for member, loss in zip(members, losses, strict=True))
+        loss = sum(network.member.weight * loss for network, loss in zip(averaged, losses, strict=True))
         rmse = validation.update(averaged) if validation else None
         if not math.isfinite(loss + (rmse or 0.0)):
             raise _divergence(options, [learner.initial_error for learner in learners], errors)
@@ -146,18 +157,6 @@ def _train(
             break
     if validation:
         validation.restore_best(averaged)
-
-    initial_errors = [learner.initial_error for learner in learners]
-    del learners  # and with them what only training needs: weights, gradients, the optimisers' memory
-    finished = []
-    for network in averaged:
-        side = network.member.side
-        known = _with_rows(side, all_ratings) if all_ratings else None
-        finished.append(network.finish(n_users if side == "user" else n_items, known))
-    networks, errors = zip(*finished, strict=True)
-    if not all(map(_is_fine, initial_errors, errors)):
-        raise _divergence(options, initial_errors, errors)
-    return Training(baselines, list(networks))
 
 
 def make_learner(
