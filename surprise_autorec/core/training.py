@@ -115,7 +115,7 @@ def train(
             for member, trained in zip(members, starts, strict=True)
         ]
         validation = _Validation(held_out, baselines, options.device) if held_out else None
-        # Weights may be learnt from a part of the ratings, but in the end all are known of each row. Otherwise
+        # Weights may be learnt from a part of the ratings, but in the end all of a row's are known. Otherwise
         # the learners have all they need: of many ratings, one copy is enough.
         n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
         all_ratings = ratings if held_out else None
