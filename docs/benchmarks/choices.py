@@ -10,7 +10,7 @@ file.
 import copy
 
 import numpy as np
-from accuracy import RandomTenth, dense_extract, synthetic
+from accuracy import RandomTenth, dense_extract, sparse_sample, synthetic
 from surprise import Dataset
 from tables import publish_table
 
@@ -20,7 +20,8 @@ ALTERNATIVES = {
     "item": {
         "two_sided": [False],
         "n_estimators": [4],
-        "n_factors": [128, 500],
+        "n_factors": [64, 128, 256, 500],
+        "bsl_options": [{}],
         "n_epochs": [12, 24],
         "lr_all": [0.0015, 0.006],
         "reg_all": [60.0, 120.0, 240.0, 480.0],
@@ -51,6 +52,7 @@ def main() -> None:
         "ML-100K": datasets.load("ml-100k"),
         "latest-small": datasets.load("ml-latest-small"),
         "ML-1M": datasets.load("ml-1m"),
+        "5 % of ML-1M": sparse_sample(),
         "dense extract of ML-1M": dense_extract(),
         "synthetic, 70 % observed, -10..10": synthetic(),
     }
