@@ -13,7 +13,7 @@ import numpy as np
 from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 
 from surprise_autorec.checks import positive_integer
-from surprise_autorec.core.arrays import Float64Array
+from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side
 from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model
@@ -132,6 +132,12 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
 
     def _restore(self, fit: Fit, state: dict[str, Any]) -> None:  # noqa: ARG002 (there is none)
         self._adopt(TrainsetWithoutRatings(fit.model), fit)
+
+    def _ratings_of_user(self, user: int) -> tuple[Int32Array, Float64Array]:
+        if isinstance(self.trainset, TrainsetWithoutRatings):
+            raise ValueError(NO_RATINGS)
+        items, values = zip(*self.trainset.ur[user], strict=True)
+        return np.array(items, np.int32), np.array(values, np.float64)
 
     def compute_baselines(self) -> tuple[Float64Array, Float64Array]:
         """Baseline biases of users and items in rating points, by ``bsl_options``, whether ``biased`` or not.

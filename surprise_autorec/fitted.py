@@ -1,4 +1,4 @@
-"""What every fitted AutoRec can do: new users and items, the best items, similar ones, a file."""
+"""What every fitted AutoRec can do: new users and items, reasons, the best items, similar ones, a file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
 from surprise_autorec.fitting import Fit, Ratings, numbers
 from surprise_autorec.model import AutoRecModel
+from surprise_autorec.model.explanation import Explanation, explain
 from surprise_autorec.model.files import SavedModel, write
 from surprise_autorec.model.ranking import nearest, rank_items
 
@@ -48,6 +49,13 @@ class FittedAutoRec(ABC):
     @abstractmethod
     def _restore(self, fit: Fit, state: dict[str, Any]) -> None:
         """Become what was saved, from its fit and its state."""
+
+    @abstractmethod
+    def _ratings_of_user(self, user: int) -> tuple[Int32Array, Float64Array]:
+        """The items (indices) that a user (an index) rated in training, and the ratings.
+
+        Raises ValueError if they are not there: a loaded model does not have them.
+        """
 
     @final
     def _keep(self, fit: Fit) -> None:
@@ -165,14 +173,128 @@ class FittedAutoRec(ABC):
         return model.answer(users, np.zeros_like(users))
 
     @final
+    def explain(
+        self, uid: Hashable, iid: Hashable, n: int = 10, ratings: Mapping[Hashable, float] | None = None
+    ) -> pd.DataFrame:
+        """Explain an estimate by the user's ratings, in parts that add up to it.
+
+        What a rating contributes is what the estimate would lose if that rating had not been given, all else
+        as it is: with the user folded in as by `predict_new_user`, and before clipping. (The user's bias in
+        the baselines is estimated anew without the rating. The encodings of items are left as they are.)
+
+        Parameters
+        ----------
+        uid, iid : user id, item id
+            Both of the training ratings.
+        n : int, default=10
+            Ratings to list, at most.
+        ratings : mapping of item id to rating, optional
+            How the user rated items. Default: as in the training ratings. A loaded model does not have them.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``part``, ``item``, ``rating`` and ``contribution`` (in rating points), which adds up to
+            the estimate. The parts:
+
+            - ``baseline``: the baseline estimate, mean + user's bias + item's bias; the mean rating if the
+              model is not ``biased``.
+            - ``rating``: each of the ``n`` ratings that contribute most, by absolute value, and its item.
+            - ``other ratings``: the sum of the contributions of all others.
+            - ``shared``: what these leave of the estimate of the user folded in. Ratings that say the same
+              stand in for each other, so that none of them contributes much, but all together do.
+            - ``training``: by how much the estimate exceeds that of the user folded in, because the user was
+              there in training. It is all but 0 with ``variant="user"``, as such networks fold in everyone.
+            - ``clipping``: what clipping to the rating scale adds; 0 if the estimate is on the scale.
+
+            Only ``rating`` parts have an item and a rating. All others are always there.
+
+        Raises
+        ------
+        ValueError
+            If the user or the item is unknown, ``n`` no positive integer, or ``ratings`` is no mapping or has
+            none, or one is no number on the rating scale. If there are no ``ratings``, and the model is a
+            loaded one.
+
+        Warns
+        -----
+        UserWarning
+            If ``ratings`` are not of the items that the user rated in the training ratings.
+        """
+        n = positive_integer("n", n)
+        model, user, item = self._fitted_model(), self._known("user", uid), self._known("item", iid)
+        if ratings is None:
+            items, values = _one_of_each(*self._ratings_of_user(user))
+            return _explained(
+                explain(model, user, item, items, values), _taken(model.item_ids, items), values, n
+            )
+        _, others, values = self._checked("user", {uid: ratings}, "user")
+        items = model.find_items(others)
+        if not np.array_equal(np.sort(items), model.rated.items_of(user)):
+            warnings.warn(
+                f"the ratings are not of the items that user {uid!r} rated in training: what that changes is "
+                "in the part 'training'",
+                UserWarning,
+                stacklevel=2,
+            )
+        return _explained(explain(model, user, item, items, values), others, values, n)
+
+    @final
+    def explain_new_user(self, ratings: Mapping[Hashable, float], iid: Hashable, n: int = 10) -> pd.DataFrame:
+        """Explain an estimate of `predict_new_user`, as `explain` does for users of the training ratings.
+
+        Parameters
+        ----------
+        ratings : mapping of item id to rating
+            What the user has rated; one item at least. Items that the model does not know count for the
+            user's bias only.
+        iid : item id
+            Of the training ratings.
+        n : int, default=10
+            Ratings to list, at most.
+
+        Returns
+        -------
+        DataFrame
+            As by `explain`; the part ``training`` is 0.
+
+        Raises
+        ------
+        ValueError
+            If the item is unknown, ``n`` no positive integer, or ``ratings`` is no mapping or has none, or
+            one is no number on the rating scale.
+        """
+        n = positive_integer("n", n)
+        model, item = self._fitted_model(), self._known("item", iid)
+        _, others, values = self._checked("user", {"the new user": ratings}, "new user")
+        return _explained(explain(model, None, item, model.find_items(others), values), others, values, n)
+
+    @final
+    def _known(self, side: Side, one: Hashable) -> int:
+        """The index of a user or item. Raises ValueError if the training ratings did not have it."""
+        index = self._fitted_model().index(side)
+        if one not in index:
+            raise ValueError(f"the {side} must be one of the training ratings, got {one!r}")
+        return index[one]
+
+    @final
     def _with_new(self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]]) -> AutoRecModel:
         """The model with users (or items) exchanged for new ones, given by their ratings."""
+        model = self._fitted_model()
+        owners, others, values = self._checked(side, ratings_of, f"new {side}")
+        return model.with_new(side, list(ratings_of), owners, model.find(other_side(side), others), values)
+
+    @final
+    def _checked(
+        self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]], kind: str
+    ) -> tuple[Int32Array, list[Hashable], Float64Array]:
+        """Ratings of users or items as arrays: whose each is, by position, where, and the rating."""
         model = self._fitted_model()
         for one, ratings in ratings_of.items():
             if not isinstance(ratings, Mapping):
                 raise ValueError(f"the ratings of {one!r} must be a mapping, got {ratings!r}")
             if not ratings:
-                raise ValueError(f"every new {side} needs at least one rating, got none for {one!r}")
+                raise ValueError(f"every {kind} needs at least one rating, got none for {one!r}")
         ids = list(ratings_of)
         owners = np.repeat(
             np.arange(len(ids), dtype=np.int32), [len(ratings) for ratings in ratings_of.values()]
@@ -185,7 +307,7 @@ class FittedAutoRec(ABC):
             users, items, user_ids, item_ids = positions, owners, others, ids
         values = numbers(given, [user_ids[user] for user in users], [item_ids[item] for item in items])
         Ratings(users, items, values, user_ids, item_ids, model.scale).check()
-        return model.with_new(side, ids, owners, model.find(other_side(side), others), values)
+        return owners, others, values
 
     @final
     def recommend(
@@ -291,9 +413,7 @@ class FittedAutoRec(ABC):
 
         n = positive_integer("n", n)
         model = self._fitted_model()
-        if one not in model.index(side):
-            raise ValueError(f"the {side} must be one of the training ratings, got {one!r}")
-        indices, similarities = nearest(model, side, model.index(side)[one], n)
+        indices, similarities = nearest(model, side, self._known(side, one), n)
         return pd.DataFrame({side: _taken(model.ids(side), indices), "similarity": similarities})
 
 
@@ -305,6 +425,38 @@ def _listed(name: str, ids: Iterable[Hashable]) -> list[Hashable]:
 
 def _taken(ids: Sequence[Hashable], positions: npt.NDArray[np.integer]) -> list[Hashable]:
     return [ids[position] for position in positions]
+
+
+def _one_of_each(items: Int32Array, values: Float64Array) -> tuple[Int32Array, Float64Array]:
+    """Ratings of distinct items; of several ratings of an item, the mean, as in training."""
+    distinct, place, counts = np.unique(items, return_inverse=True, return_counts=True)
+    return distinct, np.bincount(place, values) / counts
+
+
+def _explained(
+    explanation: Explanation, iids: Sequence[Hashable], values: Float64Array, n: int
+) -> pd.DataFrame:
+    """An explanation as a table, with n of the ratings."""
+    import pandas as pd
+
+    baseline, contributions, shared, training, clipping = explanation
+    order = np.argsort(-np.abs(contributions), kind="stable")
+    listed, others = order[:n], order[n:]
+    rest = {
+        "other ratings": float(contributions[others].sum()),
+        "shared": shared,
+        "training": training,
+        "clipping": clipping,
+    }
+    nothing = [None] * len(rest)
+    return pd.DataFrame(
+        {
+            "part": ["baseline", *["rating"] * len(listed), *rest],
+            "item": pd.Series([None, *_taken(iids, listed), *nothing], dtype=object),  # ids as they are
+            "rating": np.array([None, *values[listed], *nothing], np.float64),
+            "contribution": [baseline, *contributions[listed], *rest.values()],
+        }
+    )
 
 
 def _warn_of_unknown(ids: Sequence[Hashable], users: Int32Array) -> None:

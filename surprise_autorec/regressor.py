@@ -55,7 +55,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
     validation_scores_ : list of float
         With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     ratings_ : Ratings
-        What was trained on, for `partial_fit`. (A loaded regressor does not have it.)
+        What was trained on, for `partial_fit` and `explain`. (A loaded regressor does not have it.)
     columns_ : tuple of int
         The positions in ``X`` of the columns of users and of items.
     n_features_in_ : int
@@ -176,11 +176,10 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
             model = self._fitted_model()
         except NotFittedError:
             return self.fit(X, y)
-        if "ratings_" not in vars(self):
-            raise ValueError(NO_RATINGS)
+        known = self._training_ratings()
         users, items = self._ids(self._frame(X, reset=False))
         values = self._values(y, users, items)
-        ratings = self.ratings_.updated(zip(users.listed(), items.listed(), values.tolist(), strict=True))
+        ratings = known.updated(zip(users.listed(), items.listed(), values.tolist(), strict=True))
         self._keep(fit_model(ratings, self, model, n_epochs))
         self.ratings_ = ratings
         return self
@@ -209,6 +208,16 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         return model.answer(
             model.find_users(users.distinct)[users.codes], model.find_items(items.distinct)[items.codes]
         )
+
+    def _training_ratings(self) -> Ratings:
+        if "ratings_" not in vars(self):
+            raise ValueError(NO_RATINGS)
+        return self.ratings_
+
+    def _ratings_of_user(self, user: int) -> tuple[Int32Array, Float64Array]:
+        users, items, values, *_ = self._training_ratings()
+        chosen = users == user
+        return items[chosen], values[chosen]
 
     def _frame(self, X: Any, reset: bool) -> pd.DataFrame:
         """X as a DataFrame, whose columns have a type each, after scikit-learn's checks."""

@@ -1,4 +1,4 @@
-"""The command line: fit, predict, recommend, evaluate, tune."""
+"""The command line: fit, predict, recommend, explain, evaluate, tune."""
 
 import io
 import json
@@ -310,6 +310,71 @@ def test_unknown_candidates_are_one_error(model, tmp_path):
     assert_one_error(result, "candidates must be items of the training ratings, got 'nothing'")
 
 
+# explain
+
+
+def explain(model, ratings, *arguments):
+    return run("explain", model, "--ratings", ratings, *arguments)
+
+
+def ratings_of(frame, user, kind):
+    part = frame[frame["user"] == user]
+    return dict(zip(part["item"].map(kind), part["rating"], strict=True))
+
+
+def test_explain_lists_what_ratings_contribute(model, int_model, ratings, frame):
+    for which, kind in ((model, str), (int_model, int)):
+        result = explain(which, ratings, "--user", 3, "--item", 7, "-n", 2)
+        assert result.stderr == ""
+        wanted = load(which).explain(kind(3), kind(7), 2, ratings_of(frame, 3, kind))
+        found = table(result.stdout)
+        assert found["item"].tolist()[1:3] == wanted["item"].astype(str).tolist()[1:3]
+        found["item"] = wanted["item"]
+        pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
+        assert found["contribution"].sum() == pytest.approx(load(which).predict(kind(3), kind(7)).est)
+
+
+def test_explain_a_new_user(int_model, tmp_path):
+    (tmp_path / "new.csv").write_text("user,item,rating\nann,3,5\nann,4,1\nann,4,3\nann,nothing,2\nbob,5,1\n")
+    result = explain(int_model, tmp_path / "new.csv", "-u", "ann", "-i", 7)
+    assert result.stderr.splitlines() == [
+        "warning: the user rated items that are not in the model (1, such as 'nothing'); these ratings "
+        "affect only the bias of the user",
+        "warning: repeated ratings of an item by the user: 1; their mean is used",
+    ]
+    wanted = load(int_model).explain_new_user({3: 5.0, 4: 2.0, "nothing": 2.0}, 7)
+    found = table(result.stdout)
+    assert found["item"].tolist()[1:4] == wanted["item"].astype(str).tolist()[1:4]
+    assert found["contribution"].tolist() == pytest.approx(wanted["contribution"].tolist())
+
+
+def test_explain_writes_tables(int_model, ratings, tmp_path):
+    flags = ["-u", 3, "-i", 7, "-o"]
+    for suffix, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+        assert explain(int_model, ratings, *flags, tmp_path / f"out.{suffix}").stdout == ""
+        found = read(tmp_path / f"out.{suffix}")
+        assert found["part"].tolist()[:2] == ["baseline", "rating"]
+        assert found["contribution"].sum() == pytest.approx(load(int_model).predict(3, 7).est)
+
+
+def test_ratings_other_than_those_of_training_are_a_warning(model, tmp_path):
+    (tmp_path / "some.csv").write_text("user,item,rating\n3,7,4\n4,7,4\n")
+    result = explain(model, tmp_path / "some.csv", "-u", 3, "-i", 7)
+    assert result.stderr.startswith(
+        "warning: the ratings are not of the items that user '3' rated in training"
+    )
+    assert result.exit_code == 0
+
+
+def test_who_or_what_cannot_be_explained_is_one_error(model, ratings):
+    assert_one_error(explain(model, ratings, "-u", "zoe", "-i", 7), "the user must have ratings in", "'zoe'")
+    assert_one_error(
+        explain(model, ratings, "-u", 3, "-i", "x"), "the item must be one of the training ratings, got 'x'"
+    )
+    for flags in (["-u", 3], ["-i", 7], ["-u", 3, "-i", 7, "-n", 0], ["-u", 3, "-i", 7, "-o", "out.txt"]):
+        assert explain(model, ratings, *flags).exit_code == 2
+
+
 # evaluate
 
 
@@ -461,7 +526,7 @@ def test_a_value_that_breaks_a_rule_is_an_error_before_anything_is_trained(ratin
 # All of it
 
 
-@pytest.mark.parametrize("command", ["fit", "predict", "recommend", "evaluate", "tune", "compare"])
+@pytest.mark.parametrize("command", ["fit", "predict", "recommend", "explain", "evaluate", "tune", "compare"])
 def test_help_has_an_example(command):
     result = run(command, "--help")
     assert result.exit_code == 0

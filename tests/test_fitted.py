@@ -305,6 +305,8 @@ def test_all_of_it_works_after_pickle(algorithm):
     [
         lambda algorithm: algorithm.predict_new_user({3: 5}, [7]),
         lambda algorithm: algorithm.predict_new_item({3: 5}, [7]),
+        lambda algorithm: algorithm.explain(3, 7),
+        lambda algorithm: algorithm.explain_new_user({3: 5}, 7),
         lambda algorithm: algorithm.recommend(),
         lambda algorithm: algorithm.similar_items(3),
         lambda algorithm: algorithm.similar_users(3),

@@ -2,8 +2,8 @@
 
 Usage: python docs/benchmarks/accuracy.py [PROTOCOL ...]
 
-The protocols are ml-100k, u1, ml-latest-small, dense, sparse, synthetic, ml-1m-seeds and ml-1m; the default is
-all of them. Each one writes its table beside this file. ``surprise_autorec.datasets`` finds the data. u1
+The protocols are ml-100k, u1, ml-latest-small, dense, sparse, synthetic, ml-1m-seeds and ml-1m; the default
+is all of them. Each one writes its table beside this file. ``surprise_autorec.datasets`` finds the data. u1
 needs the files u1.base and u1.test in the folder ml-100k of ``SURPRISE_AUTOREC_DATA``.
 """
 

@@ -39,6 +39,7 @@ def _main(
 app.command(name="fit")(models.fit)
 app.command(name="predict")(models.predict)
 app.command(name="recommend")(models.recommend)
+app.command(name="explain")(models.explain)
 app.command(name="evaluate")(models.evaluate)
 app.command(name="tune")(tune.command)
 app.command(name="compare")(compare.command)

@@ -1,4 +1,4 @@
-"""``surprise-autorec fit``, ``predict``, ``recommend`` and ``evaluate``."""
+"""``surprise-autorec fit``, ``predict``, ``recommend``, ``explain`` and ``evaluate``."""
 
 from __future__ import annotations
 
@@ -119,6 +119,36 @@ def recommend(
         write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of), output)
 
 
+def explain(
+    model: ModelArgument,
+    ratings: Annotated[
+        str,
+        typer.Option(help="The ratings that the model was trained on, or a new user's, as `fit` takes them."),
+    ],
+    user: Annotated[
+        str, typer.Option("--user", "-u", help="A user of the ratings; may be one who is not in the model.")
+    ],
+    item: Annotated[str, typer.Option("--item", "-i", help="The item whose estimate to explain.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of ratings to list.")] = 10,
+    output: TableOption = "-",
+) -> None:
+    """List what each rating of a user contributes to an estimate, and the parts that make up the rest of it.
+
+    Example: surprise-autorec explain model.safetensors --ratings ratings.csv --user ann --item heat -n 5
+    """
+    check_output(output)
+    with one_line_errors():
+        algorithm: FittedAutoRec = load(model)
+        fitted = algorithm.model_
+        given = _ratings_of_user(ratings, user, fitted)
+        (uid,), (iid,) = as_ids([user], fitted.user_ids), as_ids([item], fitted.item_ids)
+        if uid in fitted.user_index:
+            frame = algorithm.explain(uid, iid, n, given)
+        else:
+            frame = algorithm.explain_new_user(given, iid, n)
+        write_table(frame, output)
+
+
 def evaluate(
     context: typer.Context,
     ratings: RatingsArgument,
@@ -219,3 +249,24 @@ def _ratings_of_new_users(file: str, model: AutoRecModel) -> dict[Hashable, dict
     if n_pairs < len(frame):
         warn(f"repeated ratings of an item by a new user: {len(frame) - n_pairs:,}; their mean is used")
     return {uid: {iid: fmean(given) for iid, given in ratings.items()} for uid, ratings in collected.items()}
+
+
+def _ratings_of_user(source: str, user: str, model: AutoRecModel) -> dict[Hashable, float]:
+    """One user's ratings of items. Whatever may be unexpected about them is a warning."""
+    ratings = load_ratings(source, None).raw_ratings
+    (uid,) = as_ids([user], {row[0] for row in ratings})
+    rows = [(iid, rating) for one, iid, rating, _ in ratings if one == uid]
+    if not rows:
+        raise ValueError(f"the user must have ratings in {source}, and {user!r} has none")
+    collected: dict[Hashable, list[float]] = {}
+    for iid, (_, rating) in zip(as_ids([iid for iid, _ in rows], model.item_ids), rows, strict=True):
+        collected.setdefault(iid, []).append(rating)
+    unknown = [iid for iid in collected if iid not in model.item_index]
+    if unknown:
+        warn(
+            f"the user rated items that are not in the model ({len(unknown):,}, such as {unknown[0]!r}); "
+            "these ratings affect only the bias of the user"
+        )
+    if len(collected) < len(rows):
+        warn(f"repeated ratings of an item by the user: {len(rows) - len(collected):,}; their mean is used")
+    return {iid: fmean(given) for iid, given in collected.items()}

@@ -129,6 +129,15 @@ def solve_columns(
     return Factors(weight.float().numpy(), bias.float().numpy())
 
 
+def regression(hidden: Tensor, reg: float, reg_bias: float) -> tuple[Tensor, Tensor]:
+    """The A of the module's equation, and the diagonal of its D / 2."""
+    inputs = torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
+    penalty = inputs.new_full((inputs.shape[1],), reg / 2)
+    penalty[-1] = reg_bias / 2
+    # Without a penalty there may be many solutions: a faint one picks the smallest.
+    return inputs, penalty.clamp(min=1e-9 * (1 + float(inputs.square().sum())))
+
+
 class _Ridge:
     """The regression of the module's equation for one column. (All is float64.)."""
 
@@ -138,13 +147,9 @@ class _Ridge:
 
     def solve(self, hidden: Tensor, targets: Tensor, outputs_so_far: Tensor, baseline_bias: float) -> Tensor:
         """The w and b of the module's equation, in one tensor."""
-        inputs = torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
-        penalty = inputs.new_full((inputs.shape[1],), self.reg / 2)
-        penalty[-1] = self.reg_bias / 2 + self.column_reg
+        inputs, penalty = regression(hidden, self.reg, self.reg_bias + 2 * self.column_reg)
         pull = torch.zeros_like(penalty)
         pull[-1] = self.column_reg * baseline_bias
-        # Without a penalty there may be many solutions: a faint one picks the smallest.
-        penalty = penalty.clamp(min=1e-9 * (1 + float(inputs.square().sum())))
 
         def objective(solution: Tensor) -> float:
             outputs, _ = self._output_and_slope(inputs @ solution + outputs_so_far)

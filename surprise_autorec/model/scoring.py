@@ -48,6 +48,10 @@ class Rated(NamedTuple):
     offsets: Int32Array
     items: Int32Array
 
+    def items_of(self, user: int) -> Int32Array:
+        """What a user has rated, ascending."""
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
 
 @dataclass(frozen=True, eq=False)
 class AutoRecModel:

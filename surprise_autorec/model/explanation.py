@@ -1,0 +1,77 @@
+"""Why a model estimates what it does: what each rating of the user contributes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from surprise_autorec.core.arrays import Float64Array, Int32Array
+from surprise_autorec.core.leave_one_out import Cases, outputs
+from surprise_autorec.model.scoring import AutoRecModel
+
+
+class Explanation(NamedTuple):
+    """The parts of an estimate, in rating points. Their sum is what the model answers.
+
+    Attributes
+    ----------
+    baseline : float
+        The baseline estimate. Where a model has no baselines, the mean rating of training.
+    contributions : ndarray of float64, shape (n_ratings,)
+        By how much the estimate of a user with these ratings, folded in, exceeds that without each of them.
+    shared : float
+        What baseline and contributions leave of that estimate.
+    training : float
+        By how much the model's own estimate exceeds it; 0 for a new user.
+    clipping : float
+        What clipping to the rating scale adds.
+    """
+
+    baseline: float
+    contributions: Float64Array
+    shared: float
+    training: float
+    clipping: float
+
+
+def explain(
+    model: AutoRecModel, user: int | None, item: int, items: Int32Array, values: Float64Array
+) -> Explanation:
+    """Explain an estimate by the ratings of the user.
+
+    Parameters
+    ----------
+    model : AutoRecModel
+    user : int or None
+        Index; None for a user whom the training ratings did not have.
+    item : int
+        Index.
+    items : ndarray of int32, shape (n_ratings,)
+        What the user has rated, each once; -1 for items that the model does not know. One at least.
+    values : ndarray of float64, shape (n_ratings,)
+        The ratings.
+    """
+    scale = model.scale
+    cases = Cases.of(items, scale.to_core(values), model.baselines)
+    numbers, same_item = np.arange(len(items) + 1), np.full(len(items) + 1, item)
+    baselines = cases.baselines.at(numbers, same_item)
+    networks = (network.member.weight * outputs(network, "user", cases, item) for network in model.networks)
+    folded_in = scale.from_core(baselines + sum(networks))
+    if len(items) == 1:  # without it nothing is known of the user, and the model answers as for any such
+        folded_in[1:] = model.answer(np.array([-1]), np.array([item]))
+    contributions = folded_in[0] - folded_in[1:]
+
+    baseline, estimate = float(scale.from_core(baselines)[0]), float(folded_in[0])
+    if user is not None:
+        baseline = float(scale.from_core(model.baselines.at(np.array([user]), np.array([item])))[0])
+        estimate = model.estimate(user, item)
+    if not model.biased:
+        baseline = model.mean_rating
+    return Explanation(
+        baseline=baseline,
+        contributions=contributions,
+        shared=float(folded_in[0] - baseline - contributions.sum()),
+        training=estimate - float(folded_in[0]),
+        clipping=float(np.clip(estimate, *scale)) - estimate,
+    )
