@@ -27,8 +27,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     -------
     AutoRec or AutoRecRegressor
         As it was saved: it predicts the same bits, recommends, and takes new users. It does not have the
-        ratings that it was trained on, which `partial_fit` needs; the ``trainset`` of an `AutoRec` has their
-        ids alone.
+        ratings that it was trained on, which `partial_fit` and `explain` need; the ``trainset`` of an
+        `AutoRec` has their ids alone.
 
     Raises
     ------
