@@ -59,11 +59,12 @@ class ThreadChooser:
 
     def run(self, work: Callable[[], Result], amount: float) -> Result:
         """Do a piece of work, with the number of threads that is best for all that is known."""
-        number = self._choose()
+        best = self.best
+        number = self._choose(best)
         use_threads(number)
         start = time.perf_counter()
         result = work()
-        self._learn(number, time.perf_counter() - start, amount)
+        self._learn(number, time.perf_counter() - start, amount, is_attempt=number != best)
         return result
 
     @property
@@ -71,8 +72,7 @@ class ThreadChooser:
         """The number that is best for all that is known; at first one."""
         return min(self.estimates, key=self.estimates.__getitem__, default=1)
 
-    def _choose(self) -> int:
-        best = self.best
+    def _choose(self, best: int) -> int:
         if not self.estimates:
             return best
         more = [number for number in self.numbers if number > best]
@@ -96,13 +96,13 @@ class ThreadChooser:
             before = now
         return True
 
-    def _learn(self, number: int, seconds: float, amount: float) -> None:
+    def _learn(self, number: int, seconds: float, amount: float, is_attempt: bool) -> None:
         now = seconds / amount
         before = self.estimates.get(number, now)
+        if is_attempt:
+            self.seconds_to_lose -= max(now - min(self.estimates.values()), 0.0) * amount
+        self.seconds_to_lose += LARGEST_LOSS * seconds
         self.estimates[number] = before + NEWEST_SHARE * (now - before)
-        others = [estimate for other, estimate in self.estimates.items() if other != number]
-        lost = max(now - min(others, default=now), 0.0) * amount
-        self.seconds_to_lose += LARGEST_LOSS * seconds - lost
 
 
 def use_threads(number: int) -> None:
