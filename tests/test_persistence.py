@@ -291,6 +291,15 @@ def test_contents_that_nobody_saved_are_an_error(saved, tmp_path, change):
         load(forged(tmp_path, saved, change))
 
 
+def test_a_file_from_before_biases_were_penalised_jointly_is_read_as_such(saved, tmp_path):
+    path = forged(tmp_path, saved, lambda contents, _: contents["networks"][0].pop("joint_biases"))
+    (network,) = load(path).model_.networks
+    assert network.encoders.joint_biases is False
+    (tmp_path / "new").write_bytes(saved)
+    (network,) = load(tmp_path / "new").model_.networks
+    assert network.encoders.joint_biases is True
+
+
 def test_a_missing_file_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "nothing")
