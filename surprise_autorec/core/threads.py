@@ -100,7 +100,7 @@ class ThreadChooser:
         now = seconds / amount
         before = self.estimates.get(number, now)
         if is_attempt:
-            self.seconds_to_lose -= max(now - min(self.estimates.values()), 0.0) * amount
+            self.seconds_to_lose -= max(now - min(self.estimates.values(), default=now), 0.0) * amount
         self.seconds_to_lose += LARGEST_LOSS * seconds
         self.estimates[number] = before + NEWEST_SHARE * (now - before)
 
