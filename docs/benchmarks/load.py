@@ -1,6 +1,6 @@
 """How long a fit takes beside other work: with the number of threads that it chooses, with one, and with all.
 
-Usage: python docs/benchmarks/load.py
+Usage: python docs/benchmarks/load.py [ml-100k | ml-1m]
 
 Every fit is one with defaults, in a process of its own that has fitted for an epoch before. The ways to
 choose threads take turns. Busy processes are started here and ended here. The machine should do nothing else.
@@ -88,17 +88,17 @@ def measure(what: str, name: str, way: str, n_processes: int, prefix: list[str])
     return median(float(number) for process in processes for number in process.communicate()[0].split())
 
 
-def main() -> None:
-    rows = []
-    for name in N_FITS:
-        situations = {
-            "quiet": ("fit", 0, 1, []),
-            "beside 1 busy process": ("fit", 1, 1, []),
-            "beside 2 busy processes": ("fit", 2, 1, []),
-            "on one core": ("fit", 0, 1, ONE_CORE),
-            "two fits at once": ("fit", 0, 2, []),
-            "cross_validate(n_jobs=2)": ("folds", 0, 1, []),
-        }
+def main(names: list[str]) -> None:
+    situations = {
+        "quiet": ("fit", 0, 1, []),
+        "beside 1 busy process": ("fit", 1, 1, []),
+        "beside 2 busy processes": ("fit", 2, 1, []),
+        "on one core": ("fit", 0, 1, ONE_CORE),
+        "two fits at once": ("fit", 0, 2, []),
+        "cross_validate(n_jobs=2)": ("folds", 0, 1, []),
+    }
+    for name in names or N_FITS:
+        rows = []
         for situation, (what, n_busy, n_processes, prefix) in situations.items():
             # All threads beside other work take minutes: the small data and two situations show enough.
             shows_all = name == "ml-100k" and situation in {"quiet", "beside 1 busy process"}
@@ -108,16 +108,16 @@ def main() -> None:
                 with busy(n_busy):
                     times.append([measure(what, name, way, n_processes, prefix) for way in ways])
             chosen, one, *every = np.array(times).T
-            rows.append((name, situation, median(chosen), median(one), median(chosen / one)))
+            rows.append((situation, median(chosen), median(one), median(chosen / one)))
             rows[-1] += (median(every[0]), median(chosen / every[0])) if every else (None, None)
             print(rows[-1], flush=True)
-    headers = ["data", "situation", "chosen [s]", "one [s]", "chosen / one", "all [s]", "chosen / all"]
-    title = f"{torch.get_num_threads()} cores, medians of {ROUNDS} rounds"
-    publish_table(__file__, title, rows, headers, ("", "", ".2f", ".2f", ".2f", ".2f", ".2f"))
+        headers = ["situation", "chosen [s]", "one [s]", "chosen / one", "all [s]", "chosen / all"]
+        title = f"{name}, {torch.get_num_threads()} cores, medians of {ROUNDS} rounds"
+        publish_table(__file__, title, rows, headers, ("", *[".2f"] * 5), name)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:2] in (["fit"], ["folds"]):
         {"fit": fit, "folds": folds}[sys.argv[1]](*sys.argv[2:])
     else:
-        main()
+        main(sys.argv[1:])

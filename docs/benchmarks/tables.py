@@ -16,11 +16,16 @@ def publish(script: str, text: str, part: str = "") -> None:
 
 
 def publish_table(
-    script: str, title: str, rows: Sequence[Any], headers: Sequence[str], formats: Sequence[str]
+    script: str,
+    title: str,
+    rows: Sequence[Any],
+    headers: Sequence[str],
+    formats: Sequence[str],
+    part: str = "",
 ) -> None:
     """Publish a table, below its title if there is one."""
     table = tabulate(rows, headers, tablefmt="github", floatfmt=formats)
-    publish(script, f"{title}\n\n{table}" if title else table)
+    publish(script, f"{title}\n\n{table}" if title else table, part)
 
 
 def publish_lines(script: str, lines: Sequence[str]) -> None:
