@@ -27,8 +27,7 @@ __all__ = [
     "plot_history",
 ]
 
-#: Where the names are. They are imported when first asked for: torch, pandas and Surprise take seconds to
-#: load, and the command line decides before that how torch's threads wait.
+#: Where the names are. They are imported when first asked for, as torch and pandas take seconds to load.
 _LAZY = {
     "AutoRec": "surprise_autorec.algorithm",
     "AutoRecRegressor": "surprise_autorec.regressor",

@@ -1,5 +1,6 @@
 """The number of threads: chosen by what it costs, and left as it was found."""
 
+import os
 import threading
 
 import numpy as np
@@ -116,13 +117,13 @@ def test_a_probe_ends_at_the_first_operation_that_had_to_wait(monkeypatch):
     assert next(times) == 9.0
 
 
-def test_a_probe_of_idle_cores_costs_nothing_and_is_long_enough_to_show_a_load(monkeypatch):
+def test_a_probe_of_idle_cores_is_long_enough_to_show_a_load(monkeypatch):
     times = iter(np.arange(1000) * 1e-5)
     monkeypatch.setattr(threads.time, "perf_counter", lambda: next(times))
     chooser = ThreadChooser(2, 1.0)
     assert chooser._have_cores(2)
-    assert chooser.seconds_to_lose == 0
     assert next(times) == pytest.approx((threads.N_PROBES + 1) * 1e-5)
+    assert chooser.seconds_to_lose == pytest.approx(-threads.N_PROBES * 1e-5)  # which counts, too
 
 
 # The setting
@@ -180,6 +181,19 @@ def test_fits_in_several_python_threads_find_the_same_setting():
 def run(options, on_epoch_end=lambda _: None):
     ratings = random_ratings(300, 400, 20_000)
     return train(ratings, [Member("user", 1.0)], options, zero_baselines, 0, on_epoch_end).networks[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_is_forked_during_a_fit_has_a_setting_of_its_own():
+    torch.set_num_threads(3)
+    with setting_kept(), threads.setting_kept.__self__.lock:
+        child = os.fork()
+        if child == 0:
+            torch.set_num_threads(1)
+            with setting_kept() as found:
+                torch.set_num_threads(2)
+            os._exit(0 if found == torch.get_num_threads() == 1 else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, ValueError])

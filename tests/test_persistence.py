@@ -220,7 +220,7 @@ def test_there_is_no_pickle_in_it(saved):
     length = struct.unpack("<Q", saved[:8])[0]
     header = json.loads(saved[8 : 8 + length])
     contents = json.loads(header["__metadata__"]["surprise_autorec"].partition(" ")[2])
-    assert contents["version"] == 1
+    assert contents["version"] == 2
     assert contents["class"] == "AutoRec"
     assert all(
         set(entry) == {"dtype", "shape", "data_offsets"} for name, entry in header.items() if name[0] != "_"
@@ -266,9 +266,9 @@ def forged(tmp_path, saved, change):
 
 
 def test_a_newer_version_is_an_error_that_tells_what_to_do(saved, tmp_path):
-    path = forged(tmp_path, saved, lambda contents, _: contents.update(version=2))
+    path = forged(tmp_path, saved, lambda contents, _: contents.update(version=3))
     with pytest.raises(
-        ModelFileError, match="has format version 2, and this package reads versions up to 1: upgrade"
+        ModelFileError, match="has format version 3, and this package reads versions up to 2: upgrade"
     ):
         load(path)
 

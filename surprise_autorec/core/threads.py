@@ -1,4 +1,4 @@
-"""How many of torch's threads a step of training uses: as many as make it fastest on the machine as it is.
+"""How many threads each step of training uses: the number that is fastest at the moment.
 
 torch cuts each operation into equal parts, one a thread, and waits for the slowest. On a machine that does
 nothing else two threads are nearly twice as fast as one. But if another process keeps one of two cores busy,
@@ -10,6 +10,7 @@ The results are the same bits for any number of threads, so the number can chang
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -65,6 +66,7 @@ class ThreadChooser:
         start = time.perf_counter()
         result = work()
         self._learn(number, time.perf_counter() - start, amount, is_attempt=number != best)
+        use_threads(self.best)  # for what comes between the pieces
         return result
 
     @property
@@ -91,10 +93,10 @@ class ThreadChooser:
             numbers.neg_()
             now = time.perf_counter()
             if now - before > PROBE_SECONDS:
-                self.seconds_to_lose -= now - start
-                return False
+                break
             before = now
-        return True
+        self.seconds_to_lose -= now - start
+        return before == now
 
     def _learn(self, number: int, seconds: float, amount: float, is_attempt: bool) -> None:
         now = seconds / amount
@@ -115,6 +117,12 @@ class _Setting:
     """torch's number of threads, as it was before the first of the fits that are running now."""
 
     def __init__(self) -> None:
+        self.reset()
+        if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+            os.register_at_fork(after_in_child=self.reset)
+
+    def reset(self) -> None:
+        """Forget the fits that are running."""
         self.lock, self.n_fits, self.number = threading.Lock(), 0, 1
 
     @contextmanager

@@ -23,8 +23,9 @@ from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetw
 from surprise_autorec.core.training import Epoch
 from surprise_autorec.model.scoring import AutoRecModel, Rated, RatingScale
 
-#: Raised by one whenever an older version of this package could not read what is written.
-FORMAT_VERSION = 1
+#: Raised by one whenever an older version of this package could not read what is written, or would read it
+#: wrongly.
+FORMAT_VERSION = 2
 
 #: What safetensors reads of a header, and somewhat less.
 LARGEST_TEXT = 90_000_000
