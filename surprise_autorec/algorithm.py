@@ -19,19 +19,23 @@ from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import AutoRecModel, RatingScale
 from surprise_autorec.model.ranking import nearest
-from surprise_autorec.parameters import AutoRecParameters
+from surprise_autorec.parameters import AutoRecParameters, documented
 
 Made = TypeVar("Made")
 
 
+@documented
 class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
-    """AutoRec (Sedhain, Menon, Sanner, Xie, WWW 2015) as an algorithm of Surprise.
+    """AutoRec, an autoencoder that predicts ratings, as an algorithm of Surprise.
 
-    Use it wherever Surprise takes an algorithm: `surprise.model_selection.cross_validate`, ``GridSearchCV``,
-    or by hand with ``fit``, ``test`` and ``predict``. The defaults are the paper's item variant with what
-    makes it better: outputs relative to baselines, a second encoder for the other side, input scaled by its
-    count, input dropout, averaged weights, a penalty that adapts to the data.
-    ``AutoRec(**surprise_autorec.PAPER)`` is the paper's model.
+    ``AutoRec().fit(trainset)`` trains it; ``predict`` and ``test`` estimate ratings, ``recommend`` lists the
+    best items, ``explain`` says why, ``save`` writes a file. It can be used wherever Surprise takes an
+    algorithm, as in `surprise.model_selection.cross_validate` and ``GridSearchCV``.
+
+    The defaults adapt to the ratings and need no tuning. If you do tune, begin with ``variant``,
+    ``n_factors``, ``n_epochs``, ``reg_all`` and ``n_estimators``. ``AutoRec(**surprise_autorec.BEST)`` has the
+    smallest error, and takes several times as long. ``AutoRec(**surprise_autorec.PAPER)`` is the model of the
+    paper (Sedhain, Menon, Sanner, Xie, WWW 2015).
 
     Attributes
     ----------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
-from functools import partial
+from difflib import get_close_matches
+from functools import partial, wraps
 from numbers import Integral
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar
 
 import joblib
 import numpy as np
@@ -86,9 +88,84 @@ class CheckedParameters(NamedTuple):
     verbose: bool
 
 
+Arguments = ParamSpec("Arguments")
+Class = TypeVar("Class", bound=type)
+
+
+def _naming_unknown_keywords(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Make a constructor name the class and the nearest keyword where it gets one that it does not know.
+
+    Its signature is without types, so that ``help`` can be read. (Type checkers see them all the same.)
+    """
+    parameters = inspect.signature(init).parameters
+
+    @wraps(init)
+    def checked(*args: Arguments.args, **keywords: Arguments.kwargs) -> None:
+        unknown = [keyword for keyword in keywords if keyword not in parameters]
+        if unknown:
+            constructor = type(args[0])
+            nearest = get_close_matches(unknown[0], inspect.signature(constructor).parameters, n=1)
+            hint = f": did you mean {nearest[0]!r}?" if nearest else ""
+            raise TypeError(f"{constructor.__name__} has no parameter {unknown[0]!r}{hint}")
+        init(*args, **keywords)
+
+    untyped = [one.replace(annotation=inspect.Parameter.empty) for one in parameters.values()]
+    checked.__signature__ = inspect.Signature(untyped)  # type: ignore[attr-defined]
+    return checked
+
+
+def documented(constructor: Class) -> Class:
+    """Put what the docstring of ``__init__`` says of parameters into that of the class, where people look."""
+    heading = "Parameters\n----------\n"
+
+    def parameters_of(init: Callable[..., None]) -> str:
+        return inspect.cleandoc(init.__doc__ or "").partition(heading)[2]
+
+    parameters = parameters_of(AutoRecParameters.__init__)
+    if "__init__" in vars(constructor):  # it has parameters of its own, the last of which stands for these
+        parameters = parameters_of(vars(constructor)["__init__"]).partition("**")[0] + parameters
+    before, attributes, after = inspect.cleandoc(constructor.__doc__ or "").partition("Attributes\n")
+    constructor.__doc__ = f"{before}{heading}{parameters}\n\n{attributes}{after}"
+    return constructor
+
+
+class Keywords(TypedDict, total=False):
+    """The parameters of `AutoRecParameters`, for type checkers where a constructor hands them on."""
+
+    n_factors: int | tuple[int, ...] | Literal["auto"]
+    n_epochs: int
+    variant: Literal["item", "user", "hybrid"]
+    item_weight: float
+    two_sided: bool
+    n_estimators: int
+    biased: bool
+    bsl_options: dict[str, Any] | None
+    encoder_activation: str
+    decoder_activation: str
+    lr_all: float | Literal["auto"]
+    reg_all: float | Literal["auto"]
+    reg_bias: float | Literal["auto"]
+    dropout: float
+    input_centering: float | Literal["auto"]
+    input_scaling: float
+    averaging: float
+    optimizer: str
+    batch_size: int | Literal["auto"]
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    tol: float
+    device: str
+    precision: Literal["auto", "float32", "bfloat16"]
+    random_state: int | np.random.RandomState | None
+    callbacks: Sequence[Callback]
+    verbose: bool
+
+
 class AutoRecParameters:
     """Base of the classes that train AutoRec: stores the parameters, and checks them when a fit begins."""
 
+    @_naming_unknown_keywords
     def __init__(
         self,
         n_factors: int | tuple[int, ...] | Literal["auto"] = "auto",
@@ -124,23 +201,27 @@ class AutoRecParameters:
 
         Parameters
         ----------
+        variant : {"item", "user", "hybrid"}, default="item"
+            Whose ratings are autoencoded: an item's by all users (the paper's I-AutoRec), a user's of all
+            items (U-AutoRec), or one network of each kind, whose predictions are averaged.
         n_factors : int, tuple of int or "auto", default="auto"
             Width k of the hidden layer. A tuple gives a deep encoder the widths of its layers, first to last.
             "auto" is four times the mean number of ratings of a column, or eight times that of a typical row
             if this is less, rounded up to a multiple of 32, from 64 to 256.
         n_epochs : int, default=18
             Passes over the training ratings; with ``early_stopping``, at most so many.
-        variant : {"item", "user", "hybrid"}, default="item"
-            Whose ratings are autoencoded: an item's by all users (the paper's I-AutoRec), a user's of all
-            items (U-AutoRec), or one network of each kind, whose predictions are averaged.
+        reg_all : float or "auto", default="auto"
+            The paper's lambda: the loss is the sum of squared errors plus ``reg_all / 2`` times the sum of
+            squared weights (eq. 2), with ratings mapped to 1..5. "auto" is 4.5 times the variance of ratings
+            about their baselines times the cube root of the number of ratings.
+        n_estimators : int, default=1
+            Number of networks of each kind, trained from different seeds, whose predictions are averaged.
         item_weight : float in [0, 1], default=0.9
             Weight of the item network in the average of ``variant="hybrid"``.
         two_sided : bool, default=True
             Whether a second encoder adds to the decoder weights of a column (a user, if items are
             autoencoded) what it makes of the column's own ratings; see `surprise_autorec.core.columns`. False
             is the paper's model.
-        n_estimators : int, default=1
-            Number of networks of each kind, trained from different seeds, whose predictions are averaged.
         biased : bool, default=True
             Whether the network predicts the difference from the baseline estimate ``mu + b_u + b_i``, or, as
             in the paper, the rating.
@@ -155,18 +236,6 @@ class AutoRecParameters:
             The paper's f, of the same names. The interval of a bounded f is stretched onto the rating scale
             (``biased=False``) or onto the differences of two ratings (``biased=True``). relu, elu and selu,
             which only have a lower bound, are shifted to the lower end of that.
-        lr_all : float or "auto", default="auto"
-            Learning rate. "auto" is 0.003 for adam, 0.01 for sgd, 0.001 for rprop (its first step), 1 for
-            lbfgs.
-        reg_all : float or "auto", default="auto"
-            The paper's lambda: the loss is the sum of squared errors plus ``reg_all / 2`` times the sum of
-            squared weights (eq. 2), with ratings mapped to 1..5. "auto" is 4.5 times the variance of ratings
-            about their baselines times the cube root of the number of ratings.
-        reg_bias : float or "auto", default="auto"
-            The same for the biases of the decoder, one for each column. "auto" is 10 where they are added to
-            baselines, and 0, as in the paper, where not ``biased``. If the penalties of the baselines come
-            from the data (``bsl_options=None``, and f the identity), they also apply to the sum of the two
-            biases of a column. Otherwise the decoder would take back what the baselines were shrunk by.
         dropout : float in [0, 1), default=0.5
             Share of a row's input ratings that a step hides from the encoder; the others are scaled up.
         input_centering : float in [0, 1] or "auto", default="auto"
@@ -177,15 +246,23 @@ class AutoRecParameters:
             the same, but at least 0.8. Without effect where not ``biased``.
         input_scaling : float, default=0.5
             Each row's input is divided by this power of its number of ratings (over their typical number).
-        averaging : float in [0, 1), default=0.8
-            Polyak averaging: predictions use an exponential average of each epoch's last weights, in which an
-            epoch weighs this much less than the one after it. 0 uses the last weights alone.
+        reg_bias : float or "auto", default="auto"
+            As ``reg_all``, for the biases of the decoder, one for each column. "auto" is 10 where they are added to
+            baselines, and 0, as in the paper, where not ``biased``. If the penalties of the baselines come
+            from the data (``bsl_options=None``, and f the identity), they also apply to the sum of the two
+            biases of a column. Otherwise the decoder would take back what the baselines were shrunk by.
+        lr_all : float or "auto", default="auto"
+            Learning rate. "auto" is 0.003 for adam, 0.01 for sgd, 0.001 for rprop (its first step), 1 for
+            lbfgs.
         optimizer : {"adam", "sgd", "rprop", "lbfgs"}, default="adam"
             One of torch's optimisers. The paper used rprop and lbfgs.
         batch_size : int or "auto", default="auto"
             Rows in a mini-batch. "auto" is all of them for rprop and lbfgs. Otherwise it gives 8 steps an
             epoch, or as few as 4 where there are so few ratings to a column that updating the weights would
             take most of the time.
+        averaging : float in [0, 1), default=0.8
+            Polyak averaging: predictions use an exponential average of each epoch's last weights, in which an
+            epoch weighs this much less than the one after it. 0 uses the last weights alone.
         early_stopping : bool, default=False
             Whether to hold out some training ratings, stop when the error on them no longer falls, and keep
             the weights of the best epoch.
@@ -195,6 +272,8 @@ class AutoRecParameters:
             Epochs without progress after which early stopping stops.
         tol : float, default=1e-4
             By how much the RMSE on the held-out ratings (mapped to 1..5) must fall to count as progress.
+        random_state : int, RandomState or None, default=None
+            Seed of all random choices. As in Surprise, None draws it from NumPy's global generator.
         device : str, default="auto"
             "cpu", "cuda", "cuda:1", ...; "auto" is a CUDA device where there is one. Fitted models are kept
             on the CPU.
@@ -203,8 +282,6 @@ class AutoRecParameters:
             weights themselves, and all that predicts, are float32. "auto" is bfloat16, which takes less time,
             where a weight matrix is larger than 2 MiB, on CPUs with AVX2 or AVX-512, for adam and sgd; else
             float32.
-        random_state : int, RandomState or None, default=None
-            Seed of all random choices. As in Surprise, None draws it from NumPy's global generator.
         callbacks : sequence of Callback, default=()
             Objects whose ``on_epoch_end(state)`` is called after each epoch; see
             `surprise_autorec.callbacks`.

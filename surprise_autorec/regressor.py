@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Sequence
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, signature
 from math import isfinite, isinf
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -20,22 +20,26 @@ from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
-from surprise_autorec.parameters import AutoRecParameters
+from surprise_autorec.parameters import AutoRecParameters, Keywords, documented
 
 
-def _with_shared_parameters(init: Callable[..., None]) -> Callable[..., None]:
+Arguments = ParamSpec("Arguments")
+
+
+def _with_shared_parameters(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Show the parameters of AutoRecParameters in a signature, where scikit-learn finds them."""
     own = [
-        parameter
+        parameter.replace(annotation=Parameter.empty)
         for parameter in signature(init).parameters.values()
         if parameter.kind != Parameter.VAR_KEYWORD
     ]
     _, *shared = signature(AutoRecParameters.__init__).parameters.values()
     shared = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in shared]
-    init.__signature__ = signature(init).replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    init.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined]
     return init
 
 
+@documented
 class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEstimator):  # type: ignore[misc]
     """AutoRec as a regressor of scikit-learn: `AutoRec` for ratings that are in arrays or DataFrames.
 
@@ -81,7 +85,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         user_column: Hashable = None,
         item_column: Hashable = None,
         rating_scale: tuple[float, float] | None = None,
-        **parameters: Any,
+        **parameters: Unpack[Keywords],
     ) -> None:
         """Store the parameters; `fit` checks them.
 
@@ -95,7 +99,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         rating_scale : tuple of float, optional
             Lowest and highest rating, which predictions are clipped to. Default: those of ``y``.
         **parameters
-            The parameters of `AutoRec`.
+            Those of `AutoRec`.
         """
         super().__init__(**parameters)
         self.user_column = user_column
