@@ -24,6 +24,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinx_design",
     "sphinx_copybutton",
+    "architecture",
     "executed",
     "mathml",
     "parameters",
@@ -34,7 +35,7 @@ exclude_patterns = ["_build", "_ext", "_generated", "examples", "inventories"]
 exclude_patterns += [
     f"benchmarks/{file.name}" for file in HERE.glob("benchmarks/*.md") if file.stem != "index"
 ]
-executed_pages = ["howto/*", "start/*"]
+executed_pages = ["develop/a-rating", "develop/extend", "howto/*", "start/*"]
 
 html_theme = "furo"
 html_title = f"surprise-autorec {release}"

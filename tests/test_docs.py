@@ -1,43 +1,62 @@
-"""Every block of code in the how-to pages runs, page by page, from top to bottom."""
+"""The extension that runs the code of the documentation's pages. (Building the documentation runs all of them.)"""
 
-import re
-import shlex
-from importlib.util import find_spec
+import importlib.util
+import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from surprise_autorec import datasets
-from surprise_autorec.cli import app
-
-FOLDER = Path(__file__).parent.parent / "docs" / "howto"
-PAGES = sorted(page for page in FOLDER.glob("*.md") if page.stem != "index")
+FOLDER = Path(__file__).parent.parent / "docs"
+pytest.importorskip("sphinx", reason="the pages run when Sphinx builds them, and it is not installed")
 
 
-def blocks(page):
-    return re.findall(
-        r"^```(python|bash)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
+@pytest.fixture(scope="module")
+def executed():
+    spec = importlib.util.spec_from_file_location("executed", FOLDER / "_ext" / "executed.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-@pytest.mark.skipif(find_spec("recbole") is None, reason="ML-100K comes with recbole, which is not installed")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_page_runs(page, tmp_path, monkeypatch):
-    """In an empty folder but for ratings.csv: columns user, item (numbers) and rating, 1 to 5."""
-    monkeypatch.chdir(tmp_path)
-    datasets.make_ratings(n_ratings=2000).to_csv("ratings.csv", index=False)
-    names = {"__name__": "howto"}
-    found = blocks(page)
-    assert found
-    for language, code in found:
-        if language == "python":
-            exec(compile(code, page.name, "exec"), names)
-            continue
-        for command in code.replace("\\\n", " ").splitlines():
-            program, *arguments = shlex.split(command, comments=True) or [None]
-            if program == "surprise-autorec":
-                result = CliRunner().invoke(app, arguments)
-                assert result.exit_code == 0, f"{command}: {result.output}"
-            else:
-                assert program in {None, "pip"}, command
+def test_the_output_of_a_page_stands_under_its_code(executed, tmp_path):
+    page = "Text.\n\n```python\nx = 6\nprint('six')\nx * 7\n```\n\nMore.\n\n```python\nx\n```\n"
+    shown = executed.run_page(page, "howto/page", tmp_path)
+    assert shown.startswith(page[: page.index("\n\nMore")])
+    assert shown.index("six\n42") < shown.index("More.") < shown.rindex("6\n```")
+
+
+def test_tables_and_figures_are_shown(executed, tmp_path):
+    page = "```python\nimport pandas as pd\npd.DataFrame({'a': [1]}).plot().figure\npd.DataFrame({'a': [1]})\n```\n"
+    shown = executed.run_page(page, "howto/page", tmp_path)
+    assert "<table" in shown
+    assert f"/{tmp_path.name}/howto-page-0.png" in shown
+    assert (tmp_path / "howto-page-0.png").stat().st_size > 1000
+
+
+def test_commands_run_and_print(executed, tmp_path):
+    command = "surprise-autorec evaluate ratings.csv --folds 2 -p n_factors=4 -p n_epochs=1"
+    assert "RMSE" in executed.run_page(f"```bash\n{command}\n```\n", "howto/page", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("block", "error"),
+    [
+        ("```python\n1 / 0\n```\n", ZeroDivisionError),
+        ("```python\nimport warnings\nwarnings.warn('no')\n```\n", UserWarning),
+        ("```bash\nsurprise-autorec fit nothing.csv -o x\n```\n", RuntimeError),
+        ("```bash\nrm -r .\n```\n", ValueError),
+    ],
+)
+def test_what_fails_is_an_error(executed, tmp_path, block, error):
+    with pytest.raises(error):
+        executed.run_page(block, "howto/page", tmp_path)
+
+
+def test_a_page_becomes_a_notebook(executed):
+    page = "# Title\n\n```{note}\nno\n```\n\n```python\nx = 1\n```\n\n```bash\npip list\n```\n"
+    cells = json.loads(executed.as_notebook(page))["cells"]
+    assert [(cell["cell_type"], cell["source"]) for cell in cells] == [
+        ("markdown", "# Title"),
+        ("code", "x = 1"),
+        ("code", "%%bash\npip list"),
+    ]
