@@ -79,7 +79,7 @@ OTHERS = {
 
 
 def inventory_of(name: str) -> str:
-    """An inventory of the names in inventories/<name>.txt, as intersphinx reads it; made anew by every build."""
+    """An inventory of the names in inventories/<name>.txt, as intersphinx reads it."""
     lines = (HERE / "inventories" / f"{name}.txt").read_text(encoding="utf-8").split("\n")
     entries = [line.split() for line in lines if line]
     text = "".join(f"{one} {role} 1 {address} -\n" for one, role, address in entries)

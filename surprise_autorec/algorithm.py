@@ -33,9 +33,9 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
     algorithm, as in `surprise.model_selection.cross_validate` and ``GridSearchCV``.
 
     The defaults adapt to the ratings and need no tuning. If you do tune, begin with ``variant``,
-    ``n_factors``, ``n_epochs``, ``reg_all`` and ``n_estimators``. ``AutoRec(**surprise_autorec.BEST)`` has the
-    smallest error, and takes several times as long. ``AutoRec(**surprise_autorec.PAPER)`` is the model of the
-    paper (Sedhain, Menon, Sanner, Xie, WWW 2015).
+    ``n_factors``, ``n_epochs``, ``reg_all`` and ``n_estimators``. ``AutoRec(**surprise_autorec.BEST)`` has
+    the smallest error, and takes several times as long. ``AutoRec(**surprise_autorec.PAPER)`` is the model of
+    the paper (Sedhain, Menon, Sanner, Xie, WWW 2015).
 
     Attributes
     ----------
@@ -78,6 +78,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
 
         Raises
         ------
+        TypeError
+            If ``trainset`` is something else, such as a DataFrame.
         ValueError
             If a parameter breaks its rule, there are no ratings, or one is NaN or off the rating scale.
         DivergenceError
@@ -88,6 +90,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         UserWarning
             If a user rated an item more than once: the mean is used.
         """
+        if not isinstance(trainset, Trainset):
+            raise TypeError(_not_a_trainset(trainset))
         self._adopt(trainset, fit_model(ratings_of(trainset), self))
         return self
 
@@ -209,6 +213,45 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             raise PredictionImpossible(_UNKNOWN)
         return float(self.model_.predict(np.array([user]), np.array([item]))[0])
 
+    def predict(
+        self, uid: Any, iid: Any, r_ui: float | None = None, clip: bool = True, verbose: bool = False
+    ) -> Prediction:
+        """Estimate the rating of an item by a user, given by raw ids.
+
+        Parameters
+        ----------
+        uid, iid : user id, item id
+            As in the ratings, of the same types.
+        r_ui : float, optional
+            The true rating, to be handed on.
+        clip : bool, default=True
+            Whether to clip the estimate to the rating scale.
+        verbose : bool, default=False
+            Whether to print the prediction.
+
+        Returns
+        -------
+        surprise.Prediction
+            ``details`` has ``was_impossible`` and, where they are so, ``unknown_user`` and ``unknown_item``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If there was no fit.
+
+        Warns
+        -----
+        UserWarning
+            If an id is unknown, but would be known as text or as a number.
+        """
+        model = self._fitted_model()
+        user, item = model.find_users([uid]), model.find_items([iid])
+        prediction = super().predict(uid, iid, r_ui, clip, verbose=False)
+        prediction.details.update(_unknown(user[0] < 0, item[0] < 0))
+        if verbose:
+            print(prediction)  # noqa: T201 (as Surprise does)
+        return prediction
+
     def test(
         self, testset: Iterable[tuple[Any, Any, float | None]], verbose: bool = False
     ) -> list[Prediction]:
@@ -231,8 +274,9 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         # garbage.)
         ratings = [r_ui for _, _, r_ui in testset]
         uids, iids = (list(map(itemgetter(place), testset)) for place in (0, 1))
-        model = self.model_
-        estimates = model.predict(model.find_users(uids), model.find_items(iids))
+        model = self._fitted_model()
+        users, items = model.find_users(uids), model.find_items(iids)
+        estimates = model.predict(users, items)
         impossible = np.isnan(estimates)
         if impossible.any():
             estimates[impossible] = self.default_prediction()
@@ -244,6 +288,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             return list(map(partial(tuple.__new__, Prediction), fields))
 
         predictions = _made_without_garbage_collection(make_predictions)
+        for position in np.flatnonzero((users < 0) | (items < 0)):
+            predictions[position].details.update(_unknown(users[position] < 0, items[position] < 0))
         for position in np.flatnonzero(impossible):
             predictions[position].details.update(was_impossible=True, reason=_UNKNOWN)
         if verbose:
@@ -268,6 +314,22 @@ def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
     finally:
         if was_on:
             gc.enable()
+
+
+def _unknown(user: bool | np.bool_, item: bool | np.bool_) -> dict[str, bool]:
+    """What the details of a prediction say of an unknown user or item."""
+    return {name: True for name, is_so in (("unknown_user", user), ("unknown_item", item)) if is_so}
+
+
+def _not_a_trainset(data: object) -> str:
+    """What to do with ratings that are no Trainset."""
+    kind = type(data).__name__
+    advice = {
+        "DatasetAutoFolds": "call fit(data.build_full_trainset())",
+        "DataFrame": "use AutoRecRegressor, which takes X and y, or "
+        "Dataset.load_from_df(frame[[user, item, rating]], Reader(rating_scale=...)).build_full_trainset()",
+    }.get(kind, "see Surprise's Dataset.load_from_df, which makes data to call build_full_trainset() of")
+    return f"fit needs a surprise.Trainset, got a {kind}: {advice}"
 
 
 def _triple(row: Any) -> tuple[Any, Any, Any]:

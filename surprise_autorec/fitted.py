@@ -7,7 +7,7 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,11 @@ from surprise_autorec.checks import positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
+from surprise_autorec.display import as_card, as_text, changed_parameters, parameters_of
 from surprise_autorec.fitting import Fit, Ratings, numbers
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.model.explanation import Explanation, explain
-from surprise_autorec.model.files import SavedModel, write
+from surprise_autorec.model.files import SavedModel, problems_named, read, write
 from surprise_autorec.model.ranking import nearest, rank_items
 
 if TYPE_CHECKING:
@@ -67,6 +68,24 @@ class FittedAutoRec(ABC):
             epoch.validation_rmse for epoch in epochs if epoch.validation_rmse is not None
         ]
 
+    def __repr__(self) -> str:
+        return as_text(type(self).__name__, changed_parameters(self))
+
+    def _repr_html_(self) -> str:
+        """Make a card for notebooks."""
+        facts, losses = [], []
+        if "model_" in vars(self):
+            facts, losses = [f"fitted: {self.model_}", f"epochs: {self.n_iter_}"], self.loss_curve_
+            facts += (
+                [f"validation RMSE: {min(self.validation_scores_):.4f}"] if self.validation_scores_ else []
+            )
+        changed, parameters = changed_parameters(self), parameters_of(self)
+        return as_card(type(self).__name__, changed, parameters, facts, losses)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """The same, where scikit-learn would show a card of its own."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
     @final
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted algorithm to a file, for `surprise_autorec.load`.
@@ -95,7 +114,7 @@ class FittedAutoRec(ABC):
             type(self).__module__.partition(".")[0] != __package__
         ):  # a file cannot hold the code of other classes
             raise ValueError(f"only AutoRec and AutoRecRegressor can be saved, got {name}")
-        parameters = {key: getattr(self, key) for key in inspect.signature(type(self)).parameters}
+        parameters = parameters_of(self)
         if parameters["callbacks"]:
             warnings.warn(
                 "callbacks cannot be saved: the loaded algorithm will have none", UserWarning, stacklevel=2
@@ -107,6 +126,41 @@ class FittedAutoRec(ABC):
             for number, (loss, score) in enumerate(zip(self.loss_curve_, scores, strict=True), start=1)
         ]
         write(path, SavedModel(name, parameters, self._state_to_save(), model, epochs))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` of this class, or of the other one, has written.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        AutoRec or AutoRecRegressor
+            Of the class that this is called on. Its predictions are the same bits, whichever was saved.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is not a saved model, is damaged, or was written by a newer version.
+        FileNotFoundError
+            If there is none.
+        """
+        return cls._of_saved(path, read(path))
+
+    @final
+    @classmethod
+    def _of_saved(cls, path: str | os.PathLike[str], saved: SavedModel) -> Self:
+        """What was read from a file, as an object of this class."""
+        parameters = dict(saved.parameters)
+        if saved.class_name != cls.__name__:  # only those that both have
+            known = inspect.signature(cls).parameters
+            parameters = {name: value for name, value in parameters.items() if name in known}
+        with problems_named(path):
+            algorithm = cls(**parameters)
+            algorithm._restore(Fit(saved.model, list(saved.epochs)), saved.state)
+        return algorithm
 
     @final
     def _fitted_model(self) -> AutoRecModel:

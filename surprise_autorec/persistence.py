@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-from surprise_autorec.fitted import FittedAutoRec
-from surprise_autorec.fitting import Fit
 from surprise_autorec.model.files import ModelFileError, problems_named, read
+
+if TYPE_CHECKING:
+    from surprise_autorec.algorithm import AutoRec
+    from surprise_autorec.regressor import AutoRecRegressor
 
 __all__ = ["ModelFileError", "load"]
 
@@ -16,7 +18,7 @@ __all__ = ["ModelFileError", "load"]
 _MODULES = {"AutoRec": "surprise_autorec.algorithm", "AutoRecRegressor": "surprise_autorec.regressor"}
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str]) -> AutoRec | AutoRecRegressor:
     """Read what ``save`` has written.
 
     Parameters
@@ -28,7 +30,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     AutoRec or AutoRecRegressor
         As it was saved: it predicts the same bits, recommends, and takes new users. It does not have the
         ratings that it was trained on, which `partial_fit` and `explain` need; the ``trainset`` of an
-        `AutoRec` has their ids alone.
+        `AutoRec` has their ids alone. ``AutoRec.load`` and ``AutoRecRegressor.load`` read either as theirs.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     with problems_named(path):
         if saved.class_name not in _MODULES:
             raise ValueError(f"its class is {saved.class_name!r}")
-        constructor = getattr(import_module(_MODULES[saved.class_name]), saved.class_name)
-        algorithm: FittedAutoRec = constructor(**saved.parameters)
-        algorithm._restore(Fit(saved.model, list(saved.epochs)), saved.state)
-        return algorithm
+    constructor: type[AutoRec | AutoRecRegressor] = getattr(
+        import_module(_MODULES[saved.class_name]), saved.class_name
+    )
+    return constructor._of_saved(path, saved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from inspect import Parameter, Signature, signature
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, ParamSpec, Unpack
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
@@ -21,7 +23,6 @@ from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
 from surprise_autorec.parameters import AutoRecParameters, Keywords, documented
-
 
 Arguments = ParamSpec("Arguments")
 
@@ -225,6 +226,14 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
 
     def _frame(self, X: Any, reset: bool) -> pd.DataFrame:
         """X as a DataFrame, whose columns have a type each, after scikit-learn's checks."""
+        if issparse(X):
+            raise TypeError(
+                "X must have a row for each rating, with a user and an item, and be no sparse matrix: with "
+                "matrix = matrix.tocoo(), X is np.column_stack([matrix.row, matrix.col]) and y is matrix.data"
+            )
+        polars = sys.modules.get("polars")
+        if polars is not None and isinstance(X, polars.DataFrame):
+            X = pd.DataFrame(X.to_dict(as_series=False))
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
@@ -287,9 +296,13 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         }
 
     def _restore(self, fit: Fit, state: dict[str, Any]) -> None:
-        self.n_features_in_, self.columns_ = state["n_features_in_"], state["columns_"]
-        if state["feature_names_in_"] is not None:
-            self.feature_names_in_ = np.array(state["feature_names_in_"], dtype=object)
+        if state:
+            self.n_features_in_, self.columns_ = state["n_features_in_"], state["columns_"]
+            if state["feature_names_in_"] is not None:
+                self.feature_names_in_ = np.array(state["feature_names_in_"], dtype=object)
+        else:  # it was an AutoRec, which has no columns but a scale
+            self.n_features_in_, self.columns_ = 2, (0, 1)
+            self.rating_scale = (fit.model.scale.low, fit.model.scale.high)
         self._keep(fit)
 
     def __sklearn_tags__(self) -> Any:

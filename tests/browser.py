@@ -78,9 +78,7 @@ class Browser:
 
     def value(self, expression: str):
         """The value of an expression of JavaScript, awaited if it is a promise."""
-        result = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         return result["result"].get("value")
 
     def problems(self) -> list[str]:
@@ -95,7 +93,9 @@ class Browser:
                     found.append(content["entry"]["text"] + " " + content["entry"].get("url", ""))
                 case "Runtime.consoleAPICalled" if content["type"] == "error":
                     found.append(str(content["args"]))
-                case "Network.requestWillBeSent" if not content["request"]["url"].startswith(("file:", "data:")):
+                case "Network.requestWillBeSent" if not content["request"]["url"].startswith(
+                    ("file:", "data:")
+                ):
                     found.append(f"a request for {content['request']['url']}")
         return found
 

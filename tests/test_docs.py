@@ -1,4 +1,4 @@
-"""The extension that runs the code of the documentation's pages. (Building the documentation runs all of them.)"""
+"""The extension that runs the code of the documentation. (Building the documentation runs every page.)"""
 
 import importlib.util
 import json
@@ -26,7 +26,7 @@ def test_the_output_of_a_page_stands_under_its_code(executed, tmp_path):
 
 
 def test_tables_and_figures_are_shown(executed, tmp_path):
-    page = "```python\nimport pandas as pd\npd.DataFrame({'a': [1]}).plot().figure\npd.DataFrame({'a': [1]})\n```\n"
+    page = "```python\nimport pandas as pd\nframe = pd.DataFrame({'a': [1]})\nframe.plot()\nframe\n```\n"
     shown = executed.run_page(page, "howto/page", tmp_path)
     assert "<table" in shown
     assert f"/{tmp_path.name}/howto-page-0.png" in shown

@@ -1,4 +1,4 @@
-"""Every page of the built documentation, opened in a browser: no error, no request to a network, nothing cut off."""
+"""Every page of the built documentation, in a browser: no error, no use of a network, nothing cut off."""
 
 from pathlib import Path
 
@@ -23,7 +23,9 @@ RAW = r"""
     .map(element => { const copy = element.cloneNode(true)
                       copy.querySelectorAll("code, pre, math").forEach(part => part.remove())
                       return copy.textContent })
-    .filter(text => /\\[a-z]+\{|\$[^ $]|`|\]\(|:(ref|class|doc|func):/.test(text)).map(text => text.slice(0, 80))
+    .filter(text =>
+        /\\[a-z]+\{|\$[^ $]|`|\]\(|:(ref|class|doc|func):/.test(text))
+    .map(text => text.slice(0, 80))
 """
 
 pytestmark = [

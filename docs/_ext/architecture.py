@@ -16,7 +16,7 @@ ROWS = [
     {"fitted": "what both can do after a fit"},
     {"fitting": "from ratings to a model"},
     {"parameters": "documented and checked", "model": "scoring, ranking, files"},
-    {"checks": "", "callbacks": "early stopping, progress"},
+    {"checks": "", "ids": "", "display": "", "callbacks": "early stopping, progress"},
     {"core": "training: batches, steps, network, optimisers"},
 ]
 WIDTH, BOX, GAP = 760, 44, 34
@@ -66,7 +66,7 @@ def drawing() -> str:
             x, y, width = size * place + size / 2, number * (BOX + GAP) + 2, min(size - 24, 330)
             boxes[name] = (x, y)
             shapes.append(
-                f'<g data-part="{name}"><rect x="{x - width / 2:g}" y="{y}" width="{width:g}" height="{BOX}" rx="6"/>'
+                f'<g><rect x="{x - width / 2:g}" y="{y}" width="{width:g}" height="{BOX}" rx="6"/>'
                 f'<g class="name"><text x="{x:g}" y="{y + (18 if text else 27)}">{name}</text></g>'
                 f'<g class="note"><text x="{x:g}" y="{y + 35}">{text}</text></g></g>'
             )
@@ -75,13 +75,14 @@ def drawing() -> str:
         (x1, y1), (x2, y2) = boxes[one], boxes[other]
         bend = (y2 - y1 - BOX) / 2
         lines.append(
-            f'<path marker-end="url(#arrow)" d="M{x1:g} {y1 + BOX} C{x1:g} {y1 + BOX + bend:g} {x2:g} {y2 - bend:g} {x2:g} {y2 - 2}"/>'
+            f'<path marker-end="url(#arrow)" d="M{x1:g} {y1 + BOX} C{x1:g} {y1 + BOX + bend:g} '
+            f'{x2:g} {y2 - bend:g} {x2:g} {y2 - 2}"/>'
         )
     height = len(ROWS) * (BOX + GAP) - GAP + 4
     return (
-        f'<svg class="drawing" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="The parts of the package">'
-        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0 8 4 0 8z"/></marker></defs>'
+        f'<svg class="drawing" viewBox="0 0 {WIDTH} {height}" role="img" '
+        'aria-label="The parts of the package"><defs><marker id="arrow" viewBox="0 0 8 8" refX="7" '
+        'refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8z"/></marker></defs>'
         f'<g class="line">{"".join(lines)}</g>{"".join(shapes)}</svg>\n'
     )
 

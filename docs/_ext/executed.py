@@ -1,8 +1,8 @@
 """Runs the code of Markdown pages while they are read, shows what it prints and draws, and makes notebooks.
 
 Every ``python`` block of a page runs, from top to bottom, in an empty folder but for ``ratings.csv``. So does
-every line of a ``bash`` block that begins with ``surprise-autorec``. All pages run in one process, so that torch
-is imported once. An error or a warning in a page is a warning of the build, which then fails.
+every line of a ``bash`` block that begins with ``surprise-autorec``. All pages run in one process, so that
+torch is imported once. An error or a warning in a page is a warning of the build, which then fails.
 """
 
 import ast
@@ -17,7 +17,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from fnmatch import fnmatch
 from pathlib import Path
 
-import matplotlib
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -45,7 +45,11 @@ def run_python(code: str, name: str, names: dict[str, object]) -> str:
     if html is None and value is not None and "matplotlib" not in type(value).__module__:
         text += repr(value)
     shown = as_text(text)
-    return f'{shown}\n```{{raw}} html\n<div class="output table-wrapper">{html()}</div>\n```\n' if html else shown
+    return (
+        f'{shown}\n```{{raw}} html\n<div class="output table-wrapper">{html()}</div>\n```\n'
+        if html
+        else shown
+    )
 
 
 def run_commands(code: str) -> str:
@@ -76,7 +80,8 @@ def save_figures(folder: Path, page: str) -> str:
         figure = plt.figure(number)
         file = folder / f"{page.replace('/', '-')}-{len(list(folder.glob('*.png')))}.png"
         figure.savefig(file, dpi=150)
-        shown += f"\n```{{image}} /{folder.name}/{file.name}\n:class: chart\n:width: {figure.get_figwidth()}in\n```\n"
+        shown += f"\n```{{image}} /{folder.name}/{file.name}\n:class: chart\n"
+        shown += f":width: {100 * figure.get_figwidth():g}px\n```\n"
     plt.close("all")
     return shown
 
@@ -97,7 +102,7 @@ def run_page(text: str, page: str, folder: Path) -> str:
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ResourceWarning)  # Surprise leaves files open
         datasets.make_ratings(n_ratings=2000).to_csv("ratings.csv", index=False)
-        np.random.seed(0)
+        np.random.seed(0)  # noqa: NPY002 (Surprise draws from it)
         try:
             return BLOCK.sub(with_output, text)
         finally:
@@ -131,7 +136,9 @@ def as_notebook(text: str) -> str:
 
 
 def read_page(app: Sphinx, page: str, source: list[str]) -> None:
-    if not any(fnmatch(page, pattern) for pattern in app.config.executed_pages) or not BLOCK.search(source[0]):
+    if not any(fnmatch(page, pattern) for pattern in app.config.executed_pages) or not BLOCK.search(
+        source[0]
+    ):
         return
     folder = Path(app.srcdir, "_generated")
     folder.mkdir(exist_ok=True)
@@ -146,7 +153,7 @@ def read_page(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    matplotlib.use("Agg")
+    mpl.use("Agg")
     os.environ.setdefault("COLUMNS", "100")
     app.add_config_value("executed_pages", [], "env")
     app.connect("source-read", read_page)

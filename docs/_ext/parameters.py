@@ -23,7 +23,9 @@ def write_tables(app: Sphinx) -> None:
     defaults = inspect.signature(AutoRec).parameters
     names = [one.name for one in parameters]
     if set(names) != set(defaults):
-        raise ValueError(f"the docstring has other parameters than the signature: {set(names) ^ set(defaults)}")
+        raise ValueError(
+            f"the docstring has other parameters than the signature: {set(names) ^ set(defaults)}"
+        )
     folder = Path(app.srcdir, "_generated")
     written = []
     for group, (first, last) in GROUPS.items():

@@ -2,8 +2,9 @@
 Error against time
 ==================
 
-How accurate are some algorithms, and how long do they take? Lower is more accurate, further left is faster. (On 30,000
-of the ratings of MovieLens-100K, so that this page is built quickly. :doc:`/benchmarks/index` has all of them.)
+How accurate are some algorithms, and how long do they take? Lower is more accurate, further left is faster.
+(On 30,000 of the ratings of MovieLens-100K, so that this page is built quickly. :doc:`/benchmarks/index`
+has all of them.)
 """
 
 import random

@@ -2,8 +2,8 @@
 A learning curve
 ================
 
-How much better do predictions get with more ratings to learn from? A tenth of the ratings is held out. Of the rest, each
-algorithm sees a growing part.
+How much better do predictions get with more ratings to learn from? A tenth of the ratings is held out. Of
+the rest, each algorithm sees a growing part.
 """
 
 import matplotlib.pyplot as plt

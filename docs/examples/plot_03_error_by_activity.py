@@ -5,7 +5,6 @@ Error by activity of the user
 Whose ratings are predicted well: those of users with many ratings, or also those of users with few?
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from surprise import SVD, BaselineOnly

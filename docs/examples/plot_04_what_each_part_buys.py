@@ -2,7 +2,8 @@
 What each part of the model buys
 ================================
 
-The default model has parts that the paper's has not. Here each of them is left out in turn. (:doc:`/algorithm` explains them.)
+The default model has parts that the paper's has not. Here each of them is left out in turn.
+(:doc:`/algorithm` explains them.)
 """
 
 import matplotlib.pyplot as plt

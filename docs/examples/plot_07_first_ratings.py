@@ -2,8 +2,9 @@
 The first ten ratings of a new user
 ===================================
 
-What is a prediction worth after one rating, after five, after ten? A tenth of the users is left out of training. Then
-``predict_new_user`` gets up to ten of their ratings, without training, and predicts all others.
+What is a prediction worth after one rating, after five, after ten? A tenth of the users is left out of
+training. Then ``predict_new_user`` gets up to ten of their ratings, without training, and predicts all
+others.
 """
 
 import random

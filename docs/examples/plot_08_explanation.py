@@ -2,7 +2,8 @@
 An explanation as a picture
 ===========================
 
-``explain`` splits an estimate into the baseline and what each rating of the user contributes. The parts add up to the estimate.
+``explain`` splits an estimate into the baseline and what each rating of the user contributes. The parts add
+up to the estimate.
 """
 
 from importlib.util import find_spec

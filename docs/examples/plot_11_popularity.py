@@ -2,8 +2,8 @@
 How popular are recommended items?
 ==================================
 
-An algorithm that recommends the same few films to everyone is of little use. How often is each film among the ten best of a user, and is
-that a matter of its number of ratings?
+An algorithm that recommends the same few films to everyone is of little use. How often is each film among
+the ten best of a user, and is that a matter of its number of ratings?
 """
 
 import matplotlib.pyplot as plt

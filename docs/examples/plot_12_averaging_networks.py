@@ -2,8 +2,8 @@
 What averaging networks buys
 ============================
 
-``n_estimators`` trains several networks from different seeds and averages their predictions. ``variant="hybrid"`` averages networks of both
-kinds. Each network takes the time of one fit.
+``n_estimators`` trains several networks from different seeds and averages their predictions.
+``variant="hybrid"`` averages networks of both kinds. Each network takes the time of one fit.
 """
 
 import matplotlib.pyplot as plt

@@ -18,6 +18,7 @@ from surprise_autorec.core.network import HIGHEST, LOWEST, decoder_output
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import products_at
 from surprise_autorec.core.trained import Side, TrainedNetwork, other_side
+from surprise_autorec.ids import warn_of_types
 
 Value = TypeVar("Value", float, Float64Array)
 
@@ -53,7 +54,7 @@ class Rated(NamedTuple):
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AutoRecModel:
     """A fitted AutoRec. Immutable; everything lies in CPU memory, wherever it was trained.
 
@@ -95,6 +96,16 @@ class AutoRecModel:
         """From an item's id to its index."""
         return {iid: index for index, iid in enumerate(self.item_ids)}
 
+    def __str__(self) -> str:
+        networks = ", ".join(network.member.side for network in self.networks)
+        return (
+            f"{len(self.user_ids):,} users, {len(self.item_ids):,} items, {len(self.rated.items):,} ratings, "
+            f"networks: {networks}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<AutoRecModel: {self}>"
+
     def ids(self, side: Side) -> Sequence[Hashable]:
         """Those of the users or of the items."""
         return self.user_ids if side == "user" else self.item_ids
@@ -105,7 +116,12 @@ class AutoRecModel:
 
     def find(self, side: Side, ids: Sequence[Hashable]) -> Int32Array:
         """Indices of users or items, -1 for one that the training ratings did not have."""
-        return np.fromiter(map(self.index(side).get, ids, repeat(-1)), np.int32, len(ids))
+        index = self.index(side)
+        found = np.fromiter(map(index.get, ids, repeat(-1)), np.int32, len(ids))
+        unknown = np.flatnonzero(found < 0).tolist()
+        if unknown:
+            warn_of_types(side, (ids[place] for place in unknown), index, stacklevel=4)
+        return found
 
     def find_users(self, uids: Sequence[Hashable]) -> Int32Array:
         """Indices of users, -1 for one that the training ratings did not have."""

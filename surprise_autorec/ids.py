@@ -1,0 +1,39 @@
+"""Ids that are of another type than those of a model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Container, Hashable, Iterable
+from itertools import islice
+from numbers import Real
+
+#: Unknown ids to look at: enough to find a wrong type, and few enough to cost nothing.
+_LOOKED_AT = 10
+
+
+def warn_of_types(
+    role: str, unknown: Iterable[Hashable], known: Container[Hashable], stacklevel: int
+) -> None:
+    """Warn if unknown ids would be known as text, or as numbers.
+
+    The message has the types, not the ids, so that Python shows it once for each line of a program.
+    """
+    for one in islice(unknown, _LOOKED_AT):
+        other = _as_other_type(one)
+        if other is not None and other in known:
+            warnings.warn(
+                f"{role} ids of type {type(one).__name__} are unknown to the model, but would be known as "
+                f"{type(other).__name__}: convert them with {type(other).__name__}(...)",
+                UserWarning,
+                stacklevel=stacklevel + 1,
+            )
+            return
+
+
+def _as_other_type(one: Hashable) -> str | int | None:
+    """A number as text, and text as a whole number if it is one."""
+    if isinstance(one, str):
+        return int(one) if one.isdecimal() else None
+    if isinstance(one, Real):
+        return str(int(one)) if float(one).is_integer() else str(one)
+    return None
