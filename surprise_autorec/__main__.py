@@ -1,5 +1,5 @@
 """``python -m surprise_autorec``."""
 
-from surprise_autorec.cli import app
+from surprise_autorec.cli import main
 
-app(prog_name="python -m surprise_autorec")
+main("python -m surprise_autorec")

@@ -248,7 +248,7 @@ class AutoRecParameters:
             Each row's input is divided by this power of its number of ratings (over their typical number).
         reg_bias : float or "auto", default="auto"
             As ``reg_all``, for the biases of the decoder, one for each column. "auto" is 10 where they are
-            added to baselines, and 0, as in the paper, where not ``biased``. If the penalties of the baselines
+            added to baselines, and 0, as in the paper, where not ``biased``. If the penalties of baselines
             come from the data (``bsl_options=None``, and f the identity), they also apply to the sum of the
             two biases of a column. Otherwise the decoder would take back what the baselines were shrunk by.
         lr_all : float or "auto", default="auto"

@@ -195,3 +195,38 @@ def test_every_named_algorithm_fits_in_silence(name, ratings, capsys):
     predictions = algorithm.fit(trainset).test(trainset.build_testset()[:5])
     assert len(predictions) == 5
     assert capsys.readouterr() == ("", "")
+
+
+def test_names_of_algorithms_may_be_in_any_case(ratings):
+    result = compare(ratings, "-a", "baselineonly", "-p", "BASELINEONLY.verbose=False")
+    assert result.exit_code == 0
+    assert "BaselineOnly" in result.output
+
+
+def test_an_unknown_algorithm_is_told_the_nearest(ratings):
+    result = compare(ratings, "-a", "KNNBaselin")
+    assert result.exit_code == 2
+    assert "did you mean KNNBaseline?" in result.output
+
+
+def test_the_list_of_commands_says_what_the_commands_say():
+    from surprise_autorec.cli import COMMANDS
+
+    for name, (_, _, text) in COMMANDS.items():
+        result = CliRunner().invoke(app, [name, "--help"])
+        words = " ".join(result.output.split())
+        assert text.rstrip(".").partition(",")[0] in words, name
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_import_nothing_large(option):
+    script = (
+        "import sys; sys.argv = ['surprise-autorec', sys.argv[1]]\n"
+        "from surprise_autorec.cli import main\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, option], capture_output=True, encoding="utf-8", check=True
+    )
+    assert not {"numpy", "torch", "surprise", "pandas"} & set(done.stderr.split())

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 
@@ -190,7 +191,7 @@ def test_unknown_users_and_items_are_counted(model, int_model, tmp_path):
 
 def test_what_is_no_model_is_one_error(ratings, pairs, tmp_path):
     assert_one_error(run("predict", ratings, pairs), "mine.csv is not a saved model")
-    assert_one_error(run("predict", tmp_path / "none", pairs), "No such file", "none")
+    assert_one_error(run("predict", tmp_path / "none", pairs), "no such model file", "none")
 
 
 def test_wrong_output_is_an_error_before_any_work(model, pairs, tmp_path):
@@ -559,7 +560,7 @@ def test_a_wrong_keyword_is_one_line(ratings):
     assert result.stderr.splitlines()[-1].startswith(
         "Error: Invalid value for --param: a keyword of AutoRec must be one of n_factors, n_epochs, "
     )
-    assert result.stderr.endswith(", got 'n_factor'\n")
+    assert result.stderr.endswith(", got 'n_factor'; did you mean n_factors?\n")
 
 
 def test_a_reader_that_stops_early_is_not_an_error(model, tmp_path):
@@ -569,4 +570,38 @@ def test_a_reader_that_stops_early_is_not_an_error(model, tmp_path):
         assert program.stdout.readline() == "user,item,estimate\n"
         program.stdout.close()
         assert program.stderr.read() == ""
-    assert program.returncode == 1
+    assert program.returncode == (1 if sys.platform == "win32" else -signal.SIGPIPE)
+
+
+def test_similar_lists_items_or_users(model):
+    items = run("similar", model, "--item", 7, "-n", 3)
+    assert items.exit_code == 0
+    assert list(table(items.stdout)[0]) == ["item", "similarity"]
+    assert len(table(items.stdout)) == 3
+    assert list(table(run("similar", model, "-u", 3).stdout)[0]) == ["user", "similarity"]
+
+
+def test_similar_needs_one_of_item_and_user(model):
+    for options in ((), ("--item", 7, "--user", 3)):
+        result = run("similar", model, *options)
+        assert result.exit_code == 2
+        assert "--item or --user" in result.stderr
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_quiet_hides_progress_and_warnings_but_not_errors(model, tmp_path, ratings, place):
+    def quiet(command, *arguments):
+        words = [command, *arguments]
+        words.insert(place, "-q")
+        return run(*words)
+
+    (tmp_path / "pairs.csv").write_text("user,item\nnobody,7\n")
+    predicted = quiet("predict", model, tmp_path / "pairs.csv")
+    assert predicted.stderr == ""
+    assert len(table(predicted.stdout)) == 1
+    assert quiet("fit", ratings, "-o", tmp_path / "model", *QUICK).stderr == ""
+    assert_one_error(quiet("predict", tmp_path / "none", tmp_path / "pairs.csv"), "no such model file")
+
+
+def test_keywords_may_be_in_any_case(ratings):
+    assert run("evaluate", ratings, "--folds", 2, "-p", "N_Factors=4", "-p", "n_epochs=1").exit_code == 0

@@ -13,7 +13,14 @@ import typer
 from surprise.model_selection import KFold
 
 from surprise_autorec.algorithm import AutoRec
-from surprise_autorec.cli.shared import fail, known_keywords, one_line_errors, parse_setting
+from surprise_autorec.cli.shared import (
+    did_you_mean,
+    fail,
+    known_keywords,
+    matched,
+    one_line_errors,
+    parse_setting,
+)
 from surprise_autorec.data.known import load
 from surprise_autorec.study.comparison import compare, format_comparison
 from surprise_autorec.study.plots import plot_comparison
@@ -101,10 +108,11 @@ def command(
 def _keywords(names: list[str], settings: list[str], seed: int) -> dict[str, dict[str, Any]]:
     """The keywords of each named algorithm. A wrong name or setting is a usage error."""
     keywords: dict[str, dict[str, Any]] = {}
-    for name in names:
+    for name in (matched(name, _ALGORITHMS) for name in names):
         if name not in _ALGORITHMS or name in keywords:
             raise typer.BadParameter(
-                f"must be one of {', '.join(_ALGORITHMS)}, each given only once, got {name!r}",
+                f"must be one of {', '.join(_ALGORITHMS)}, each given only once, got {name!r}"
+                f"{did_you_mean(name, [one for one in _ALGORITHMS if one != name])}",
                 param_hint="--algorithm",
             )
         constructor, arguments = _ALGORITHMS[name]
@@ -112,6 +120,7 @@ def _keywords(names: list[str], settings: list[str], seed: int) -> dict[str, dic
         keywords[name] = {**seeded, **arguments}
     for setting in settings:
         name, dot, assignment = setting.partition(".")
+        name = matched(name, keywords)
         if name not in keywords or not dot or "=" not in assignment:
             raise typer.BadParameter(
                 f"must be NAME.KEYWORD=VALUE with NAME one of {', '.join(keywords)}, got {setting!r}",

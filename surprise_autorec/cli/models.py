@@ -24,6 +24,7 @@ from surprise_autorec.cli.shared import (
     autorec_keywords,
     check_file,
     check_output,
+    load_model,
     load_ratings,
     one_line_errors,
     read_table,
@@ -32,10 +33,8 @@ from surprise_autorec.cli.shared import (
     write_table,
 )
 from surprise_autorec.core.arrays import Float64Array
-from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import Ratings
 from surprise_autorec.model import AutoRecModel
-from surprise_autorec.persistence import load
 from surprise_autorec.study.folds import measure
 
 ModelArgument = Annotated[Path, typer.Argument(help="A model saved by `surprise-autorec fit`.")]
@@ -109,7 +108,7 @@ def recommend(
     """
     check_output(output)
     with one_line_errors():
-        algorithm: FittedAutoRec = load(model)
+        algorithm = load_model(model)
         fitted = algorithm.model_
         ratings_of = None if new_users is None else _ratings_of_new_users(new_users, fitted)
         items = (
@@ -138,7 +137,7 @@ def explain(
     """
     check_output(output)
     with one_line_errors():
-        algorithm: FittedAutoRec = load(model)
+        algorithm = load_model(model)
         fitted = algorithm.model_
         given = _ratings_of_user(ratings, user, fitted)
         (uid,), (iid,) = as_ids([user], fitted.user_ids), as_ids([item], fitted.item_ids)
@@ -191,8 +190,7 @@ def evaluate(
 
 
 def _loaded(path: Path) -> AutoRecModel:
-    algorithm: FittedAutoRec = load(path)
-    return algorithm.model_
+    return load_model(path).model_
 
 
 def _estimates(model: AutoRecModel, users: Iterable[Hashable], items: Iterable[Hashable]) -> Float64Array:

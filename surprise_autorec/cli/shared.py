@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib.util import find_spec
 from numbers import Real
 from pathlib import Path
@@ -24,6 +25,8 @@ from tqdm.auto import tqdm
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.data.known import load, to_dataset
 from surprise_autorec.data.readers import read
+from surprise_autorec.persistence import load as load_saved
+from surprise_autorec.regressor import AutoRecRegressor
 
 #: How a table is written, by suffix.
 _WRITERS: dict[str, Callable[[pd.DataFrame, Any], object]] = {
@@ -60,6 +63,24 @@ def fail(message: str) -> NoReturn:
     """Print an error message and exit with code 1."""
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(1)
+
+
+def matched(name: str, known: Iterable[str]) -> str:
+    """The known name that is the same but for its case, or else the name as it is."""
+    return next((one for one in known if one.lower() == name.lower()), name)
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """What to add to a message about an unknown name."""
+    nearest = get_close_matches(name.lower(), [one.lower() for one in known], n=1)
+    return f"; did you mean {matched(nearest[0], known)}?" if nearest else ""
+
+
+def load_model(path: Path) -> AutoRec | AutoRecRegressor:
+    """Read a saved model. Raises FileNotFoundError that says so if there is none."""
+    if not path.exists():
+        raise FileNotFoundError(f"no such model file: {path}")
+    return load_saved(path)
 
 
 @contextmanager
@@ -99,9 +120,11 @@ def parse_setting(name: str, known: Sequence[str], assignment: str, hint: str = 
     key, equals, text = assignment.partition("=")
     if not equals:
         raise typer.BadParameter(f"must be KEYWORD=VALUE, got {assignment!r}", param_hint=hint)
+    key = matched(key, known)
     if key not in known:
         raise typer.BadParameter(
-            f"a keyword of {name} must be one of {', '.join(known)}, got {key!r}", param_hint=hint
+            f"a keyword of {name} must be one of {', '.join(known)}, got {key!r}{did_you_mean(key, known)}",
+            param_hint=hint,
         )
     return key, value_of(text)
 
