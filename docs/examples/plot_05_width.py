@@ -2,8 +2,8 @@
 Error against the width of the hidden layer
 ===========================================
 
-Figure 1 of the paper shows how the error of I-AutoRec falls with the number of hidden units, k. With the
-penalty and the dropout of the defaults, few units are enough for 100,000 ratings, and more do no harm.
+Figure 1 of the paper shows how the error of I-AutoRec falls with the number of hidden units, k. It does so
+here too, and more slowly beyond 64 units.
 """
 
 import matplotlib.pyplot as plt

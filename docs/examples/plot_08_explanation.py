@@ -31,6 +31,8 @@ figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
 ax.barh(labels[1:], size[1:], left=(end - size)[1:], color=["C0" if one >= 0 else "C3" for one in size[1:]])
 ax.axvline(size[0], color="0.5", linestyle=":", label=f"baseline: {size[0]:.2f}")
 ax.axvline(end.iloc[-1], color="0.2", linestyle="--", label=f"estimate: {end.iloc[-1]:.2f}")
+ax.use_sticky_edges = False
+ax.margins(x=0.05)
 ax.invert_yaxis()
 ax.set(xlabel="rating", title=f"Why user 196 is expected to like {titles['50']}")
 ax.legend()

@@ -50,7 +50,11 @@ def plot_history(algorithm: FittedAutoRec, ax: Axes | None = None) -> Axes:
         best = int(np.argmin(algorithm.validation_scores_)) + 1
         lines.append(right.axvline(best, color="C1", linestyle=":", label=f"best epoch: {best}"))
         right.set_ylabel("validation RMSE")
-    ax.legend(handles=lines)
+        # The loss gets the upper half and the RMSE the lower one, so that they do not lie on each other.
+        for axis, share_below, share_above in ((ax, 1.0, 0.0), (right, 0.0, 1.0)):
+            low, high = axis.get_ylim()
+            axis.set_ylim(low - share_below * (high - low), high + share_above * (high - low))
+    ax.legend(handles=lines, loc="upper right")
     return ax
 
 
