@@ -2,9 +2,12 @@
 
 import importlib.metadata
 import os
+import re
 import sys
 import zlib
 from pathlib import Path
+
+from docutils import nodes
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars are of no use on a page
 
@@ -67,6 +70,9 @@ numpydoc_xref_aliases = {
     "surprise.Prediction": "surprise.Prediction",
 }
 
+#: A number with its spread and unit, or a dash in its place.
+NUMBER = re.compile(r"[<+-]?[\d.,]*\d( ±\s[\d.]+)?( ?(%|ms|s|us|MB|GB|kB))?|-")
+
 #: Where the documentation of other projects is.
 OTHERS = {
     "python": "https://docs.python.org/3/",
@@ -88,6 +94,17 @@ def inventory_of(name: str) -> str:
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(header.encode() + zlib.compress(text.encode()))
     return str(file)
+
+
+def align_numbers(app, doctree) -> None:  # noqa: ARG001 (Sphinx's signature)
+    """Mark the cells of tables that hold numbers: they are aligned on the right and never broken."""
+    for cell in doctree.findall(nodes.entry):
+        if NUMBER.fullmatch(cell.astext()):
+            cell["classes"].append("number")
+
+
+def setup(app) -> None:
+    app.connect("doctree-read", align_numbers)
 
 
 intersphinx_mapping = {name: (address, inventory_of(name)) for name, address in OTHERS.items()}

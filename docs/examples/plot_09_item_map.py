@@ -2,9 +2,9 @@
 A map of the items
 ==================
 
-The model has learnt a vector for each film. t-SNE (from scikit-learn) draws them on a plane, so that films with
-similar vectors are near each other. The model has never seen a genre. All the same, most films for children
-lie near one another.
+The model has learnt a vector for each film. t-SNE (from scikit-learn) draws them on a plane, so that films
+with similar vectors are near each other. The model has never seen a genre. All the same, most films for
+children lie near one another.
 """
 
 from importlib.util import find_spec

@@ -2,8 +2,8 @@
 What averaging networks buys
 ============================
 
-Networks that were trained from different seeds err in different ways, so the average of their predictions is better than
-most of them. ``n_estimators`` does this.
+Networks that were trained from different seeds err in different ways, so the average of their predictions is
+better than most of them. ``n_estimators`` does this.
 """
 
 import matplotlib.pyplot as plt
