@@ -196,6 +196,16 @@ class FittedAutoRec(ABC):
         ------
         ValueError
             If ``ratings`` is no mapping or has none, or one is no number on the rating scale.
+
+        Examples
+        --------
+        >>> from surprise import Dataset, Reader
+        >>> from surprise_autorec import AutoRec, datasets
+        >>> data = Dataset.load_from_df(datasets.make_ratings(), Reader(rating_scale=(1, 5)))
+        >>> algorithm = AutoRec(n_factors=16, n_epochs=3, random_state=0).fit(data.build_full_trainset())
+        >>> estimates = algorithm.predict_new_user({3: 5.0, 7: 1.5}, [8, 9])
+        >>> estimates.shape
+        (2,)
         """
         model = self._with_new("user", {"the new user": ratings})
         items = self.model_.find_items(_listed("iids", iids))  # whose index is there already
@@ -274,6 +284,16 @@ class FittedAutoRec(ABC):
         -----
         UserWarning
             If ``ratings`` are not of the items that the user rated in the training ratings.
+
+        Examples
+        --------
+        >>> from surprise import Dataset, Reader
+        >>> from surprise_autorec import AutoRec, datasets
+        >>> data = Dataset.load_from_df(datasets.make_ratings(), Reader(rating_scale=(1, 5)))
+        >>> algorithm = AutoRec(n_factors=16, n_epochs=3, random_state=0).fit(data.build_full_trainset())
+        >>> parts = algorithm.explain(3, 7, n=2)
+        >>> bool(abs(parts["contribution"].sum() - algorithm.predict(3, 7).est) < 1e-4)
+        True
         """
         n = positive_integer("n", n)
         model, user, item = self._fitted_model(), self._known("user", uid), self._known("item", iid)
@@ -405,6 +425,16 @@ class FittedAutoRec(ABC):
         UserWarning
             If a user is unknown: the ranking is that of the baselines, the same for all such users. (Of a
             model that is not ``biased`` it goes by the items' numbers of ratings.)
+
+        Examples
+        --------
+        >>> from surprise import Dataset, Reader
+        >>> from surprise_autorec import AutoRec, datasets
+        >>> data = Dataset.load_from_df(datasets.make_ratings(), Reader(rating_scale=(1, 5)))
+        >>> algorithm = AutoRec(n_factors=16, n_epochs=3, random_state=0).fit(data.build_full_trainset())
+        >>> best = algorithm.recommend([3, 5], n=2)
+        >>> best[["user", "rank"]].values.tolist()
+        [[3, 1], [3, 2], [5, 1], [5, 2]]
         """
         import pandas as pd  # here, to keep the import of the package fast
 
@@ -453,6 +483,16 @@ class FittedAutoRec(ABC):
         ------
         ValueError
             If the item is unknown, or ``n`` no positive integer.
+
+        Examples
+        --------
+        >>> from surprise import Dataset, Reader
+        >>> from surprise_autorec import AutoRec, datasets
+        >>> data = Dataset.load_from_df(datasets.make_ratings(), Reader(rating_scale=(1, 5)))
+        >>> algorithm = AutoRec(n_factors=16, n_epochs=3, random_state=0).fit(data.build_full_trainset())
+        >>> similar = algorithm.similar_items(7, n=2)
+        >>> list(similar.columns), len(similar)
+        (['item', 'similarity'], 2)
         """
         return self._similar("item", iid, n)
 

@@ -4,7 +4,7 @@ Loss curves and early stopping
 
 ``early_stopping=True`` holds out a tenth of the training ratings, stops when the error on them no longer
 falls, and keeps the weights of the best epoch. Without dropout and with a small penalty, the model learns
-its training ratings by heart, and the best epoch comes early.
+its training ratings only, and the best epoch comes early.
 """
 
 import matplotlib.pyplot as plt
