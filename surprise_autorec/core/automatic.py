@@ -42,8 +42,8 @@ FIRST_PENALTIES = 15.0, 10.0
 #: What few ratings say of variances may be far off.
 LEAST_PENALTY, MOST_PENALTY = 0.5, 100.0
 #: A network that sees who rated an item, and how, knows more of the item's level than its bias tells. So it
-#: learns up to this share of the bias itself: less where centering hides who rated, and less where the typical
-#: user and the typical item have fewer ratings than this many, in the geometric mean.
+#: learns up to this share of the bias itself: less where centering hides who rated, and less where the
+#: typical user and the typical item have fewer ratings than this many, in the geometric mean.
 LEARNT_SHARE, RATINGS_TO_LEARN_BIASES = 0.3, 40
 
 #: The width, where a column has few ratings to learn its decoder weights from, or a row to show its encoder
