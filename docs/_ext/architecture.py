@@ -10,8 +10,13 @@ PACKAGE = Path(__file__).parents[2] / "surprise_autorec"
 #: The parts of the package from top to bottom. A part imports only those below it, or others of its own box.
 ROWS = [
     {"cli": "the command line"},
-    {"comparison": "", "datasets": "public names"},
-    {"study": "comparisons, charts", "data": "reading ratings", "persistence": "load"},
+    {"comparison": "", "splits": "", "datasets": "public names"},
+    {
+        "study": "comparisons, splits",
+        "data": "reading ratings",
+        "adapters": "other packages",
+        "persistence": "",
+    },
     {"algorithm": "AutoRec", "regressor": "AutoRecRegressor"},
     {"fitted": "what both can do after a fit"},
     {"fitting": "from ratings to a model"},
