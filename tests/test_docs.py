@@ -25,6 +25,21 @@ def test_the_output_of_a_page_stands_under_its_code(executed, tmp_path):
     assert shown.index("six\n42") < shown.index("More.") < shown.rindex("6\n```")
 
 
+def test_an_output_that_stands_there_already_is_replaced(executed, tmp_path):
+    page = "```python\nprint(1)\n```\n\n```text\n2\n```\n\nMore.\n\n```text\n3\n```\n"
+    shown = executed.run_page(page, "howto/page", tmp_path)
+    assert "1\n" in shown
+    assert "2\n" not in shown
+    assert shown.endswith("More.\n\n```text\n3\n```\n")
+
+
+def test_the_page_of_peers_runs(executed, tmp_path):
+    for package in ("cornac", "lenskit", "myfm"):
+        pytest.importorskip(package)
+    page = (FOLDER / "howto" / "peers.md").read_text(encoding="utf-8")
+    assert "LensKit BiasedMF 0." in executed.run_page(page, "howto/peers", tmp_path)
+
+
 def test_tables_and_figures_are_shown(executed, tmp_path):
     page = "```python\nimport pandas as pd\nframe = pd.DataFrame({'a': [1]})\nframe.plot()\nframe\n```\n"
     shown = executed.run_page(page, "howto/page", tmp_path)

@@ -25,7 +25,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from typer.testing import CliRunner
 
-BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: A block of code, and the output that a page may show below it, which is replaced.
+BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$(?:\n\n^```text\n.*?^```$)?", re.MULTILINE | re.DOTALL)
 DIRECTIVE = re.compile(r"^(:::+|```+)\{.*?^\1$", re.MULTILINE | re.DOTALL)
 NOTEBOOK = "\n\n{{download}}`This page as a notebook <{}>`\n"
 
@@ -95,7 +96,7 @@ def run_page(text: str, page: str, folder: Path) -> str:
     def with_output(match: re.Match[str]) -> str:
         language, code = match.groups()
         shown = run_python(code, page, names) if language == "python" else run_commands(code)
-        return match[0] + "\n" + shown + save_figures(folder, page)
+        return f"```{language}\n{code}```\n" + shown + save_figures(folder, page)
 
     n_threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as empty, chdir(empty), warnings.catch_warnings():
@@ -136,9 +137,9 @@ def as_notebook(text: str) -> str:
 
 
 def read_page(app: Sphinx, page: str, source: list[str]) -> None:
-    if not any(fnmatch(page, pattern) for pattern in app.config.executed_pages) or not BLOCK.search(
-        source[0]
-    ):
+    wanted, not_wanted = app.config.executed_pages, app.config.not_executed_pages
+    is_wanted = any(fnmatch(page, pattern) for pattern in wanted) and page not in not_wanted
+    if not is_wanted or not BLOCK.search(source[0]):
         return
     folder = Path(app.srcdir, "_generated")
     folder.mkdir(exist_ok=True)
@@ -156,5 +157,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     mpl.use("Agg")
     os.environ.setdefault("COLUMNS", "100")
     app.add_config_value("executed_pages", [], "env")
+    app.add_config_value("not_executed_pages", [], "env")
     app.connect("source-read", read_page)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
