@@ -17,6 +17,7 @@ from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side
 from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
 from surprise_autorec.fitting import Fit, Ratings, fit_model
+from surprise_autorec.ids import warn_of_types
 from surprise_autorec.model import AutoRecModel, RatingScale
 from surprise_autorec.model.ranking import nearest
 from surprise_autorec.parameters import AutoRecParameters, documented
@@ -254,9 +255,11 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             If an id is unknown, but would be known as text or as a number.
         """
         model = self._fitted_model()
-        user, item = model.find_users([uid]), model.find_items([iid])
         prediction = super().predict(uid, iid, r_ui, clip, verbose=False)
-        prediction.details.update(_unknown(user[0] < 0, item[0] < 0))
+        for role, one, known in (("user", uid, model.user_index), ("item", iid, model.item_index)):
+            if one not in known:
+                prediction.details[f"unknown_{role}"] = True
+                warn_of_types(role, [one], known, stacklevel=2)
         if verbose:
             print(prediction)  # noqa: T201 (as Surprise does)
         return prediction
@@ -298,7 +301,9 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
 
         predictions = _made_without_garbage_collection(make_predictions)
         for position in np.flatnonzero((users < 0) | (items < 0)):
-            predictions[position].details.update(_unknown(users[position] < 0, items[position] < 0))
+            for role, indices in (("user", users), ("item", items)):
+                if indices[position] < 0:
+                    predictions[position].details[f"unknown_{role}"] = True
         for position in np.flatnonzero(impossible):
             predictions[position].details.update(was_impossible=True, reason=_UNKNOWN)
         if verbose:
@@ -323,11 +328,6 @@ def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
     finally:
         if was_on:
             gc.enable()
-
-
-def _unknown(user: bool | np.bool_, item: bool | np.bool_) -> dict[str, bool]:
-    """What the details of a prediction say of an unknown user or item."""
-    return {name: True for name, is_so in (("unknown_user", user), ("unknown_item", item)) if is_so}
 
 
 def _not_a_trainset(data: object) -> str:

@@ -73,12 +73,12 @@ class FittedAutoRec(ABC):
 
     def _repr_html_(self) -> str:
         """Make a card for notebooks."""
-        facts, losses = [], []
+        facts: list[str] = []
+        losses: list[float] = []
         if "model_" in vars(self):
             facts, losses = [f"fitted: {self.model_}", f"epochs: {self.n_iter_}"], self.loss_curve_
-            facts += (
-                [f"validation RMSE: {min(self.validation_scores_):.4f}"] if self.validation_scores_ else []
-            )
+            if self.validation_scores_:
+                facts.append(f"validation RMSE: {min(self.validation_scores_):.4f}")
         changed, parameters = changed_parameters(self), parameters_of(self)
         return as_card(type(self).__name__, changed, parameters, facts, losses)
 

@@ -230,3 +230,14 @@ def test_help_and_version_import_nothing_large(option):
         [sys.executable, "-c", script, option], capture_output=True, encoding="utf-8", check=True
     )
     assert not {"numpy", "torch", "surprise", "pandas"} & set(done.stderr.split())
+
+
+def test_an_interrupt_while_a_command_is_imported_leaves_no_traceback(monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("surprise_autorec.cli.import_module", interrupted)
+    result = CliRunner().invoke(app, ["compare"])
+    assert result.exit_code != 0
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output

@@ -82,7 +82,7 @@ MAY_IMPORT = {
     "parameters": {"callbacks", "checks", "core"},
     "fitting": {"callbacks", "checks", "core", "model", "parameters"},
     "fitted": {"checks", "core", "display", "fitting", "model"},
-    "algorithm": {"checks", "core", "fitted", "fitting", "model", "parameters"},
+    "algorithm": {"checks", "core", "fitted", "fitting", "ids", "model", "parameters"},
     "regressor": {"core", "fitted", "fitting", "model", "parameters"},
     "persistence": {"algorithm", "fitted", "fitting", "model", "regressor"},
     "adapters": {"adapters", "algorithm", "core", "fitting"},
