@@ -107,7 +107,7 @@ def test_fit_into_a_missing_folder_is_an_error_before_any_work(ratings, tmp_path
         ("user,item,rating\n1,,3\n", ["the item in data row 1 must not be missing, got ''"]),
         ("user,item\n1,2\n", ["must have a column for the rating"]),
         ("user,item,rating\n", ["must have at least one rating, got none"]),
-        ("", ["must be a .csv file of ratings"]),
+        ("", ["must be a valid .csv file"]),
     ],
 )
 def test_a_file_that_holds_no_ratings_is_one_error(tmp_path, text, words):
@@ -549,7 +549,7 @@ def test_nothing_on_stdin_is_one_line(tmp_path):
     done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert (
-        done.stderr == "error: standard input must be a .csv file of ratings: No columns to parse from file\n"
+        done.stderr == "error: standard input must be a valid .csv file: No columns to parse from file\n"
     )
 
 
