@@ -548,9 +548,7 @@ def test_nothing_on_stdin_is_one_line(tmp_path):
     command = [sys.executable, "-m", "surprise_autorec", "fit", "-", "-o", str(tmp_path / "model")]
     done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert (
-        done.stderr == "error: standard input must be a valid .csv file: No columns to parse from file\n"
-    )
+    assert done.stderr == "error: standard input must be a valid .csv file: No columns to parse from file\n"
 
 
 def test_a_wrong_keyword_is_one_line(ratings):

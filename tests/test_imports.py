@@ -81,11 +81,11 @@ MAY_IMPORT = {
     "fitting": {"callbacks", "checks", "core", "model", "parameters"},
     "fitted": {"checks", "core", "fitting", "model"},
     "algorithm": {"checks", "core", "fitted", "fitting", "model", "parameters"},
-    "regressor": {"core", "fitted", "fitting", "model", "parameters"},
+    "regressor": {"core", "data", "fitted", "fitting", "model", "parameters"},
     "persistence": {"algorithm", "fitted", "fitting", "model", "regressor"},
     "data": {"data"},
     "datasets": {"data"},
-    "study": {"checks", "fitted", "study"},
+    "study": {"checks", "fitted", "fitting", "parameters", "study"},
     "comparison": {"study"},
 }
 

@@ -71,11 +71,15 @@ def _text(
     if names is not None:
         n_fields = len(next(csv.reader([first_line], delimiter=separator), []))
         if first_line and n_fields != len(names):
-            raise ValueError(f"the {len(names)} names given are not as many as the fields of row 1: {n_fields}")
+            raise ValueError(
+                f"the {len(names)} names given are not as many as the fields of row 1: {n_fields}"
+            )
         options |= {"names": names, "header": None}
     frames = _frames_of_text(handle, sep=separator, **options)
     first = next(frames)
-    return Table(name, list(first.columns), lambda _: chain([first], frames), "," if separator == ";" else ".")
+    return Table(
+        name, list(first.columns), lambda _: chain([first], frames), "," if separator == ";" else "."
+    )
 
 
 def _frames_of_text(handle: Any, **options: Any) -> Iterator[pd.DataFrame]:
@@ -237,12 +241,14 @@ def tables_of(source: Source, names: Sequence[str] | None = None) -> Iterator[Ta
             if _format(file) and not any(part[0] in "._" for part in file.relative_to(path).parts)
         )
         if not files:
-            raise ValueError(f"the folder {path} must have files that end in one of {sorted(_READERS)}, got none")
+            raise ValueError(
+                f"the folder {path} must have files that end in one of {sorted(_READERS)}, got none"
+            )
     for file in files:
         suffix = _format(file)
         if suffix is None:
             raise ValueError(
-                f"{file} must end in one of {sorted(_READERS)} (text files also with .gz), got {file.suffix!r}"
+                f"{file} must end in one of {sorted(_READERS)} (texts also with .gz), got {file.suffix!r}"
             )
         yield _table(str(file), suffix, partial(_READERS[suffix], str(file), file, names))
 

@@ -73,7 +73,7 @@ def _tables(source: Any) -> Iterator[Table]:
         yield table
         return
     if not isinstance(source, Iterable):
-        raise TypeError(_rule("ratings", source))
+        raise TypeError(_rule("the ratings", source))
     for number, piece in enumerate(source, start=1):
         if isinstance(piece, (str, os.PathLike)):
             yield from tables_of(piece)
@@ -87,7 +87,8 @@ def _tables(source: Any) -> Iterator[Table]:
 def _rule(what: str, got: object) -> str:
     return (
         f"{what} must be a file, a folder, or a table: a frame of pandas or polars, a table, record batch or "
-        f"reader of pyarrow, a structured array of NumPy or a sparse matrix of SciPy, got {type(got).__name__}"
+        "reader of pyarrow, a structured array of NumPy or a sparse matrix of SciPy, got "
+        f"{type(got).__name__}"
     )
 
 
@@ -131,7 +132,10 @@ def _of_sparse(matrix: Any, name: str) -> Table:
 def _of_arrow(source: ArrowStream | ArrowArray, name: str) -> Table:
     pa = pyarrow("an Arrow table or a frame of polars")
     if isinstance(source, ArrowStream):
-        reader = pa.RecordBatchReader.from_stream(source)
+        try:
+            reader = pa.RecordBatchReader.from_stream(source)
+        except pa.ArrowInvalid:  # a single column
+            raise TypeError(_rule(name, source)) from None
     else:
         batch = pa.record_batch(source)
         reader = pa.RecordBatchReader.from_batches(batch.schema, [batch])

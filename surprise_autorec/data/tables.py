@@ -109,7 +109,7 @@ def _column(table: Table, role: str, name: str | None) -> str:
     if name is not None:
         if name not in table.columns:
             raise ValueError(
-                f"{table.name} must have the column {name!r} for the {role}, got columns {list(table.columns)}"
+                f"{table.name} must have a column {name!r} for the {role}, got columns {list(table.columns)}"
             )
         return name
     names = _KNOWN_NAMES[role]
