@@ -165,9 +165,10 @@ def load_ratings(source: str, rating_scale: str | None, layout: Layout) -> Ratin
         opened = Opened(role_batches(tables_of(sys.stdin, layout.names), columns=layout.columns), None)
     else:
         opened = open_ratings(source, columns=layout.columns, names=layout.names)
-    users, items, values, *ids = encode(opened.batches)
+    users, items, values, user_ids, item_ids = encode(opened.batches)
     found = float(values.min()), float(values.max())
-    return Ratings(users, items, values, *ids, RatingScale(*(scale or opened.scale or found)))
+    known_scale = RatingScale(*(scale or opened.scale or found))
+    return Ratings(users, items, values, user_ids, item_ids, known_scale)
 
 
 def read_table(source: str, roles: Sequence[str], layout: Layout | None = None) -> pd.DataFrame:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from surprise_autorec.core.arrays import check_count
+
 
 class Encoded(NamedTuple):
     """Ratings as triples of indices and values, with the ids that the indices stand for.
@@ -58,10 +60,18 @@ def encode(batches: Iterable[pd.DataFrame]) -> Encoded:
     ----------
     batches : iterable of DataFrame
         Columns user, item and rating, as from `role_batches`.
+
+    Raises
+    ------
+    ValueError
+        As soon as there are more ratings than int32 indices can number.
     """
     users, items = _Ids(), _Ids()
+    n_ratings = 0
     values: list[npt.NDArray[np.float64]] = []
     for batch in batches:
+        n_ratings += len(batch)
+        check_count("ratings", n_ratings)
         users.add(batch["user"])
         items.add(batch["item"])
         values.append(batch["rating"].to_numpy(np.float64, copy=True))
