@@ -27,8 +27,8 @@ def load(path: str | os.PathLike[str], verify: bool = True) -> Any:
     ----------
     path : str or path-like
     verify : bool, default=True
-        Whether to compare the checksum. Without, a damaged file may go unnoticed, and loading does not have to
-        read all of the file.
+        Whether to compare the checksum. Without, loading does not have to read all of the file, but
+        damage may go unnoticed.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -115,12 +116,21 @@ def recommend(
         str | None, typer.Option(help="A file with a column of items to choose from. Default: all items.")
     ] = None,
     output: TableOption = "-",
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="K/M: only the K-th of M parts of the users, for M commands to share. Needs -o FILE.parquet."
+        ),
+    ] = None,
 ) -> None:
     """List the items with the highest predicted ratings for each user.
+
+    A .parquet file is written as the lists are made: memory does not grow with the number of users.
 
     Example: surprise-autorec recommend model.safetensors --user ann --user bob -n 5
     """
     check_output(output)
+    part = _part(shard, output, new_users)
     with one_line_errors():
         algorithm: FittedAutoRec = load(model)
         fitted = algorithm.model_
@@ -129,7 +139,10 @@ def recommend(
             None if candidates is None else as_ids(read_table(candidates, ("item",))["item"], fitted.item_ids)
         )
         uids = None if user is None else as_ids(user, fitted.user_ids)
-        write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of), output)
+        if Path(output).suffix.lower() == ".parquet" and ratings_of is None:
+            algorithm.recommend_to(output, uids, n, not include_rated, items, part)
+        else:
+            write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of), output)
 
 
 def explain(
@@ -210,6 +223,22 @@ def evaluate(
     frame = measured.astype({"fold": "str"}).set_index("fold")[list(titles)].rename(columns=titles)
     frame.loc["mean"] = frame.mean()
     show_table(frame.reset_index().to_dict("list"))
+
+
+def _part(shard: str | None, output: str, new_users: str | None) -> tuple[int, int]:
+    """The part of the users that --shard asks for."""
+    if shard is None:
+        return 1, 1
+    found = re.fullmatch(r"([0-9]+)/([0-9]+)", shard)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise typer.BadParameter(
+            f"must be K/M, the K-th of M parts, with K from 1 to M, got {shard!r}", param_hint="--shard"
+        )
+    if Path(output).suffix.lower() != ".parquet" or new_users is not None:
+        raise typer.BadParameter(
+            "needs --output FILE.parquet, and cannot be given with --new-users", param_hint="--shard"
+        )
+    return int(found[1]), int(found[2])
 
 
 def _loaded(path: Path) -> AutoRecModel:

@@ -19,6 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from surprise_autorec.arrow import pyarrow
 from surprise_autorec.data.tables import BATCH_ROWS, ROLES, Table, role_batches
 
 Source = str | os.PathLike[str] | IO[str]
@@ -26,16 +27,6 @@ Source = str | os.PathLike[str] | IO[str]
 _GROUPLENS = ("user", "item", "rating", "timestamp")
 #: What may separate the fields of a csv or tsv file.
 _DELIMITERS = ",;\t|"
-
-
-def pyarrow(what: str) -> Any:
-    """Pyarrow, with its reader and writer of Parquet. Raises ImportError that says what to install."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(f"{what} needs pyarrow: pip install 'surprise-autorec[parquet]'") from error
-    return pa
 
 
 def slices(frame_of: Callable[[slice], pd.DataFrame], n_rows: int) -> Iterator[pd.DataFrame]:
