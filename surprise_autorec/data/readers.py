@@ -47,30 +47,59 @@ class _FromTheStart(io.TextIOBase):
 
 
 def _text(
-    name: str, source: Path | IO[str], names: Sequence[str] | None, separator: str | None, **options: Any
+    name: str,
+    source: Path | IO[str],
+    names: Sequence[str] | None,
+    separator: str | None = None,
+    usual_names: Sequence[str] = (),
 ) -> Table:
-    """A table of texts. ``names`` are for files without a header; the separator may have to be found out."""
+    """A table of texts. Without names (or usual ones) there is a header. The separator may be found out."""
     handle: Any = source
     if isinstance(source, Path):
-        with _opened(source, options.get("encoding", "utf-8-sig")) as file:
-            first_line = file.readline()
+        first_line = _first_line(source)
     else:
         first_line = source.readline()
         handle = _FromTheStart(first_line, source)
     if separator is None:
         separator = max(_DELIMITERS, key=first_line.count)
-    if names is not None:
-        n_fields = len(next(csv.reader([first_line], delimiter=separator), []))
-        if first_line and n_fields != len(names):
-            raise ValueError(
-                f"the {len(names)} names given are not as many as the fields of row 1: {n_fields}"
-            )
-        options |= {"names": names, "header": None}
+    fields = next(csv.reader([first_line], delimiter=separator), [])
+    names = _names(names, usual_names, fields)
+    options = {} if names is None else {"names": names, "header": None}
     frames = _frames_of_text(handle, sep=separator, **options)
     first = next(frames)
     return Table(
         name, list(first.columns), lambda _: chain([first], frames), "," if separator == ";" else "."
     )
+
+
+def _dat(name: str, file: Path, names: Sequence[str] | None) -> Table:
+    """Fields between two colons. To pandas's fast parser, there is an empty field between the colons."""
+    names = _names(names, _GROUPLENS, _first_line(file).split("::")) or _GROUPLENS
+    with_gaps = [part for n, column in enumerate(names) for part in (f"gap {n}", column)][1:]
+
+    def batches(_: list[str]) -> Iterator[pd.DataFrame]:
+        for frame in _frames_of_text(file, sep=":", names=with_gaps, header=None, encoding="latin-1"):
+            if (frame[with_gaps[1::2]] != "").any(axis=None):
+                raise ValueError("fields must be separated by '::'")
+            yield frame
+
+    return Table(name, names, batches)
+
+
+def _first_line(file: Path) -> str:
+    with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as opened:
+        return opened.readline().decode("utf-8-sig", errors="replace")
+
+
+def _names(
+    names: Sequence[str] | None, usual_names: Sequence[str], fields: Sequence[str]
+) -> Sequence[str] | None:
+    """The names of columns of a file without a header, by the fields of its first row."""
+    if names is None:
+        return usual_names[: max(len(fields), 3)] or None
+    if fields and len(fields) != len(names):
+        raise ValueError(f"{len(names)} names are given, and row 1 has {len(fields)} fields")
+    return names
 
 
 def _frames_of_text(handle: Any, **options: Any) -> Iterator[pd.DataFrame]:
@@ -82,35 +111,11 @@ def _frames_of_text(handle: Any, **options: Any) -> Iterator[pd.DataFrame]:
             yield from reader
 
 
-def _opened(file: Path, encoding: str) -> IO[str]:
-    if file.suffix.lower() == ".gz":
-        return gzip.open(file, "rt", encoding=encoding, errors="replace")
-    return file.open(encoding=encoding, errors="replace")
-
-
-def _dat(name: str, file: Path, names: Sequence[str] | None) -> Table:
-    """Fields between two colons. To pandas's fast parser, there is an empty field between the colons."""
-    names = list(names or _GROUPLENS)
-    with_gaps = [part for n, column in enumerate(names) for part in (f"gap {n}", column)][1:]
-    table = _text(name, file, with_gaps, ":", encoding="latin-1")
-
-    def batches(_: list[str]) -> Iterator[pd.DataFrame]:
-        for frame in table.batches([]):
-            gaps = frame[with_gaps[1::2]]
-            if (gaps != "").any(axis=None):
-                raise ValueError("fields must be separated by '::'")
-            yield frame
-
-    return table._replace(columns=names, batches=batches)
-
-
 def _json_lines(name: str, file: Path, names: Sequence[str] | None) -> Table:
     _check_header(names)
 
     def read() -> Iterator[pd.DataFrame]:
-        with pd.read_json(
-            file, lines=True, chunksize=BATCH_ROWS, dtype=False, convert_dates=False, precise_float=True
-        ) as reader:
+        with pd.read_json(file, lines=True, chunksize=BATCH_ROWS, dtype=False, precise_float=True) as reader:
             yield from reader
 
     frames = read()
@@ -156,11 +161,11 @@ def _check_header(names: Sequence[str] | None) -> None:
 
 #: A reader for each format, by suffix.
 _READERS: dict[str, Callable[[str, Path, Sequence[str] | None], Table]] = {
-    ".data": lambda name, file, names: _text(name, file, names or _GROUPLENS, "\t"),
+    ".data": lambda name, file, names: _text(name, file, names, "\t", _GROUPLENS),
     ".dat": _dat,
     ".inter": lambda name, file, names: _text(name, file, names, "\t"),
-    ".csv": lambda name, file, names: _text(name, file, names, None),
-    ".tsv": lambda name, file, names: _text(name, file, names, None),
+    ".csv": lambda name, file, names: _text(name, file, names),
+    ".tsv": lambda name, file, names: _text(name, file, names),
     ".jsonl": _json_lines,
     ".parquet": _parquet,
     ".npz": _npz,
@@ -221,7 +226,7 @@ def tables_of(source: Source, names: Sequence[str] | None = None) -> Iterator[Ta
         If a file cannot be read, or a folder has no parts.
     """
     if not isinstance(source, (str, os.PathLike)):
-        yield _table("standard input", ".csv", lambda: _text("standard input", source, names, None))
+        yield _table("standard input", ".csv", lambda: _text("standard input", source, names))
         return
     path = Path(source)
     files = [path]
