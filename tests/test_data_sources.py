@@ -71,7 +71,7 @@ def test_files_and_folders_are_read(frame, tmp_path):
 
 
 def test_a_stored_zero_of_a_sparse_matrix_is_a_rating():
-    matrix = scipy.sparse.csr_array(([0.0, 2.0], ([3, 3], [1, 0])), (5, 4))
+    matrix = scipy.sparse.coo_array(([0.0, 2.0], ([3, 3], [1, 0])), (5, 4))
     users, items, values, user_ids, item_ids = encode(rating_batches(matrix))
     assert (user_ids, item_ids) == ([3], [1, 0])
     assert (users.tolist(), items.tolist(), values.tolist()) == ([0, 0], [0, 1], [0.0, 2.0])
@@ -89,16 +89,15 @@ def test_reading_needs_25_bytes_a_rating_at_most():
     size, batch = 2_000_000, 20_000
 
     def batches():
-        generator = np.random.default_rng(0)
-        for _ in range(size // batch):
-            users, items = generator.integers(0, 1000, (2, batch))
-            yield pd.DataFrame({"user": users, "item": items, "rating": generator.random(batch)})
+        for start in range(0, size, batch):  # all items of some users, in a mixed order
+            users, items = np.divmod(start + np.random.default_rng(0).permutation(batch), 1000)
+            yield pd.DataFrame({"user": users, "item": items, "rating": np.linspace(0, 1, batch)})
 
     tracemalloc.start()
     try:
         users, items, values, *_ = encode(rating_batches(batches()))
         assert tracemalloc.get_traced_memory()[1] <= 25 * size + 2**22  # a batch, and the ids
-        RatingMatrix.from_cells(users, items, values, (1000, 1000))
+        RatingMatrix.from_cells(users, items, values, (2000, 1000))
         assert tracemalloc.get_traced_memory()[1] <= (25 + 8) * size + 2**22  # 8 of them are the matrix
     finally:
         tracemalloc.stop()

@@ -1,5 +1,6 @@
 """Cross-validation on arrays, against Surprise's."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from surprise import Dataset, Reader
@@ -35,7 +36,7 @@ def test_folds_are_those_of_surprise():
         users, items = ({one: n for n, one in enumerate(ids)} for ids in (wanted.user_ids, wanted.item_ids))
         assert fold.test.users.tolist() == [users.get(uid, -1) for uid, _, _ in testset]
         assert fold.test.items.tolist() == [items.get(iid, -1) for _, iid, _ in testset]
-        assert fold.test.values.tolist() == [rating for *_, rating in testset]
+        np.testing.assert_array_equal(fold.test[2], [rating for *_, rating in testset])
     assert any((fold.test.users < 0).any() or (fold.test.items < 0).any() for fold in folds)
 
 
@@ -71,4 +72,4 @@ def test_more_folds_than_ratings_are_refused():
     few = Ratings(*encode([FRAME[:2]]), RatingScale(1, 5))
     with pytest.raises(ValueError, match="number of folds must be at most that of the ratings, 2, got 3"):
         next(kfold(few, 3, 0))
-    assert [len(fold.test.values) for fold in kfold(few, 2, 0)] == [1, 1]
+    assert [len(fold.test.users) for fold in kfold(few, 2, 0)] == [1, 1]

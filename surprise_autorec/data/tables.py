@@ -138,9 +138,10 @@ def _check(frame: pd.DataFrame, table: Table, n_before: int) -> None:
             holds, rule = values.notna() & (values != ""), "not be missing"
         wrong = np.flatnonzero(~holds.to_numpy(bool))
         if len(wrong):
+            value = values.iloc[wrong[0]]
             raise ValueError(
                 f"{table.name}: the {role} in data row {n_before + wrong[0] + 1} must {rule}, got "
-                f"{values.iloc[wrong[0]]!r}"
+                f"{value.item() if isinstance(value, np.generic) else value!r}"
             )
 
 
