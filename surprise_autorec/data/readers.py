@@ -103,12 +103,16 @@ def _names(
 
 
 def _frames_of_text(handle: Any, **options: Any) -> Iterator[pd.DataFrame]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows that are longer than the header
-        with pd.read_csv(
-            handle, dtype=str, keep_default_na=False, index_col=False, chunksize=BATCH_ROWS, **options
-        ) as reader:
-            yield from reader
+    with pd.read_csv(
+        handle, dtype=str, keep_default_na=False, index_col=False, chunksize=BATCH_ROWS, **options
+    ) as reader:
+        while True:
+            with warnings.catch_warnings():  # (not around the yield, where others' warnings would be caught)
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows longer than the header
+                frame = next(reader, None)
+            if frame is None:
+                return
+            yield frame
 
 
 def _json_lines(name: str, file: Path, names: Sequence[str] | None) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,6 @@ import pandas as pd
 
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.parameters import AutoRecParameters
-from surprise_autorec.study.folds import OnFailure
 
 
 class Fold(NamedTuple):
@@ -77,7 +76,7 @@ def measure_autorec(
     ratings: Ratings,
     n_folds: int,
     seed: int,
-    on_failure: OnFailure | None = None,
+    on_failure: Callable[[str, Exception], object] | None = None,
 ) -> pd.DataFrame:
     """Fit and test AutoRec, with one set of parameters or several, on the same folds; show a progress bar.
 
@@ -89,12 +88,15 @@ def measure_autorec(
     n_folds, seed : int
         See `kfold`.
     on_failure : callable, optional
-        As of `surprise_autorec.study.folds.measure`.
+        Called with the name of an algorithm and the exception that its training raised. If it returns, the
+        others continue. Default: the exception is raised.
 
     Returns
     -------
     DataFrame
-        As from `surprise_autorec.study.folds.measure`.
+        A row for each fold and algorithm, in the order of measurement: ``fold`` (from 1), ``algorithm``,
+        ``rmse``, ``mae``, ``fit_time`` and ``test_time`` (in seconds). An algorithm that failed on any fold
+        has no rows.
     """
     from tqdm.auto import tqdm  # here, to keep the import of the package fast
 
