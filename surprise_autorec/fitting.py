@@ -138,7 +138,8 @@ def fit_model(
     if not len(ratings.values):
         raise ValueError("training needs at least one rating, got none")
     needed = memory_needed(parameters, len(ratings.values), len(ratings.user_ids), len(ratings.item_ids))
-    if options.device.type == "cpu":
+    is_on_cpu = options.device.type == "cpu"  # for which the estimate is
+    if is_on_cpu:
         _warn_of_memory(needed, checked)
     matrix = _matrix(ratings, options.early_stopping)
     history = History()
@@ -147,7 +148,8 @@ def fit_model(
         n_iter_no_change, tol = checked.early_stopping
         callbacks.append(EarlyStopping(n_iter_no_change, tol * unit))
     with Progress(options.n_epochs, checked.verbose) as progress:
-        progress.tell(f"Training needs about {_size(needed)} of memory")
+        if is_on_cpu:
+            progress.tell(f"Training needs about {_size(needed)} of memory")
         training = train(
             matrix,
             checked.members,

@@ -33,7 +33,16 @@ class ArrowArray(Protocol):
 
 
 #: A table of ratings in one piece.
-Piece: TypeAlias = "str | os.PathLike[str] | pd.DataFrame | npt.NDArray[Any] | ArrowStream | ArrowArray | Any"
+Piece: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | pd.DataFrame
+    | npt.NDArray[np.void]
+    | scipy.sparse.sparray
+    | scipy.sparse.spmatrix
+    | ArrowStream
+    | ArrowArray
+)
 
 
 def rating_batches(
