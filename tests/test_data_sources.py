@@ -1,5 +1,6 @@
 """Ratings from files and tables of every kind, in batches."""
 
+import decimal
 import tracemalloc
 
 import numpy as np
@@ -130,3 +131,15 @@ ONE = pd.DataFrame({"user": [1], "item": [2], "rating": [3.0]})
 def test_what_holds_no_ratings_is_one_line(source, error, message):
     with pytest.raises(error, match=rf"\A[^\n]*{message}[^\n]*\Z"):
         encode(rating_batches(source))
+
+
+@pytest.mark.parametrize(
+    "ratings",
+    [["1", "2.5", "1"], [decimal.Decimal(1), decimal.Decimal("2.5"), 1], pd.Categorical(["1", "2.5", "1"])],
+)
+def test_ratings_may_be_texts_and_decimals(ratings):
+    frame = pd.DataFrame({"user": [1, 2, 3], "item": [1, 2, 3], "rating": ratings})
+    assert encode(rating_batches(frame))[2].tolist() == [1.0, 2.5, 1.0]
+    frame.loc[1, "rating"] = None
+    with pytest.raises(ValueError, match="the rating in data row 2 must be a finite number, got "):
+        encode(rating_batches(frame))

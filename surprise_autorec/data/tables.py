@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 #: Rows of a batch, at most. A batch is what reading needs besides its result.
@@ -128,21 +129,30 @@ def _check(frame: pd.DataFrame, table: Table, n_before: int) -> None:
     for role in frame:
         values = frame[role]
         if role == "rating":
-            numbers = values
-            if table.decimal != "." and not pd.api.types.is_numeric_dtype(values):
-                numbers = values.astype(str).str.replace(table.decimal, ".", regex=False)
-            numbers = pd.to_numeric(numbers, errors="coerce").astype(np.float64)
-            holds, rule = numbers.abs() < np.inf, "be a finite number"
+            numbers = _numbers(values, table.decimal)
+            holds, rule = np.isfinite(numbers), "be a finite number"
             frame["rating"] = numbers
         else:
-            holds, rule = values.notna() & (values != ""), "not be missing"
-        wrong = np.flatnonzero(~holds.to_numpy(bool))
+            holds, rule = (values.notna() & (values != "")).to_numpy(bool), "not be missing"
+        wrong = np.flatnonzero(~holds)
         if len(wrong):
             value = values.iloc[wrong[0]]
             raise ValueError(
                 f"{table.name}: the {role} in data row {n_before + wrong[0] + 1} must {rule}, got "
                 f"{value.item() if isinstance(value, np.generic) else value!r}"
             )
+
+
+def _numbers(values: pd.Series[Any], decimal: str) -> npt.NDArray[np.float64]:
+    """Values as numbers, NaN where one is none. Equal texts, of which there are many, are read once."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.to_numpy(np.float64, na_value=np.nan)
+    codes, distinct = pd.factorize(values)
+    texts = pd.Series(np.asarray(distinct, object))
+    if decimal != ".":
+        texts = texts.astype(str).str.replace(decimal, ".", regex=False)
+    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return np.append(numbers, np.nan)[codes]  # -1, the last, is a missing one
 
 
 def _kind(values: pd.Series[Any]) -> str:
