@@ -85,10 +85,12 @@ MAY_IMPORT = {
     "algorithm": {"checks", "core", "fitted", "fitting", "model", "parameters"},
     "regressor": {"core", "data", "fitted", "fitting", "model", "parameters"},
     "persistence": {"algorithm", "fitted", "fitting", "model", "regressor"},
+    "adapters": {"adapters", "algorithm", "core", "fitting"},
     "data": {"arrow", "core", "data"},
     "datasets": {"data"},
-    "study": {"checks", "fitted", "fitting", "parameters", "study"},
+    "study": {"checks", "core", "fitted", "fitting", "parameters", "study"},
     "comparison": {"study"},
+    "splits": {"study"},
 }
 
 

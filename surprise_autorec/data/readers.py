@@ -266,7 +266,8 @@ def read(
     source : path, or text stream
         A file or a folder of parts, in the formats that `load` reads; a stream is read as csv.
     roles : sequence of str, default=("user", "item", "rating")
-        Which of these columns to read; each must be present. Other columns are ignored.
+        Which of these columns to read; each must be present. Other columns are ignored. "timestamp" may be
+        added, which is read as it is, if it is there.
     columns : mapping of str to str, optional
         The names of columns by role, as in ``{"user": "Customer No"}``. Default: the usual names.
     names : sequence of str, optional

@@ -13,11 +13,13 @@ import pandas as pd
 BATCH_ROWS = 500_000
 
 ROLES = ("user", "item", "rating")
+TIMED_ROLES = (*ROLES, "timestamp")
 #: The roles of columns, and the names that a column of each may have (in lower case).
 _KNOWN_NAMES = {
     "user": ("user", "userid", "user_id", "uid", "user_id:token"),
     "item": ("item", "itemid", "item_id", "iid", "movieid", "movie_id", "movie", "item_id:token"),
     "rating": ("rating", "r_ui", "score", "rating:float"),
+    "timestamp": ("timestamp", "time", "date", "timestamp:float"),
 }
 
 
@@ -46,9 +48,9 @@ class Table(NamedTuple):
 def check_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
     """The names of columns by their roles. Raises ValueError if something else than a role has a name."""
     columns = dict(columns or {})
-    unknown = [role for role in columns if role not in ROLES]
+    unknown = [role for role in columns if role not in TIMED_ROLES]
     if unknown:
-        raise ValueError(f"columns must give names to some of {', '.join(ROLES)}, got {unknown[0]!r}")
+        raise ValueError(f"columns must give names to some of {', '.join(TIMED_ROLES)}, got {unknown[0]!r}")
     return columns
 
 
@@ -62,7 +64,8 @@ def role_batches(
     tables : iterable of Table
         The parts, one after another.
     roles : sequence of str
-        Which of these columns to read; each must be present. Other columns are ignored.
+        Which of these columns to read; each must be present. Other columns are ignored. "timestamp" may be
+        added, which is read as it is, if it is there.
     columns : mapping of str to str, optional
         The names of columns by role. Default: the usual names, upper or lower case.
 
@@ -82,14 +85,17 @@ def role_batches(
     kinds: dict[str, tuple[str, str]] = {}  # of the ids so far, and the name of the first table that has them
     for table in tables:
         names.append(table.name)
-        chosen = {role: _column(table, role, columns.get(role)) for role in roles}
+        found = {role: _column(table, role, columns.get(role)) for role in roles}
+        chosen = {role: name for role, name in found.items() if name is not None}
         n_before = 0
         for batch in table.batches(list(chosen.values())):
             frame = pd.DataFrame({role: batch[name] for role, name in chosen.items()})
             if frame.empty:
                 continue
             _check(frame, table, n_before)
-            for role in roles:
+            for role in ROLES:
+                if role not in chosen:
+                    continue
                 kind = _kind(frame[role])
                 first_kind, first_name = kinds.setdefault(role, (kind, table.name))
                 if kind != first_kind:
@@ -105,8 +111,8 @@ def role_batches(
         raise ValueError(f"{', '.join(names[:1]) or 'the ratings'} must have at least one {row}, got none")
 
 
-def _column(table: Table, role: str, name: str | None) -> str:
-    """The name of a table's column for a role."""
+def _column(table: Table, role: str, name: str | None) -> str | None:
+    """The name of a table's column for a role; None for a timestamp that is not there."""
     if name is not None:
         if name not in table.columns:
             raise ValueError(
@@ -116,7 +122,7 @@ def _column(table: Table, role: str, name: str | None) -> str:
     names = _KNOWN_NAMES[role]
     by_lower_name = {column.strip().lower(): column for column in reversed(table.columns)}
     found = next((by_lower_name[known] for known in names if known in by_lower_name), None)
-    if found is None:
+    if found is None and role != "timestamp":
         raise ValueError(
             f"{table.name} must have a column for the {role}, named one of {list(names)}, got columns "
             f"{list(table.columns)}"
@@ -128,6 +134,8 @@ def _check(frame: pd.DataFrame, table: Table, n_before: int) -> None:
     """Make floats of a batch's ratings. Raises ValueError for the first row that breaks a rule."""
     for role in frame:
         values = frame[role]
+        if role == "timestamp":
+            continue
         if role == "rating":
             numbers = _numbers(values, table.decimal)
             holds, rule = np.isfinite(numbers), "be a finite number"

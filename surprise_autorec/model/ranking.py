@@ -107,9 +107,10 @@ def rank_blocks(
 
 def _scorer(model: AutoRecModel, items: Int32Array) -> Callable[[Int32Array], Tensor]:
     """From users to what orders the items for each of them, shape (n_users, n_items)."""
-    biases = model.baselines.column_biases[items].astype(np.float32)
+    all_biases = model.baselines.column_biases[items]
     counts = np.bincount(model.rated.items, minlength=len(model.item_ids))[items]
-    popularity = torch.from_numpy(biases if model.biased else counts.astype(np.float32))
+    popularity = torch.from_numpy((all_biases if model.biased else counts).astype(np.float32))
+    biases = (model.baselines.column_share * all_biases).astype(np.float32)  # what stands beside the networks
     vectors = [network.items.vectors[items] for network in model.networks]
     network_biases = [network.items.biases[items] for network in model.networks]
     score = partial(_sums, model, torch.from_numpy(biases), vectors, network_biases)
