@@ -54,7 +54,7 @@ def test_cells_chosen_from_a_matrix(monkeypatch):
 
 
 def test_cells_in_both_orders():
-    matrix = SimpleNamespace(n_ratings=MANY)
+    matrix = SimpleNamespace(values=repeated(0, np.float32))
     with pytest.raises(ValueError, match=TOO_MANY):
         Cells.of(matrix, torch.device("cpu"))
 

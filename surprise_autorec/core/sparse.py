@@ -55,7 +55,7 @@ class Cells:
     @classmethod
     def of(cls, ratings: RatingMatrix, device: torch.device) -> Cells:
         """The observed cells of a rating matrix. Raises ValueError if int32 positions cannot number them."""
-        check_count("ratings", ratings.n_ratings)
+        check_count("ratings", len(ratings.values))
         positions = np.arange(ratings.n_ratings, dtype=np.int32)
         shape = ratings.n_rows, ratings.n_columns
         by_column = csr_array((positions, ratings.columns, ratings.row_offsets), shape).tocsc()
