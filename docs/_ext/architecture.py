@@ -20,8 +20,9 @@ ROWS = [
     {"algorithm": "AutoRec", "regressor": "AutoRecRegressor"},
     {"fitted": "what both can do after a fit"},
     {"fitting": "from ratings to a model"},
-    {"parameters": "documented and checked", "model": "scoring, ranking, files"},
-    {"checks": "", "ids": "", "display": "", "callbacks": "early stopping, progress"},
+    {"memory": "", "model": "scoring, ranking, files"},
+    {"parameters": "documented and checked"},
+    {"checks": "", "ids": "", "display": "", "arrow": "", "callbacks": ""},
     {"core": "training: batches, steps, network, optimisers"},
 ]
 WIDTH, BOX, GAP = 760, 44, 34
