@@ -689,9 +689,9 @@ def test_a_reader_that_stops_early_is_not_an_error(model, tmp_path):
 def test_similar_lists_items_or_users(model):
     items = run("similar", model, "--item", 7, "-n", 3)
     assert items.exit_code == 0
-    assert list(table(items.stdout)[0]) == ["item", "similarity"]
+    assert list(table(items.stdout)) == ["item", "similarity"]
     assert len(table(items.stdout)) == 3
-    assert list(table(run("similar", model, "-u", 3).stdout)[0]) == ["user", "similarity"]
+    assert list(table(run("similar", model, "-u", 3).stdout)) == ["user", "similarity"]
 
 
 def test_similar_needs_one_of_item_and_user(model):

@@ -340,14 +340,14 @@ def test_constructor_takes_the_parameters_of_the_algorithm_and_its_own():
 
 
 def test_unknown_keyword_is_refused():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'n_factor'"):
+    with pytest.raises(TypeError, match="AutoRecRegressor has no parameter 'n_factor'"):
         AutoRecRegressor(n_factor=10)
 
 
 def test_representation_shows_what_differs_from_the_defaults():
     assert (
         repr(AutoRecRegressor(n_factors=9, user_column="u"))
-        == "AutoRecRegressor(n_factors=9, user_column='u')"
+        == "AutoRecRegressor(user_column='u', n_factors=9)"
     )
 
 
