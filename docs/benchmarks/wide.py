@@ -2,11 +2,11 @@
 
 Usage: python docs/benchmarks/wide.py
 
-762,000 synthetic ratings by 18,500 users of 262,600 items, of which 176,000 are rated once and the others by a
-power law. A random tenth of the ratings is held out. Each algorithm has its defaults and a process of its own;
-they take turns, three times. The time is that of `fit`, in the median, as a multiple of SVD's. The memory is
-the peak of the process, with Surprise's trainset (for AutoRecRegressor: with the DataFrame), less what it used
-after the imports.
+762,000 synthetic ratings by 18,500 users of 262,600 items, of which 176,000 are rated once and the others by
+a power law. A random tenth of the ratings is held out. Each algorithm has its defaults and a process of its
+own; they take turns, three times. The time is that of `fit`, in the median, also as a multiple of SVD's. The
+memory is the peak of the process, with Surprise's trainset (for AutoRecRegressor: with the DataFrame), less
+what it used after the imports.
 """
 
 import subprocess
@@ -28,7 +28,7 @@ N_RUNS = 3
 
 
 def measure(name: str, path: str) -> None:
-    """Print the seconds of a fit, the gigabytes that it took, and the RMSE on the last tenth of the ratings."""
+    """Print the seconds of a fit, the gigabytes used, and the RMSE on the last tenth of the ratings."""
     variant = "hybrid" if name.endswith("hybrid") else "item"
     AutoRec(n_epochs=1).check_parameters()  # with whatever it imports
     before = peak()
@@ -38,6 +38,7 @@ def measure(name: str, path: str) -> None:
     if name == "AutoRecRegressor":
         regressor = AutoRecRegressor(rating_scale=(1, 5), random_state=0)
         time = seconds(lambda: regressor.fit(train[["user", "item"]], train["rating"]))
+        used = peak() - before
         errors = regressor.predict(test[["user", "item"]]) - test["rating"]
         rmse = float(np.sqrt(np.mean(errors**2)))
     else:
@@ -46,9 +47,7 @@ def measure(name: str, path: str) -> None:
         time = seconds(lambda: algorithm.fit(trainset))
         used = peak() - before
         rmse = accuracy.rmse(algorithm.test([*test.itertuples(index=False, name=None)]), verbose=False)
-        print(time, used / 1e9, rmse)
-        return
-    print(time, (peak() - before) / 1e9, rmse)
+    print(time, used / 1e9, rmse)
 
 
 def main() -> None:
@@ -65,7 +64,9 @@ def main() -> None:
                 output = subprocess.check_output(command, text=True)
                 measured[name].append([float(part) for part in output.split()])
                 print(name, *measured[name][-1])
-    medians = {name: [median(column) for column in zip(*runs)] for name, runs in measured.items()}
+    medians = {
+        name: [median(column) for column in zip(*runs, strict=True)] for name, runs in measured.items()
+    }
     rows = [
         (name, time, time / medians["SVD"][0], memory, rmse) for name, (time, memory, rmse) in medians.items()
     ]

@@ -91,21 +91,21 @@ def baseline_penalties(users_by_items: RatingMatrix, encoded: Side = "item") -> 
     rows, columns = users_by_items.rows, users_by_items.columns
     values = users_by_items.values.astype(np.float64)
     counts = users_by_items.row_counts, users_by_items.column_counts
-    deviations, user_biases = values - values.mean(), np.zeros(users_by_items.n_rows)
+    collective = users_by_items.collective
+    deviations, user_biases = values - users_by_items.mean, np.zeros(users_by_items.n_rows)
     penalties = FIRST_PENALTIES
     for _ in range(VARIANCE_ROUNDS):
         user_shrinkage, item_shrinkage = (
             1 / (reg + count) for reg, count in zip(penalties, counts, strict=True)
         )
-        item_biases = (
-            np.bincount(columns, deviations - user_biases[rows], len(item_shrinkage)) * item_shrinkage
-        )
-        user_biases = (
-            np.bincount(rows, deviations - item_biases[columns], len(user_shrinkage)) * user_shrinkage
-        )
+        sums = np.bincount(columns, deviations - user_biases[rows], len(item_shrinkage))
+        item_biases = collective.sum_array(sums) * item_shrinkage
+        sums = np.bincount(rows, deviations - item_biases[columns], len(user_shrinkage))
+        user_biases = collective.sum_array(sums) * user_shrinkage
         errors = deviations - user_biases[rows] - item_biases[columns]
+        (square,) = collective.sums(errors @ errors)
         n_biases = counts[0] @ user_shrinkage + counts[1] @ item_shrinkage  # effectively
-        noise = errors @ errors / max(len(values) - n_biases, 1.0)
+        noise = square / max(users_by_items.n_ratings - n_biases, 1.0)
         variances = (
             np.mean((biases**2 + noise * shrinkage)[count > 0])
             for biases, shrinkage, count in zip(

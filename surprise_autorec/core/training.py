@@ -14,6 +14,7 @@ import torch
 from surprise_autorec.core import automatic
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
+from surprise_autorec.core.collective import Collective
 from surprise_autorec.core.learner import AveragedNetwork, Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
@@ -119,9 +120,10 @@ def train(
         # the learners have all they need: of many ratings, one copy is enough.
         n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
         all_ratings = ratings if held_out else None
+        collective = ratings.collective
         del ratings, trained_on
 
-        _run_epochs(learners, validation, options, on_epoch_end)
+        _run_epochs(learners, validation, options, on_epoch_end, collective)
         averaged = [learner.averaged for learner in learners]
         initial_errors = [learner.initial_error for learner in learners]
         del learners  # and with them what only training needs: weights, gradients, the optimisers' memory
@@ -142,6 +144,7 @@ def _run_epochs(
     validation: _Validation | None,
     options: TrainingOptions,
     on_epoch_end: Callable[[Epoch], None],
+    collective: Collective,
 ) -> None:
     """Train until the epochs are over or a callback stops it; the best weights are then in place."""
     averaged = [learner.averaged for learner in learners]
@@ -151,9 +154,12 @@ def _run_epochs(
         rmse = validation.update(averaged) if validation else None
         if not math.isfinite(loss + (rmse or 0.0)):
             raise _divergence(options, [learner.initial_error for learner in learners], errors)
+        wants_to_stop = False
         try:
             on_epoch_end(Epoch(number, options.n_epochs, loss, rmse))
         except StopTraining:
+            wants_to_stop = True
+        if any(collective.sums(wants_to_stop)):
             break
     if validation:
         validation.restore_best(averaged)
@@ -209,8 +215,9 @@ class _Validation:
     """Scores the averaged networks on held-out ratings and keeps the best weights."""
 
     def __init__(self, held_out: RatingMatrix, baselines: Baselines, device: torch.device) -> None:
-        self.by_user = Cells.of(held_out, device)
-        self.by_item = Cells.of(held_out.transposed, device)
+        self.by_user, self.held_out_of_items = Cells.of(held_out, device), held_out.transposed
+        self.by_item = Cells.of(self.held_out_of_items, device)
+        self.collective, self.n_ratings = held_out.collective, held_out.n_ratings
         targets = held_out.values - baselines.at(held_out.rows, held_out.columns)
         self.targets = torch.from_numpy(targets).to(device)
         self.best_rmse = math.inf
@@ -223,10 +230,13 @@ class _Validation:
             side, weight = network.member
             if side == "user":
                 outputs += weight * network.outputs_at(self.by_user)
-            else:
-                outputs[self.by_user.order] += weight * network.outputs_at(self.by_item)
+            else:  # these items' users may be held by other processes
+                of_items = network.outputs_at(self.by_item).cpu().numpy()
+                of_users = replace(self.held_out_of_items, values=of_items).transposed.values
+                outputs += weight * torch.from_numpy(of_users).to(outputs.device)
         errors = (self.targets - outputs).cpu().numpy()
-        rmse = math.sqrt(np.square(errors).mean())
+        (square,) = self.collective.sums(np.square(errors).sum())
+        rmse = math.sqrt(square / self.n_ratings)
         if rmse < self.best_rmse:
             self.best_rmse = rmse
             self.best_weights = [copy.deepcopy(network.network.state_dict()) for network in networks]
