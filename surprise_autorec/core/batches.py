@@ -99,9 +99,17 @@ class BatchCutter:
                 (part.values - rules.centering.columns * baselines) * column_scale[part.columns],
                 part.values - baselines,
             )
-            tensors = (torch.from_numpy(array.astype(np.float32)).to(self.device) for array in arrays)
-            places = torch.from_numpy(places).to(self.device)
-            yield Batch(places, Cells.of(part, self.device), *tensors, len(batch_rows))
+            inputs, column_inputs, targets = (
+                torch.from_numpy(array.astype(np.float32)).to(self.device) for array in arrays
+            )
+            yield Batch(
+                torch.from_numpy(places).to(self.device),
+                Cells.of(part, self.device),
+                inputs,
+                column_inputs,
+                targets,
+                len(batch_rows),
+            )
 
 
 def typical_count(counts: Int32Array) -> float:

@@ -8,7 +8,8 @@ itself, from the same seed. So every process must come to each of these calls, i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -63,6 +64,31 @@ class Collective(ABC):
             By rank of the sender, and those of one sender in its order.
         """
 
+    @contextmanager
+    def errors_shared(self) -> Iterator[None]:
+        """Within this, which holds no other call of this class, an exception of one process is raised by all.
+
+        Raises
+        ------
+        ValueError
+            In processes that had none, with the message of the first that had one.
+        """
+        if self.size == 1:
+            yield
+            return
+        message, own = "", None
+        try:
+            yield
+        except Exception as error:
+            is_plain = isinstance(error, (ValueError, OSError)) and str(error)
+            message, own = str(error) if is_plain else f"{type(error).__name__}: {error}", error
+        messages = self.gather(np.frombuffer(message.encode(), np.uint8))
+        if own is not None:
+            raise own
+        for rank, other in enumerate(messages):
+            if len(other):
+                raise ValueError(f"process {rank} of {self.size}: {other.tobytes().decode()}")
+
     def sum_array(self, array: Array) -> Array:
         """The sum of an array of numbers over all processes."""
         if self.size == 1:
@@ -81,7 +107,7 @@ class Collective(ABC):
             return tensors
         total = torch.cat([tensor.reshape(-1) for tensor in tensors])
         self.sum_(total)
-        parts = total.split([tensor.numel() for tensor in tensors])
+        parts = torch.split(total, [tensor.numel() for tensor in tensors])
         return [part.view(tensor.shape) for tensor, part in zip(tensors, parts, strict=True)]
 
     def own(self, rows: Int64Array) -> Int64Array:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -156,6 +157,22 @@ class Learner:
         if not self.options.threads_are_free:
             return None
         return ThreadChooser(self.options.n_threads, self.n_ratings * self.options.n_epochs)
+
+    def state(self) -> dict[str, Any]:
+        """All that training has changed, between two epochs."""
+        return {
+            "weights": self.network.state_dict(),
+            "averaged": self.averaged.network.state_dict(),
+            "stepper": self.stepper.state(),
+            "initial_error": self.initial_error,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what another one was, of the same ratings, options and seed."""
+        self.network.load_state_dict(state["weights"])
+        self.averaged.network.load_state_dict(state["averaged"])
+        self.stepper.restore(state["stepper"])
+        self.initial_error = state["initial_error"]
 
     def run_epoch(self, number: int) -> tuple[float, float]:
         """Train on every batch once.

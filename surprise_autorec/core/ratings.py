@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ import torch
 
 from surprise_autorec.core.arrays import Float32Array, Int32Array, Int64Array
 from surprise_autorec.core.collective import ALONE, Collective
+
+T = TypeVar("T")
 
 
 def csr_array(contents: tuple[Any, ...], shape: tuple[int, int]) -> Any:
@@ -134,20 +136,20 @@ class RatingMatrix:
         own = cls.from_cells(rows // collective.size, columns, values, own_shape)
         return replace(own, collective=collective)
 
-    @cached_property
+    @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return int(self.collective.sums(self.n_own_rows)[0])
+        return self._once("n_rows", lambda: int(self.collective.sums(self.n_own_rows)[0]))
 
     @property
     def n_own_rows(self) -> int:
         """Number of rows that are held here."""
         return len(self.row_offsets) - 1
 
-    @cached_property
+    @property
     def n_ratings(self) -> int:
         """Number of observed cells."""
-        return int(self.collective.sums(len(self.values))[0])
+        return self._once("n_ratings", lambda: int(self.collective.sums(len(self.values))[0]))
 
     @property
     def mean(self) -> float:
@@ -161,16 +163,28 @@ class RatingMatrix:
         rows = np.arange(self.n_own_rows, dtype=np.int32) * self.collective.size + self.collective.rank
         return np.repeat(rows, np.diff(self.row_offsets))
 
-    @cached_property
+    @property
     def row_counts(self) -> Int32Array:
         """Number of ratings in each row, shape (n_rows,)."""
-        return self.collective.all_rows(np.diff(self.row_offsets))
+        return self._once("row_counts", lambda: self.collective.all_rows(np.diff(self.row_offsets)))
 
-    @cached_property
+    @property
     def column_counts(self) -> Int32Array:
         """Number of ratings in each column, shape (n_columns,)."""
-        counts = np.bincount(self.columns, minlength=self.n_columns)
-        return self.collective.sum_array(counts).astype(np.int32)
+
+        def count() -> Int32Array:
+            counts = np.bincount(self.columns, minlength=self.n_columns)
+            return self.collective.sum_array(counts).astype(np.int32)
+
+        return self._once("column_counts", count)
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        """What is made at the first call; functools.cached_property would hold a lock of all matrices."""
+        made: dict[str, Any] = vars(self).setdefault("_made", {})
+        if name not in made:
+            made[name] = make()
+        result: T = made[name]
+        return result
 
     @property
     def transposed(self) -> RatingMatrix:
@@ -180,6 +194,16 @@ class RatingMatrix:
             return RatingMatrix.spread(self.columns, self.rows, self.values, shape, self.collective)
         csc = csr_array((self.values, self.columns, self.row_offsets), (self.n_rows, self.n_columns)).tocsc()
         return RatingMatrix(csc.indptr, csc.indices, csc.data, self.n_rows)
+
+    def all_cells(self) -> tuple[Int32Array, Int32Array]:
+        """``row_offsets`` and ``columns`` of all rows, those that other processes hold included."""
+        if self.collective.size == 1:
+            return self.row_offsets, self.columns
+        offsets = np.concatenate([[0], np.cumsum(self.row_counts)]).astype(np.int32)
+        columns = np.empty(offsets[-1], np.int32)
+        for rank, part in enumerate(self.collective.gather(self.columns)):
+            columns[cells_of_rows(offsets, np.arange(rank, self.n_rows, self.collective.size))[1]] = part
+        return offsets, columns
 
     def take_rows(self, rows: npt.NDArray[np.integer]) -> RatingMatrix:
         """The matrix, of this process alone, of the rows at the given places, in the given order."""

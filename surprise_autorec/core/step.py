@@ -15,8 +15,8 @@ torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -138,6 +138,24 @@ class Stepper:
             network.decoder_weight, network.decoder_weight.dtype
         )  # until an epoch begins
         self.mean_hidden: Tensor | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers of the steps so far, between two epochs."""
+        return {
+            "optimizer": self.optimizer.state(),
+            "column_encoder": self.column_encoder and self.column_encoder.optimizer.state(),
+            "mask_generator": self.mask_generator.get_state(),
+            "mean_hidden": self.mean_hidden,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what another one remembered, whose network's weights are now this one's."""
+        self.optimizer.restore(state["optimizer"])
+        if self.column_encoder:
+            self.column_encoder.optimizer.restore(state["column_encoder"])
+        self.mask_generator.set_state(state["mask_generator"])
+        self.mean_hidden = state["mean_hidden"]
+        self.encoder.refresh()
 
     def begin_epoch(self, batches: Sequence[Batch]) -> None:
         """Encode the columns of all batches for the steps of an epoch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import torch
 from surprise_autorec.core import automatic
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
-from surprise_autorec.core.collective import Collective
+from surprise_autorec.core.checkpoints import Checkpoints
 from surprise_autorec.core.learner import AveragedNetwork, Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
@@ -67,6 +67,7 @@ def train(
     seed: int,
     on_epoch_end: Callable[[Epoch], None],
     start: Sequence[TrainedNetwork] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Training:
     """Train the networks of a model, epoch by epoch side by side.
 
@@ -87,6 +88,8 @@ def train(
     start : sequence of TrainedNetwork, optional
         Where to go on from: the same members, trained on some of the ratings, whose users and items are the
         first of those here. Default: random weights.
+    checkpoints : Checkpoints, optional
+        Where to save each epoch, and to find those of the same training that was ended.
 
     Raises
     ------
@@ -123,10 +126,22 @@ def train(
         collective = ratings.collective
         del ratings, trained_on
 
-        _run_epochs(learners, validation, options, on_epoch_end, collective)
+        progress = _Progress(learners, validation, generator, checkpoints)
+        for number in range(1, options.n_epochs + 1):
+            epoch = progress.run_epoch(number, options)
+            wants_to_stop = False
+            try:
+                on_epoch_end(epoch)
+            except StopTraining:
+                wants_to_stop = True
+            if any(collective.sums(wants_to_stop)):
+                break
         averaged = [learner.averaged for learner in learners]
+        if validation:
+            validation.restore_best(averaged)
         initial_errors = [learner.initial_error for learner in learners]
-        del learners  # and with them what only training needs: weights, gradients, the optimisers' memory
+        # And with them what only training needs: weights, gradients, the optimisers' memory.
+        del learners, progress
         networks, errors = [], []
         for network in averaged:
             side = network.member.side
@@ -139,30 +154,55 @@ def train(
         return Training(baselines, networks)
 
 
-def _run_epochs(
-    learners: Sequence[Learner],
-    validation: _Validation | None,
-    options: TrainingOptions,
-    on_epoch_end: Callable[[Epoch], None],
-    collective: Collective,
-) -> None:
-    """Train until the epochs are over or a callback stops it; the best weights are then in place."""
-    averaged = [learner.averaged for learner in learners]
-    for number in range(1, options.n_epochs + 1):
-        losses, errors = zip(*(learner.run_epoch(number) for learner in learners), strict=True)
+class _Progress:
+    """The epochs of a training, those before it was ended included."""
+
+    def __init__(
+        self,
+        learners: Sequence[Learner],
+        validation: _Validation | None,
+        generator: torch.Generator,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.learners, self.validation, self.generator = learners, validation, generator
+        self.checkpoints = checkpoints
+        self.epochs: list[Epoch] = []
+        saved = checkpoints.load() if checkpoints else None
+        if saved is not None:
+            self._restore(saved)
+
+    def run_epoch(self, number: int, options: TrainingOptions) -> Epoch:
+        """Train for an epoch, unless that was done before; returns its report."""
+        if number > len(self.epochs):
+            self.epochs.append(self._train(number, options))
+            if self.checkpoints:
+                self.checkpoints.save(number, self._state())
+        return self.epochs[number - 1]
+
+    def _train(self, number: int, options: TrainingOptions) -> Epoch:
+        averaged = [learner.averaged for learner in self.learners]
+        losses, errors = zip(*(learner.run_epoch(number) for learner in self.learners), strict=True)
         loss = sum(network.member.weight * loss for network, loss in zip(averaged, losses, strict=True))
-        rmse = validation.update(averaged) if validation else None
+        rmse = self.validation.update(averaged) if self.validation else None
         if not math.isfinite(loss + (rmse or 0.0)):
-            raise _divergence(options, [learner.initial_error for learner in learners], errors)
-        wants_to_stop = False
-        try:
-            on_epoch_end(Epoch(number, options.n_epochs, loss, rmse))
-        except StopTraining:
-            wants_to_stop = True
-        if any(collective.sums(wants_to_stop)):
-            break
-    if validation:
-        validation.restore_best(averaged)
+            raise _divergence(options, [learner.initial_error for learner in self.learners], errors)
+        return Epoch(number, options.n_epochs, loss, rmse)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "epochs": [tuple(epoch) for epoch in self.epochs],
+            "generator": self.generator.get_state(),
+            "learners": [learner.state() for learner in self.learners],
+            "validation": self.validation and (self.validation.best_rmse, self.validation.best_weights),
+        }
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.epochs = [Epoch(*epoch) for epoch in state["epochs"]]
+        self.generator.set_state(state["generator"])
+        for learner, own in zip(self.learners, state["learners"], strict=True):
+            learner.restore(own)
+        if self.validation:
+            self.validation.best_rmse, self.validation.best_weights = state["validation"]
 
 
 def make_learner(
