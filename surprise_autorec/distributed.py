@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -44,6 +45,10 @@ from surprise_autorec.model import RatingScale
 from surprise_autorec.regressor import AutoRecRegressor
 
 __all__ = ["app", "fit"]
+
+#: When one process has failed, torchrun ends the others at once. So the first, which says why, has this many
+#: seconds before the others exit.
+_LAST_WORDS = 2.0
 
 
 def fit(
@@ -238,9 +243,10 @@ def _errors_of_one() -> Iterator[None]:
         try:
             yield
         except (typer.BadParameter, ValueError, ArithmeticError, OSError) as error:
-            if os.environ.get("RANK", "0") != "0":
-                raise typer.Exit(1) from error
-            raise
+            if os.environ.get("RANK", "0") == "0":
+                raise
+            time.sleep(_LAST_WORDS)
+            raise typer.Exit(1) from error
 
 
 @contextmanager

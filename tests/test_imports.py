@@ -87,6 +87,7 @@ MAY_IMPORT = {
     "datasets": {"data"},
     "study": {"checks", "fitted", "study"},
     "comparison": {"study"},
+    "distributed": {"checks", "cli", "core", "data", "fitting", "model", "regressor"},
 }
 
 

@@ -61,5 +61,7 @@ def together(size, work, **options):
     for thread in threads:
         thread.join()
     if errors:
-        raise next((error for error in errors if not isinstance(error, threading.BrokenBarrierError)), errors[0])
+        raise next(
+            (error for error in errors if not isinstance(error, threading.BrokenBarrierError)), errors[0]
+        )
     return results

@@ -203,7 +203,7 @@ class Learner:
     def _step(self, batch: Batch) -> float:
         if self.threads is None:
             return self.stepper.step(batch)
-        return self.threads.run(partial(self.stepper.step, batch), len(batch.targets))
+        return self.threads.run(partial(self.stepper.step, batch), max(len(batch.targets), 1))
 
     @torch.no_grad()
     def _penalties(self) -> float:
