@@ -241,7 +241,7 @@ def run(*command, **environment):
 
 def torchrun(script, *arguments, max_restarts=0):
     start = ["torch.distributed.run", "--nproc-per-node", 2, "--max-restarts", max_restarts]
-    return run(*start, "--master-port", 0, *script, *arguments)
+    return run(*start, "--standalone", *script, *arguments)
 
 
 COMMAND = ["-m", "surprise_autorec.distributed"]
