@@ -83,11 +83,13 @@ MAY_IMPORT = {
     "algorithm": {"checks", "core", "fitted", "fitting", "model", "parameters"},
     "regressor": {"core", "fitted", "fitting", "model", "parameters"},
     "persistence": {"algorithm", "fitted", "fitting", "model", "regressor"},
+    "adapters": {"adapters", "algorithm", "core", "fitting"},
     "data": {"data"},
     "datasets": {"data"},
-    "study": {"checks", "fitted", "study"},
+    "study": {"checks", "core", "fitted", "study"},
     "comparison": {"study"},
     "distributed": {"checks", "cli", "core", "data", "fitting", "model", "regressor"},
+    "splits": {"study"},
 }
 
 
