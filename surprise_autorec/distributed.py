@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,9 @@ from surprise_autorec.cli.shared import (
 from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.core.collective import Collective, ProcessGroup
 from surprise_autorec.core.precision import PRECISIONS
-from surprise_autorec.data.readers import read
+from surprise_autorec.data.encoding import Encoded, encode
+from surprise_autorec.data.readers import tables_of
+from surprise_autorec.data.tables import role_batches
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import RatingScale
 from surprise_autorec.regressor import AutoRecRegressor
@@ -94,33 +97,37 @@ def fit(
         In all processes, if training diverges.
     """
     collective = ProcessGroup(PRECISIONS[choice("gradient_dtype", gradient_dtype, PRECISIONS)])
-    return _fit(collective, regressor, lambda: (X, y), checkpoints)
+    return _fit(collective, regressor, partial(_encoded, regressor, X, y), checkpoints)
+
+
+def _encoded(regressor: AutoRecRegressor, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike) -> Encoded:
+    """Ratings as the regressor takes them."""
+    frame = regressor._frame(X, reset=True)
+    if frame.empty:
+        raise ValueError("every process must have at least one rating, got none")
+    regressor.columns_ = regressor._chosen_columns(frame)
+    users, items = regressor._ids(frame)
+    values = regressor._values(y, users, items)
+    return Encoded(users.codes, items.codes, values, users.distinct, items.distinct)
 
 
 def _fit(
     collective: Collective,
     regressor: AutoRecRegressor,
-    get_ratings: Callable[[], tuple[Any, Any]],
+    get_own: Callable[[], Encoded],
     checkpoints: str | os.PathLike[str] | None,
 ) -> AutoRecRegressor:
     """Fit on the ratings that each process gets. What goes wrong in one is raised in all."""
     with collective.errors_shared():
-        X, y = get_ratings()
-        if not len(X):
-            raise ValueError("every process must have at least one rating, got none")
-        frame = regressor._frame(X, reset=True)
-        regressor.columns_ = regressor._chosen_columns(frame)
-        users, items = regressor._ids(frame)
-        values = regressor._values(y, users, items)
+        users, items, values, own_user_ids, own_item_ids = get_own()
         scale = regressor._scale_of(values)
     lows, highs = (np.concatenate(collective.gather(np.array([end]))) for end in scale)
-    user_ids, user_places = _joined("user", users.distinct, collective)
-    item_ids, item_places = _joined("item", items.distinct, collective)
-    owner_of_each = user_places[users.codes]
-    receivers = (owner_of_each % collective.size).astype(np.int64)
+    user_ids, user_places = _joined("user", own_user_ids, collective)
+    item_ids, item_places = _joined("item", own_item_ids, collective)
+    receivers = (user_places[users] % collective.size).astype(np.int64)
     ratings = Ratings(
-        collective.exchange(owner_of_each, receivers),
-        collective.exchange(item_places[items.codes], receivers),
+        collective.exchange(user_places[users], receivers),
+        collective.exchange(item_places[items], receivers),
         collective.exchange(values, receivers),
         user_ids,
         item_ids,
@@ -167,8 +174,7 @@ def _fit_files(
     ratings: Annotated[
         Path,
         typer.Argument(
-            help="A folder of files of ratings (csv, parquet, ...), at least one for each process; or one "
-            "file, of which each process takes a part."
+            help="A folder of files of ratings (csv, parquet, ...), at least one for each process."
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to save the model to.")],
@@ -198,7 +204,7 @@ def _fit_files(
         with collective.errors_shared():
             if collective.rank == 0:
                 _check_output(output)
-        _fit(collective, regressor, lambda: _part(ratings, collective), checkpoints)
+        _fit(collective, regressor, lambda: _part(ratings, regressor, collective), checkpoints)
         with collective.errors_shared():
             if collective.rank == 0:
                 regressor.save(output)
@@ -213,27 +219,18 @@ def _check_output(output: Path) -> None:
         raise ValueError(f"--output {error.message}") from error
 
 
-def _part(path: Path, collective: Collective) -> tuple[pd.DataFrame, pd.Series[float]]:
-    """The ratings that this process reads: files that follow one another, or rows of the only one."""
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if not file.name.startswith((".", "_")))
-        if len(files) < collective.size:
-            raise ValueError(
-                f"{path} must have at least one file for each of {collective.size} processes, got "
-                f"{len(files)}"
-            )
-        frame = pd.concat([read(files[n]) for n in _share(len(files), collective)], ignore_index=True)
-    else:
-        frame = read(path)
-        own = _share(len(frame), collective)
-        frame = frame.iloc[own.start : own.stop]
-    return frame[["user", "item"]], frame["rating"]
-
-
-def _share(n: int, collective: Collective) -> range:
-    """Which of n things, that follow one another, are this process's."""
-    first, last = (n * rank // collective.size for rank in (collective.rank, collective.rank + 1))
-    return range(first, last)
+def _part(path: Path, regressor: AutoRecRegressor, collective: Collective) -> Encoded:
+    """The ratings that this process reads: files that follow one another."""
+    tables = list(tables_of(path))
+    if len(tables) < collective.size:
+        raise ValueError(
+            f"{path} must be a folder with a file for each of {collective.size} processes at least, got "
+            f"{len(tables)}"
+        )
+    first, last = (len(tables) * rank // collective.size for rank in (collective.rank, collective.rank + 1))
+    encoded = encode(role_batches(iter(tables[first:last])))
+    regressor._expect_two_columns()
+    return encoded
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from together import together
 
 from surprise_autorec import AutoRecRegressor, DivergenceError, datasets, load
 from surprise_autorec.core.optimizers import OPTIMIZERS
-from surprise_autorec.distributed import _fit, _part
+from surprise_autorec.distributed import _encoded, _fit, _part
 
 FRAME = datasets.make_ratings(n_users=90, n_items=60, n_ratings=2500, noise=0.3)
 X, Y = FRAME[["user", "item"]], FRAME["rating"]
@@ -27,10 +27,14 @@ def share(frame, collective):
     return frame[first:last]
 
 
+def fit(collective, regressor, x, y, checkpoints=None):
+    return _fit(collective, regressor, lambda: _encoded(regressor, x, y), checkpoints)
+
+
 def fitted_together(size, checkpoints=None, x=X, y=Y, **parameters):
     def work(collective):
         regressor = AutoRecRegressor(**{**FEW, **parameters})
-        return _fit(collective, regressor, lambda: (share(x, collective), share(y, collective)), checkpoints)
+        return fit(collective, regressor, share(x, collective), share(y, collective), checkpoints)
 
     return together(size, work)
 
@@ -113,7 +117,7 @@ def test_divergence_is_raised_by_all():
     def work(collective):
         regressor = AutoRecRegressor(**FEW, lr_all=1e6)
         with pytest.raises(DivergenceError, match="lower lr_all") as raised:
-            _fit(collective, regressor, lambda: (share(X, collective), share(Y, collective)), None)
+            fit(collective, regressor, share(X, collective), share(Y, collective))
         return str(raised.value)
 
     assert len(set(together(2, work))) == 1
@@ -127,12 +131,7 @@ def failing(get_ratings, size=2, checkpoints=None, **parameters):
 
     def work(collective):
         with pytest.raises(ValueError) as raised:  # noqa: PT011
-            _fit(
-                collective,
-                AutoRecRegressor(**FEW, **parameters),
-                lambda: get_ratings(collective),
-                checkpoints,
-            )
+            fit(collective, AutoRecRegressor(**{**FEW, **parameters}), *get_ratings(collective), checkpoints)
         return str(raised.value)
 
     return together(size, work)
@@ -192,7 +191,7 @@ def test_checkpoints_are_of_the_same_fit_and_a_known_seed(tmp_path):
         with pytest.raises(
             ValueError, match="random_state must be an int where checkpoints are kept, got None"
         ):
-            _fit(collective, AutoRecRegressor(), lambda: parts(collective), tmp_path)
+            fit(collective, AutoRecRegressor(), *parts(collective), tmp_path)
 
     together(2, work)
 
@@ -210,17 +209,38 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("size", [2, 3])
 def test_every_process_reads_files_that_follow_one_another(folder, size):
-    parts = together(size, lambda collective: _part(folder, collective))
-    assert pd.concat([y for _, y in parts]).tolist() == Y.tolist()
-    assert pd.concat([x["user"] for x, _ in parts]).tolist() == X["user"].astype(str).tolist()
+    parts = together(size, lambda collective: _part(folder, AutoRecRegressor(), collective))
+    assert np.concatenate([part.values for part in parts]).tolist() == Y.tolist()  # noqa: PD011
+    users = [part.user_ids[code] for part in parts for code in part.users]
+    assert users == X["user"].astype(str).tolist()
 
 
-def test_processes_share_the_rows_of_a_single_file(folder):
-    parts = together(3, lambda collective: _part(folder / "a.csv", collective))
-    assert [len(y) for _, y in parts] == [166, 167, 167]
-    assert pd.concat([y for _, y in parts]).tolist() == Y[:500].tolist()
+def test_a_model_of_files_is_that_of_the_folder(folder):
+    def work(collective):
+        regressor = AutoRecRegressor(**FEW)
+        return _fit(collective, regressor, lambda: _part(folder, regressor, collective), None)
+
+    one = AutoRecRegressor(**FEW).fit_batches(folder)
+    for regressor in together(2, work):
+        np.testing.assert_allclose(regressor.predict(X.astype(str)), one.predict(X.astype(str)), atol=1e-5)
+
+
+def test_files_with_other_columns_are_an_error_of_all(folder, tmp_path):
+    (tmp_path / "a.csv").write_bytes((folder / "a.csv").read_bytes())
+    FRAME.rename(columns={"rating": "stars_given"}).to_csv(tmp_path / "b.csv", index=False)
+
+    def work(collective):
+        with pytest.raises(ValueError, match=r"b.csv must have a column for the rating"):
+            _fit(
+                collective,
+                AutoRecRegressor(),
+                lambda: _part(tmp_path, AutoRecRegressor(), collective),
+                None,
+            )
+
+    together(2, work)
 
 
 # Real processes
@@ -313,5 +333,7 @@ def test_too_few_files_are_one_line_and_an_exit_code(folder, tmp_path):
     told, code = torchrun(COMMAND, "fit", tmp_path, "-o", tmp_path / "model.safetensors")
     assert code != 0
     errors = [line for line in told.splitlines() if line.startswith("error: ")]
-    assert errors == [f"error: {tmp_path} must have at least one file for each of 2 processes, got 1"]
+    assert errors == [
+        f"error: {tmp_path} must be a folder with a file for each of 2 processes at least, got 1"
+    ]
     assert not (tmp_path / "model.safetensors").exists()

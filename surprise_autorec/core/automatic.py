@@ -144,9 +144,17 @@ def baselines(users_by_items: RatingMatrix, encoded: Side) -> Baselines:
 
 def width(rows_by_columns: RatingMatrix) -> int:
     """Hidden units: as many as the ratings of a mean column and of a typical row can carry."""
-    column_ratings = rows_by_columns.n_ratings / rows_by_columns.n_columns
     row_ratings = typical_count(rows_by_columns.row_counts)
-    carried = min(FACTORS_PER_RATING_OF_COLUMN * column_ratings, FACTORS_PER_RATING_OF_ROW * row_ratings)
+    largest = largest_width(rows_by_columns.n_ratings, rows_by_columns.n_columns)
+    return min(largest, _width(FACTORS_PER_RATING_OF_ROW * row_ratings))
+
+
+def largest_width(n_ratings: int, n_columns: int) -> int:
+    """What `width` is at most: the hidden units that the ratings of a mean column can carry."""
+    return _width(FACTORS_PER_RATING_OF_COLUMN * n_ratings / n_columns)
+
+
+def _width(carried: float) -> int:
     return int(min(max(32 * math.ceil(carried / 32), LEAST_FACTORS), MOST_FACTORS))
 
 
