@@ -258,7 +258,7 @@ class AutoRecParameters:
             One of torch's optimisers. The paper used rprop and lbfgs.
         batch_size : int or "auto", default="auto"
             Rows in a mini-batch. "auto" is all of them for rprop and lbfgs. Otherwise it gives 8 steps an
-            epoch, or as few as 4 where there are so few ratings to a column that updating the weights would
+            epoch, or as few as 2 where there are so few ratings to a column that updating the weights would
             take most of the time.
         averaging : float in [0, 1), default=0.8
             Polyak averaging: predictions use an exponential average of each epoch's last weights, in which an

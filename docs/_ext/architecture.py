@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "surprise_autorec"
 
 #: The parts of the package from top to bottom. A part imports only those below it, or others of its own box.
 ROWS = [
+    {"distributed": "one fit on many processes"},
     {"cli": "the command line"},
     {"comparison": "", "splits": "", "datasets": "public names"},
     {"study": "comparisons, splits", "adapters": "other packages", "persistence": "load"},

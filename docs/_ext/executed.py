@@ -1,7 +1,7 @@
 """Runs the code of Markdown pages while they are read, shows what it prints and draws, and makes notebooks.
 
 Every ``python`` block of a page runs, from top to bottom, in an empty folder but for ``ratings.csv``. So does
-every line of a ``bash`` block that begins with ``surprise-autorec``. All pages run in one process, so that
+every line of a ``bash`` block that calls ``surprise-autorec`` or ``torchrun``. All pages run in one process, so that
 torch is imported once. An error or a warning in a page is a warning of the build, which then fails.
 """
 
@@ -11,6 +11,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 import tempfile
 import warnings
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -65,8 +67,11 @@ def run_commands(code: str) -> str:
             if result.exit_code:
                 raise RuntimeError(f"{line}: {result.output}")
             printed += result.stdout
+        elif program == "torchrun":
+            command = [sys.executable, "-m", "torch.distributed.run", *arguments]
+            printed += subprocess.run(command, check=True, capture_output=True, text=True).stdout
         elif program not in {"", "pip"}:
-            raise ValueError(f"only surprise-autorec and pip may be called, got {line!r}")
+            raise ValueError(f"only surprise-autorec, torchrun and pip may be called, got {line!r}")
     return as_text(printed)
 
 
