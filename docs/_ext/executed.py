@@ -1,8 +1,8 @@
 """Runs the code of Markdown pages while they are read, shows what it prints and draws, and makes notebooks.
 
 Every ``python`` block of a page runs, from top to bottom, in an empty folder but for ``ratings.csv``. So does
-every line of a ``bash`` block that calls ``surprise-autorec`` or ``torchrun``. All pages run in one process, so that
-torch is imported once. An error or a warning in a page is a warning of the build, which then fails.
+every line of a ``bash`` block that calls ``surprise-autorec`` or ``torchrun``. All pages run in one process,
+so that torch is imported once. An error or a warning in a page is a warning of the build, which then fails.
 """
 
 import ast
