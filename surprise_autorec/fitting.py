@@ -151,6 +151,9 @@ def fit_model(
             on_epoch_end=partial(_tell, [progress, *callbacks], unit),
             start=start.networks if start else None,
         )
+    errors = training.errors
+    if start is not None and start.errors is not None:
+        errors = start.errors.given(matrix, training.baselines)
     model = AutoRecModel(
         user_ids=ratings.user_ids,
         item_ids=ratings.item_ids,
@@ -161,6 +164,7 @@ def fit_model(
         baselines=training.baselines,
         networks=training.networks,
         rated=Rated(matrix.row_offsets, matrix.columns),
+        errors=errors,
     )
     return Fit(model, history.epochs)
 

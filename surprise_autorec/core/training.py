@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from surprise_autorec.core import automatic
+from surprise_autorec.core.arrays import Float64Array
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
 from surprise_autorec.core.learner import AveragedNetwork, Learner
@@ -20,6 +21,7 @@ from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
 from surprise_autorec.core.threads import setting_kept, use_threads
 from surprise_autorec.core.trained import Member, Side, TrainedNetwork
+from surprise_autorec.core.uncertainty import ErrorModel, Evidence
 
 
 class Epoch(NamedTuple):
@@ -44,10 +46,11 @@ class Epoch(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What `train` returns: the baselines and the trained members."""
+    """What `train` returns: the baselines, the trained members, and how far their estimates are off."""
 
     baselines: Baselines
     networks: list[TrainedNetwork]
+    errors: ErrorModel | None
 
 
 class StopTraining(Exception):  # noqa: N818 (no error)
@@ -105,36 +108,63 @@ def train(
         options = replace(options, n_threads=min(n_threads, options.n_threads))
         use_threads(1 if options.threads_are_free else options.n_threads)
         generator = torch.Generator().manual_seed(seed)
-        trained_on, held_out = ratings, None
-        if options.early_stopping:
-            trained_on, held_out = ratings.split(options.validation_fraction, generator)
+        trained_on, held_out = _divided(ratings, options, generator, seed, start)
         baselines = estimate_baselines(trained_on)
         starts: Sequence[TrainedNetwork | None] = start or [None] * len(members)
         learners = [
             make_learner(member, trained_on, baselines, options, generator, trained)
             for member, trained in zip(members, starts, strict=True)
         ]
-        validation = _Validation(held_out, baselines, options.device) if held_out else None
-        # Weights may be learnt from a part of the ratings, but in the end all of a row's are known. Otherwise
-        # the learners have all they need: of many ratings, one copy is enough.
-        n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
-        all_ratings = ratings if held_out else None
-        del ratings, trained_on
-
-        _run_epochs(learners, validation, options, on_epoch_end)
         averaged = [learner.averaged for learner in learners]
+        sample = _Sample(held_out, trained_on, baselines, options) if held_out else None
+        del trained_on, held_out
+
+        validation = _Validation(sample) if sample and options.early_stopping else None
+        numbers, n_apart = range(1, options.n_epochs + 1), options.n_epochs
+        if sample and not validation:
+            n_apart = automatic.epochs_without_sample(options.n_epochs)
+        goes_on = _run_epochs(learners, validation, options, on_epoch_end, numbers[:n_apart])
+        error_model = sample.error_model(averaged) if sample else None
+        if sample and not validation:
+            baselines = estimate_baselines(ratings)
+            for learner in learners:
+                learner.take(*_with_rows(learner.averaged.member.side, ratings, baselines))
+            if goes_on:
+                _run_epochs(learners, None, options, on_epoch_end, numbers[n_apart:])
+        if error_model:
+            error_model = error_model.given(ratings, baselines)
+        # Weights may be learnt from a part of the ratings, but in the end all of a row's are known.
+        all_ratings = ratings if validation else None
+        n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
         initial_errors = [learner.initial_error for learner in learners]
         del learners  # and with them what only training needs: weights, gradients, the optimisers' memory
         networks, errors = [], []
         for network in averaged:
             side = network.member.side
-            known = _with_rows(side, all_ratings) if all_ratings else None
+            known = _with_rows(side, all_ratings, baselines)[0] if all_ratings else None
             trained, error = network.finish(n_rows[side], known)
             networks.append(trained)
             errors.append(error)
         if not all(map(_is_fine, initial_errors, errors)):
             raise _divergence(options, initial_errors, errors)
-        return Training(baselines, networks)
+        return Training(baselines, networks, error_model)
+
+
+def _divided(
+    ratings: RatingMatrix,
+    options: TrainingOptions,
+    generator: torch.Generator,
+    seed: int,
+    start: Sequence[TrainedNetwork] | None,
+) -> tuple[RatingMatrix, RatingMatrix | None]:
+    """The ratings to train on and those to hold out, if any: for good, or for a time."""
+    if options.early_stopping:
+        return ratings.split(options.validation_fraction, generator)
+    share = automatic.sample_share(ratings.n_ratings)
+    if not options.uncertainty or start is not None or share == 0:
+        return ratings, None
+    # (By a generator of its own, so that the networks begin as they would without.)
+    return ratings.split(share, torch.Generator().manual_seed(seed + 1))
 
 
 def _run_epochs(
@@ -142,10 +172,15 @@ def _run_epochs(
     validation: _Validation | None,
     options: TrainingOptions,
     on_epoch_end: Callable[[Epoch], None],
-) -> None:
-    """Train until the epochs are over or a callback stops it; the best weights are then in place."""
+    numbers: Iterable[int],
+) -> bool:
+    """Train until the epochs are over or a callback stops it; the best weights are then in place.
+
+    Returns whether no callback did.
+    """
     averaged = [learner.averaged for learner in learners]
-    for number in range(1, options.n_epochs + 1):
+    goes_on = True
+    for number in numbers:
         losses, errors = zip(*(learner.run_epoch(number) for learner in learners), strict=True)
         loss = sum(network.member.weight * loss for network, loss in zip(averaged, losses, strict=True))
         rmse = validation.update(averaged) if validation else None
@@ -154,9 +189,11 @@ def _run_epochs(
         try:
             on_epoch_end(Epoch(number, options.n_epochs, loss, rmse))
         except StopTraining:
+            goes_on = False
             break
     if validation:
         validation.restore_best(averaged)
+    return goes_on
 
 
 def make_learner(
@@ -171,8 +208,8 @@ def make_learner(
     share = options.input_centering
     centering = automatic.centering(ratings) if share is None else RowsAndColumns(share, share)
     if member.side == "item":
-        baselines, centering = baselines.transposed, RowsAndColumns(*reversed(centering))
-    ratings = _with_rows(member.side, ratings)
+        centering = RowsAndColumns(*reversed(centering))
+    ratings, baselines = _with_rows(member.side, ratings, baselines)
     rules = InputRules(centering, options.input_scaling, typical_count(ratings.row_counts))
     network = start.required_encoders().network if start else None
     return Learner(
@@ -180,9 +217,13 @@ def make_learner(
     )
 
 
-def _with_rows(side: Side, users_by_items: RatingMatrix) -> RatingMatrix:
-    """Ratings with the wanted side in rows."""
-    return users_by_items if side == "user" else users_by_items.transposed
+def _with_rows(
+    side: Side, users_by_items: RatingMatrix, baselines: Baselines
+) -> tuple[RatingMatrix, Baselines]:
+    """Ratings and baselines with the wanted side in rows."""
+    if side == "user":
+        return users_by_items, baselines
+    return users_by_items.transposed, baselines.transposed
 
 
 def _described(members: Iterable[Member]) -> str:
@@ -205,27 +246,48 @@ def _divergence(
     )
 
 
-class _Validation:
-    """Scores the averaged networks on held-out ratings and keeps the best weights."""
+class _Sample:
+    """Ratings that training does not see, at least for a time, and how far estimates of them are off."""
 
-    def __init__(self, held_out: RatingMatrix, baselines: Baselines, device: torch.device) -> None:
-        self.by_user = Cells.of(held_out, device)
-        self.by_item = Cells.of(held_out.transposed, device)
-        targets = held_out.values - baselines.at(held_out.rows, held_out.columns)
-        self.targets = torch.from_numpy(targets).to(device)
-        self.best_rmse = math.inf
-        self.best_weights: list[dict[str, Any]] = []
+    def __init__(
+        self, held_out: RatingMatrix, known: RatingMatrix, baselines: Baselines, options: TrainingOptions
+    ) -> None:
+        self.ratings = held_out
+        self.by_user = Cells.of(held_out, options.device)
+        self.by_item = Cells.of(held_out.transposed, options.device)
+        self.baselines = baselines.at(held_out.rows, held_out.columns)
+        self.evidence = Evidence.of(known, baselines) if options.uncertainty else None
 
-    def update(self, networks: Sequence[AveragedNetwork]) -> float:
-        """Score the epoch that has just ended; returns the RMSE on the held-out ratings."""
-        outputs = torch.zeros_like(self.targets)
+    def estimates(self, networks: Sequence[AveragedNetwork]) -> Float64Array:
+        """What the networks, together, estimate."""
+        outputs = torch.zeros(self.ratings.n_ratings, device=self.by_user.columns.device)
         for network in networks:
             side, weight = network.member
             if side == "user":
                 outputs += weight * network.outputs_at(self.by_user)
             else:
                 outputs[self.by_user.order] += weight * network.outputs_at(self.by_item)
-        errors = (self.targets - outputs).cpu().numpy()
+        estimates: Float64Array = self.baselines + outputs.cpu().numpy()
+        return estimates
+
+    def error_model(self, networks: Sequence[AveragedNetwork]) -> ErrorModel | None:
+        """The model of the errors, if it is wanted."""
+        if self.evidence is None:
+            return None
+        return ErrorModel.fit(self.evidence, self.ratings, self.estimates(networks))
+
+
+class _Validation:
+    """Scores the averaged networks on held-out ratings and keeps the best weights."""
+
+    def __init__(self, sample: _Sample) -> None:
+        self.sample = sample
+        self.best_rmse = math.inf
+        self.best_weights: list[dict[str, Any]] = []
+
+    def update(self, networks: Sequence[AveragedNetwork]) -> float:
+        """Score the epoch that has just ended; returns the RMSE on the held-out ratings."""
+        errors = self.sample.ratings.values - self.sample.estimates(networks)
         rmse = math.sqrt(np.square(errors).mean())
         if rmse < self.best_rmse:
             self.best_rmse = rmse

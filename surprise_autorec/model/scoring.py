@@ -18,6 +18,7 @@ from surprise_autorec.core.network import HIGHEST, LOWEST, decoder_output
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import products_at
 from surprise_autorec.core.trained import Side, TrainedNetwork, other_side
+from surprise_autorec.core.uncertainty import ErrorModel
 
 Value = TypeVar("Value", float, Float64Array)
 
@@ -73,6 +74,8 @@ class AutoRecModel:
     networks : sequence of TrainedNetwork
     rated : Rated
         Which pairs the training ratings hold (not how they were rated).
+    errors : ErrorModel or None
+        How far estimates are off, if that was asked for.
     """
 
     user_ids: Sequence[Hashable]
@@ -84,6 +87,7 @@ class AutoRecModel:
     baselines: Baselines
     networks: Sequence[TrainedNetwork]
     rated: Rated
+    errors: ErrorModel | None
 
     @cached_property
     def user_index(self) -> dict[Hashable, int]:
@@ -119,6 +123,35 @@ class AutoRecModel:
         """What `predict` estimates, clipped to the scale; the mean rating where there is nothing to go by."""
         estimates = self.predict(users, items)
         return np.clip(np.where(np.isnan(estimates), self.mean_rating, estimates), *self.scale)
+
+    def std(self, users: Int32Array, items: Int32Array, answers: Float64Array) -> Float64Array:
+        """The standard errors of answers, in rating points, shape (n_pairs,).
+
+        Raises
+        ------
+        ValueError
+            If the model has none.
+        """
+        return self._required_errors().std(users, items, self.scale.to_core(answers)) * self.scale.unit
+
+    def interval(self, users: Int32Array, items: Int32Array, coverage: float) -> Float64Array:
+        """Intervals that hold the rating with a given probability, shape (n_pairs, 2); on the scale.
+
+        Raises
+        ------
+        ValueError
+            If the model has no standard errors.
+        """
+        answers = self.answer(users, items)
+        margins = self._required_errors().multiple(coverage) * self.std(users, items, answers)
+        return np.clip(np.column_stack([answers - margins, answers + margins]), *self.scale)
+
+    def _required_errors(self) -> ErrorModel:
+        if self.errors is None:
+            raise ValueError(
+                "the model has no standard errors: it was fitted with uncertainty=False, or to too few ratings"
+            )
+        return self.errors
 
     def predict(self, users: Int32Array, items: Int32Array) -> Float64Array:
         """Estimate ratings: eq. 1, plus the baselines where biased.
@@ -227,9 +260,12 @@ class AutoRecModel:
         n_others = len(self.ids(other_side(side)))
         ratings = RatingMatrix.from_cells(owners[known], others[known], values[known], (len(ids), n_others))
         networks = [fold_in(network, side, ratings, baselines) for network in self.networks]
-        if side == "user":
-            rated = Rated(ratings.row_offsets, ratings.columns)
-            return replace(self, user_ids=ids, baselines=baselines, networks=networks, rated=rated)
-        ratings = ratings.transposed
+        ids_of = {"user_ids": ids, "item_ids": self.item_ids}
+        if side == "item":
+            ids_of = {"user_ids": self.user_ids, "item_ids": ids}
+            ratings, baselines = ratings.transposed, baselines.transposed
+        errors = self.errors and self.errors.with_new(side, ratings, baselines)
         rated = Rated(ratings.row_offsets, ratings.columns)
-        return replace(self, item_ids=ids, baselines=baselines.transposed, networks=networks, rated=rated)
+        return replace(
+            self, **ids_of, baselines=baselines, networks=networks, rated=rated, errors=errors
+        )
