@@ -31,7 +31,7 @@ from surprise_autorec.cli.shared import (
     warn,
     write_table,
 )
-from surprise_autorec.core.arrays import Float64Array
+from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import Ratings
 from surprise_autorec.model import AutoRecModel
@@ -70,17 +70,28 @@ def fit(
 def predict(
     model: ModelArgument,
     pairs: Annotated[str, typer.Argument(help="A file with user and item columns, or - for csv on stdin.")],
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            help="Add columns std, lower and upper: the standard error, and an interval of this coverage."
+        ),
+    ] = None,
     output: TableOption = "-",
 ) -> None:
     """Predict ratings for pairs of a user and an item.
 
-    Example: surprise-autorec predict model.safetensors pairs.csv -o estimates.csv
+    Example: surprise-autorec predict model.safetensors pairs.csv --interval .9 -o estimates.csv
     """
     check_output(output)
     with one_line_errors():
         fitted = _loaded(model)
         frame = read_table(pairs, ("user", "item"))
-        frame["estimate"] = _estimates(fitted, frame["user"], frame["item"])
+        users, items = _found(fitted, frame["user"], frame["item"])
+        frame["estimate"] = answers = fitted.answer(users, items)
+        if interval is not None:
+            bounds = fitted.interval(users, items, interval)
+            frame["std"] = fitted.std(users, items, answers)
+            frame["lower"], frame["upper"] = bounds.T
         write_table(frame, output)
 
 
@@ -101,6 +112,9 @@ def recommend(
     candidates: Annotated[
         str | None, typer.Option(help="A file with a column of items to choose from. Default: all items.")
     ] = None,
+    std: Annotated[
+        bool, typer.Option("--std", help="Add a column std, the standard errors of the estimates.")
+    ] = False,
     output: TableOption = "-",
 ) -> None:
     """List the items with the highest predicted ratings for each user.
@@ -116,7 +130,7 @@ def recommend(
             None if candidates is None else as_ids(read_table(candidates, ("item",))["item"], fitted.item_ids)
         )
         uids = None if user is None else as_ids(user, fitted.user_ids)
-        write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of), output)
+        write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of, std), output)
 
 
 def explain(
@@ -195,8 +209,10 @@ def _loaded(path: Path) -> AutoRecModel:
     return algorithm.model_
 
 
-def _estimates(model: AutoRecModel, users: Iterable[Hashable], items: Iterable[Hashable]) -> Float64Array:
-    """Predictions for pairs of ids from a file. A warning counts the pairs with an unknown user or item."""
+def _found(
+    model: AutoRecModel, users: Iterable[Hashable], items: Iterable[Hashable]
+) -> tuple[Int32Array, Int32Array]:
+    """Indices of ids from a file. A warning counts the pairs with an unknown user or item."""
     uids, iids = as_ids(users, model.user_ids), as_ids(items, model.item_ids)
     user_indices, item_indices = model.find_users(uids), model.find_items(iids)
     unknown = (user_indices < 0) | (item_indices < 0)
@@ -212,7 +228,7 @@ def _estimates(model: AutoRecModel, users: Iterable[Hashable], items: Iterable[H
             f"as {example} (unknown users: {n_users:,}, unknown items: {n_items:,}); their estimates are "
             f"{'the baselines' if model.biased else 'the mean rating'}"
         )
-    return model.answer(user_indices, item_indices)
+    return user_indices, item_indices
 
 
 def _errors(
@@ -222,7 +238,7 @@ def _errors(
     users, items, values, _ = zip(*ratings, strict=True)
     places, actual = np.arange(len(values), dtype=np.int32), np.array(values, np.float64)
     Ratings(places, places, actual, users, items, model.scale).check()
-    errors = _estimates(model, users, items) - actual
+    errors = model.answer(*_found(model, users, items)) - actual
     return float(np.sqrt(np.mean(errors**2))), float(np.mean(np.abs(errors)))
 
 

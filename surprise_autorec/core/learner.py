@@ -69,7 +69,8 @@ class Learner:
         self.options, self.generator, self.n_ratings = options, generator, ratings.n_ratings
         mask_generator = torch.Generator(options.device)
         mask_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        self.n_rated_rows = int(np.count_nonzero(ratings.row_counts))
+        rated_rows = np.flatnonzero(ratings.row_counts)
+        self.rows = rated_rows[torch.randperm(len(rated_rows), generator=generator).numpy()]
         self.batches = self._cut(ratings, cutter)
 
         mean = sum(ordered_sum(batch.targets) for batch in self.batches) / self.n_ratings
@@ -99,14 +100,12 @@ class Learner:
         self.averaged = AveragedNetwork(self.network, member, self.batches, cutter, options, self.reg)
 
     def _cut(self, ratings: RatingMatrix, cutter: BatchCutter) -> list[Batch]:
-        """Shuffled rows in batches, cut once: epochs differ in their order and in the dropout masks."""
-        rows = np.flatnonzero(ratings.row_counts)
-        shuffled = rows[torch.randperm(len(rows), generator=self.generator).numpy()]
+        """The rows in batches, cut once: epochs differ in their order and in the dropout masks."""
         size = self.options.batch_size
         if size is None:
             full_batch = OPTIMIZERS[self.options.optimizer].full_batch
-            size = automatic.batch_size(len(rows), ratings.n_columns, ratings.n_ratings, full_batch)
-        return list(cutter.cut(ratings, shuffled, size))
+            size = automatic.batch_size(len(self.rows), ratings.n_columns, ratings.n_ratings, full_batch)
+        return list(cutter.cut(ratings, self.rows, size))
 
     def _bias_penalty(self, cutter: BatchCutter) -> BiasPenalty | None:
         if not self.options.joint_biases:
@@ -117,9 +116,10 @@ class Learner:
         """What makes the steps. Learning rates are relative to those that training begins with."""
         options, network = self.options, self.network
         # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
-        penalty, bias_penalty = self.reg / self.n_rated_rows, options.reg_bias / self.n_rated_rows
+        n_rows = len(self.rows)
+        penalty, bias_penalty = self.reg / n_rows, options.reg_bias / n_rows
         settings = settings_of(network, relative_rate * options.learning_rate, penalty, bias_penalty)
-        shared = self.bias_penalty.over(self.n_rated_rows) if self.bias_penalty else None
+        shared = self.bias_penalty.over(n_rows) if self.bias_penalty else None
         column_encoder = None
         if network.column_encoder_weight is not None:
             # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of
@@ -145,11 +145,13 @@ class Learner:
     def take(self, ratings: RatingMatrix, baselines: Baselines) -> None:
         """Go on with more ratings of the same rows and columns, and with baselines of these."""
         cutter = self.averaged.cutter.with_baselines(baselines)
+        new_rows = np.setdiff1d(np.flatnonzero(ratings.row_counts), self.rows)
+        self.rows = np.concatenate([self.rows, new_rows])
         self.batches, self.n_ratings = self._cut(ratings, cutter), ratings.n_ratings
         self.averaged.batches, self.averaged.cutter = self.batches, cutter
         self.bias_penalty = self._bias_penalty(cutter)
         if self.bias_penalty:
-            self.stepper.bias_penalty = self.bias_penalty.over(self.n_rated_rows)
+            self.stepper.bias_penalty = self.bias_penalty.over(len(self.rows))
 
     def run_epoch(self, number: int) -> tuple[float, float]:
         """Train on every batch once.

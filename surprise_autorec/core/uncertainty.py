@@ -115,9 +115,7 @@ class Evidence:
         """The x of the module's equations, with an intercept, shape (n_pairs, n_features)."""
         place = (2 * estimates - LOWEST - HIGHEST) / (HIGHEST - LOWEST)  # -1 to 1
         powers = [place**n for n in (1, 2, 3, 4)]
-        return np.column_stack(
-            [np.ones_like(place), *self.users.at(users), *self.items.at(items), *powers]
-        )
+        return np.column_stack([np.ones_like(place), *self.users.at(users), *self.items.at(items), *powers])
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +177,9 @@ class ErrorModel:
     def with_new(self, side: Side, users_by_items: RatingMatrix, baselines: Baselines) -> ErrorModel:
         """The same with users, or items, exchanged for new ones, given their ratings."""
         new = self.evidence.given(users_by_items, baselines)
-        known = {"items": self.evidence.items} if side == "user" else {"users": self.evidence.users}
-        return replace(self, evidence=replace(new, **known))
+        if side == "user":
+            return replace(self, evidence=replace(self.evidence, users=new.users))
+        return replace(self, evidence=replace(self.evidence, items=new.items))
 
     def std(
         self,
@@ -215,8 +214,7 @@ def _std(coefficients: Float64Array, features: Float64Array) -> Float64Array:
 
 
 def _fitted(features: Float64Array, errors: Float64Array) -> Float64Array:
-    """The coefficients with the least of the module's objective, by Fisher scoring, each step cut in half until
-    the objective falls."""
+    """The coefficients w of the module's equations, by Fisher scoring, with steps cut in half as needed."""
     squares = errors**2 + LEAST_SQUARE
     means, spreads = features.mean(0), features.std(0)
     means[0], spreads[0] = 0.0, 1.0

@@ -193,7 +193,8 @@ def _errors(saved: Sequence[float], arrays: Arrays) -> ErrorModel:
     users, items = (
         Support(arrays[f"errors.{side}_counts"], arrays[f"errors.{side}_noise"]) for side in ("user", "item")
     )
-    evidence = Evidence(*saved, users, items)
+    mean, mean_square = saved
+    evidence = Evidence(mean, mean_square, users, items)
     return ErrorModel(arrays["errors.coefficients"], arrays["errors.scores"], evidence)
 
 

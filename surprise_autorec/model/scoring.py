@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 
+from surprise_autorec.checks import number
 from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.fold_in import fold_in
@@ -140,8 +141,9 @@ class AutoRecModel:
         Raises
         ------
         ValueError
-            If the model has no standard errors.
+            If the coverage is not between 0 and 1, or the model has no standard errors.
         """
+        coverage = number("coverage", coverage, "a number between 0 and 1", lambda x: 0 < x < 1)
         answers = self.answer(users, items)
         margins = self._required_errors().multiple(coverage) * self.std(users, items, answers)
         return np.clip(np.column_stack([answers - margins, answers + margins]), *self.scale)
@@ -149,7 +151,7 @@ class AutoRecModel:
     def _required_errors(self) -> ErrorModel:
         if self.errors is None:
             raise ValueError(
-                "the model has no standard errors: it was fitted with uncertainty=False, or to too few ratings"
+                "the model has no standard errors: it was fitted with uncertainty=False or to too few ratings"
             )
         return self.errors
 
@@ -260,12 +262,14 @@ class AutoRecModel:
         n_others = len(self.ids(other_side(side)))
         ratings = RatingMatrix.from_cells(owners[known], others[known], values[known], (len(ids), n_others))
         networks = [fold_in(network, side, ratings, baselines) for network in self.networks]
-        ids_of = {"user_ids": ids, "item_ids": self.item_ids}
         if side == "item":
-            ids_of = {"user_ids": self.user_ids, "item_ids": ids}
             ratings, baselines = ratings.transposed, baselines.transposed
-        errors = self.errors and self.errors.with_new(side, ratings, baselines)
-        rated = Rated(ratings.row_offsets, ratings.columns)
         return replace(
-            self, **ids_of, baselines=baselines, networks=networks, rated=rated, errors=errors
+            self,
+            user_ids=ids if side == "user" else self.user_ids,
+            item_ids=ids if side == "item" else self.item_ids,
+            baselines=baselines,
+            networks=networks,
+            rated=Rated(ratings.row_offsets, ratings.columns),
+            errors=self.errors and self.errors.with_new(side, ratings, baselines),
         )
