@@ -229,9 +229,9 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         prediction = super().predict(uid, iid, r_ui, clip)
         model = self.model_
         if model.errors is not None:
-            answer = np.clip([prediction.est], *model.scale)
-            std = model.std(model.find_users([uid]), model.find_items([iid]), answer)
-            prediction.details["std"] = float(std[0])
+            user, item = model.user_index.get(uid, -1), model.item_index.get(iid, -1)
+            answer = min(max(prediction.est, model.scale.low), model.scale.high)
+            prediction.details["std"] = float(model.std(user, item, answer))
         if verbose:
             print(prediction)  # noqa: T201 (as Surprise does)
         return prediction

@@ -255,7 +255,7 @@ class _Sample:
         self.ratings = held_out
         self.by_user = Cells.of(held_out, options.device)
         self.by_item = Cells.of(held_out.transposed, options.device)
-        self.baselines = baselines.at(held_out.rows, held_out.columns)
+        self.baselines = baselines
         self.evidence = Evidence.of(known, baselines) if options.uncertainty else None
 
     def estimates(self, networks: Sequence[AveragedNetwork]) -> Float64Array:
@@ -267,14 +267,15 @@ class _Sample:
                 outputs += weight * network.outputs_at(self.by_user)
             else:
                 outputs[self.by_user.order] += weight * network.outputs_at(self.by_item)
-        estimates: Float64Array = self.baselines + outputs.cpu().numpy()
+        baselines = self.baselines.at(self.ratings.rows, self.ratings.columns)
+        estimates: Float64Array = baselines + outputs.double().cpu().numpy()
         return estimates
 
     def error_model(self, networks: Sequence[AveragedNetwork]) -> ErrorModel | None:
         """The model of the errors, if it is wanted."""
         if self.evidence is None:
             return None
-        return ErrorModel.fit(self.evidence, self.ratings, self.estimates(networks))
+        return ErrorModel.fit(self.evidence, self.baselines, self.ratings, self.estimates(networks))
 
 
 class _Validation:

@@ -4,24 +4,27 @@ The error of an estimate is taken to have the standard deviation::
 
     std = exp(w . x / 2)
 
-with x the `Evidence.features`: how noisy the ratings of the user and of the item are, how many they are,
+with features x of three kinds: how many ratings the user has and how noisy they are, the same of the item,
 and where on the scale the estimate lies. The coefficients w come from ratings that were held out of training,
-so that their errors are those of estimates to come. Each squared error e^2 is taken to follow a gamma
-distribution of mean std^2, which makes w the least of::
+so that their errors are like those of estimates to come. Their squares e^2 are taken to follow gamma
+distributions of mean std^2, which makes w the least of::
 
     sum of (w . x + e^2 exp(-w . x))  +  RIDGE / 2 |w|^2          (without the intercept, x standardised)
 
 An interval of a given coverage is the estimate, plus or minus a multiple of std. The multiple is a quantile
-of |e| / std over the held-out ratings, with std from coefficients that were fitted without them: split
-conformal prediction (Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, "Distribution-Free Predictive Inference for
-Regression", JASA 2018, section 5.2) across folds (Vovk, "Cross-conformal predictors", 2015).
+of |e| / std over the held-out ratings, with std from coefficients that were fitted without them: conformal
+prediction with local weights (Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, "Distribution-Free Predictive
+Inference for Regression", JASA 2018, section 5.2) across folds (Vovk, "Cross-conformal predictors", Annals of
+Mathematics and Artificial Intelligence 2015).
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,17 +35,22 @@ from surprise_autorec.core.network import HIGHEST, LOWEST
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Side
 
-#: Errors fewer than these say nothing of their spread.
+Value = TypeVar("Value", float, Float64Array)
+
+#: Fewer errors than these say little of their spread.
 LEAST_ERRORS = 10
-#: How many ratings of average noise each user and item has besides its own.
+#: Everyone has this many ratings of average noise besides their own.
 SHRINKAGE = 5.0
 #: The penalty of the coefficients.
 RIDGE = 10.0
-#: What is added to squared errors, so that there are logarithms where all are zero.
+#: What is added to squares, so that they have logarithms.
 LEAST_SQUARE = 1e-8
-#: Newton steps, at most; less where a step is smaller than this.
-NEWTON_STEPS, SMALL_STEP = 30, 1e-6
+#: Steps of the fit, at most; less where a step is smaller than this.
+STEPS, SMALL_STEP = 30, 1e-4
 FOLDS = 5
+#: Every so many-th held-out rating also shows the error for an unknown user; and as many, others, that for an
+#: unknown item, and for both.
+UNKNOWN_PERIOD = 6
 #: Of more scores, so many quantiles are kept.
 MOST_SCORES = 2000
 
@@ -63,26 +71,27 @@ class Support(NamedTuple):
 
     @classmethod
     def of(cls, owners: npt.NDArray[np.integer], squares: Float64Array, n: int) -> Support:
-        """Support from each rating's owner and squared deviation, over their mean."""
+        """Support from each rating's owner and squared deviation, over the mean of all."""
         counts = np.bincount(owners, minlength=n)
         sums = np.bincount(owners, squares, n)
         return cls(counts.astype(np.int32), np.log((sums + SHRINKAGE) / (counts + SHRINKAGE)))
 
-    def at(self, indices: npt.NDArray[np.integer]) -> tuple[Float64Array, Float64Array]:
-        """The logarithms of 1 + count and of the noise; an index of -1 has no ratings."""
-        known = indices >= 0
-        return np.log1p(np.where(known, self.counts[indices], 0)), np.where(known, self.noise[indices], 0.0)
+    @property
+    def features(self) -> Float64Array:
+        """The features of each user or item and, in the last row, of one without any, shape (n + 1, 3)."""
+        counts, noise = np.append(self.counts, 0), np.append(self.noise, 0.0)
+        return np.column_stack([np.log1p(counts), 1 / (1 + counts), noise])
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What ratings, less their baselines, say about the errors of estimates.
+    """What the ratings of users and items say about the errors of estimates.
 
     Parameters
     ----------
     mean, mean_square : float
-        Of the deviations that others are compared with. (Where a model has no baselines, the mean is that of
-        its ratings.)
+        Of the deviations from baselines that others are compared with. (Where a model has no baselines, the
+        mean is that of its ratings.)
     users, items : Support
     """
 
@@ -109,14 +118,6 @@ class Evidence:
             items=Support.of(items, squares, users_by_items.n_columns),
         )
 
-    def features(
-        self, users: npt.NDArray[np.integer], items: npt.NDArray[np.integer], estimates: Float64Array
-    ) -> Float64Array:
-        """The x of the module's equations, with an intercept, shape (n_pairs, n_features)."""
-        place = (2 * estimates - LOWEST - HIGHEST) / (HIGHEST - LOWEST)  # -1 to 1
-        powers = [place**n for n in (1, 2, 3, 4)]
-        return np.column_stack([np.ones_like(place), *self.users.at(users), *self.items.at(items), *powers])
-
 
 @dataclass(frozen=True, eq=False)
 class ErrorModel:
@@ -127,6 +128,7 @@ class ErrorModel:
     Parameters
     ----------
     coefficients : ndarray of float64, shape (n_features,)
+        An intercept, those of the user's and of the item's features, and of powers of the estimate.
     scores : ndarray of float64, shape (n_scores,)
         Absolute errors over their standard deviations, ascending.
     evidence : Evidence
@@ -138,17 +140,21 @@ class ErrorModel:
     evidence: Evidence
 
     @classmethod
-    def fit(cls, evidence: Evidence, held_out: RatingMatrix, estimates: Float64Array) -> ErrorModel | None:
+    def fit(
+        cls, evidence: Evidence, baselines: Baselines, held_out: RatingMatrix, estimates: Float64Array
+    ) -> ErrorModel | None:
         """Fit to the errors of estimates.
 
         Parameters
         ----------
         evidence : Evidence
             Of the ratings that the estimates are made of.
+        baselines : Baselines
+            Of these. They are the estimates for an unknown user or item.
         held_out : RatingMatrix
             Other ratings, users in rows.
         estimates : ndarray of float64, shape (n_held_out,)
-            Of these, in row order.
+            Of the other ratings, in row order.
 
         Returns
         -------
@@ -157,14 +163,31 @@ class ErrorModel:
         """
         if held_out.n_ratings < LEAST_ERRORS:
             return None
-        estimates = np.clip(estimates, LOWEST, HIGHEST)
-        features = evidence.features(held_out.rows, held_out.columns, estimates)
-        errors = np.abs(held_out.values - estimates)
-        fold, scores = np.arange(len(errors)) % FOLDS, np.empty_like(errors)
-        for n in range(FOLDS):
-            inside = fold == n
-            coefficients = _fitted(features[~inside], errors[~inside])
-            scores[inside] = errors[inside] / _std(coefficients, features[inside])
+        number = np.arange(held_out.n_ratings)
+        turn = number % UNKNOWN_PERIOD
+        repeated = number[turn % 2 == 0]
+        users = np.where((turn == 0) | (turn == 2), -1, held_out.rows)[repeated]
+        items = np.where((turn == 0) | (turn == 4), -1, held_out.columns)[repeated]
+        # (Of a model without baselines, the evidence's mean is that of ratings.)
+        answers = baselines.at(users, items) + evidence.mean
+
+        users, items = np.append(held_out.rows, users), np.append(held_out.columns, items)
+        estimates = np.clip(np.append(estimates, answers), LOWEST, HIGHEST)
+        number = np.append(number, repeated)
+        features = np.column_stack(
+            [
+                np.ones(len(number)),
+                evidence.users.features[users],
+                evidence.items.features[items],
+                *_powers(estimates),
+            ]
+        )
+        errors = np.abs(held_out.values[number] - estimates)
+        scores = np.empty(held_out.n_ratings)
+        for fold in range(FOLDS):
+            outside, inside = number % FOLDS != fold, np.arange(fold, len(scores), FOLDS)
+            logs = features[inside] @ _fitted(features[outside], errors[outside])
+            scores[inside] = errors[inside] / _std(logs)
         scores.sort()
         if len(scores) > MOST_SCORES:
             scores = np.quantile(scores, np.linspace(0, 1, MOST_SCORES))
@@ -181,22 +204,29 @@ class ErrorModel:
             return replace(self, evidence=replace(self.evidence, users=new.users))
         return replace(self, evidence=replace(self.evidence, items=new.items))
 
-    def std(
-        self,
-        users: npt.NDArray[np.integer],
-        items: npt.NDArray[np.integer],
-        estimates: Float64Array,
-    ) -> Float64Array:
-        """The standard deviations of the errors of estimates, shape (n_pairs,).
+    @cached_property
+    def _logs(self) -> tuple[Float64Array, Float64Array]:
+        """What each user and each item, and an unknown one, adds to the logarithm of the squared std."""
+        intercept, users, items, _ = np.split(self.coefficients, [1, 4, 7])
+        return (
+            intercept + self.evidence.users.features @ users,
+            self.evidence.items.features @ items,
+        )
+
+    def std(self, users: Int32Array | int, items: Int32Array | int, estimates: Value) -> Value:
+        """The standard deviations of the errors of estimates, shape (n_pairs,), or that of a single one.
 
         Parameters
         ----------
-        users, items : ndarray of int, shape (n_pairs,)
+        users, items : ndarray of int32, shape (n_pairs,), or int
             -1 for one without ratings.
-        estimates : ndarray of float64, shape (n_pairs,)
+        estimates : ndarray of float64, shape (n_pairs,), or float
             Inside the core's interval.
         """
-        return _std(self.coefficients, self.evidence.features(users, items, estimates))
+        of_users, of_items = self._logs
+        by_place = sum(map(operator.mul, self.coefficients[7:].tolist(), _powers(estimates)))
+        std: Value = _std(of_users[users] + of_items[items] + by_place)
+        return std
 
     def multiple(self, coverage: float) -> float:
         """By how many standard deviations an interval of a given coverage extends to each side.
@@ -207,10 +237,15 @@ class ErrorModel:
         return float(self.scores[rank - 1]) if rank <= len(self.scores) else math.inf
 
 
-def _std(coefficients: Float64Array, features: Float64Array) -> Float64Array:
-    largest = math.log(HIGHEST - LOWEST)  # no error is larger
-    result: Float64Array = np.exp(np.minimum(features @ coefficients / 2, largest))
-    return result
+def _powers(estimates: Value) -> list[Value]:
+    """Powers of the place on the scale, -1 to 1."""
+    place = (2 * estimates - LOWEST - HIGHEST) / (HIGHEST - LOWEST)
+    return [place, place * place, place * place * place, place * place * place * place]
+
+
+def _std(logs: Any) -> Any:
+    """From the logarithms of squares; no error is larger than the scale."""
+    return np.exp(np.minimum(logs, 2 * math.log(HIGHEST - LOWEST)) / 2)
 
 
 def _fitted(features: Float64Array, errors: Float64Array) -> Float64Array:
@@ -230,12 +265,13 @@ def _fitted(features: Float64Array, errors: Float64Array) -> Float64Array:
     information = standardised.T @ standardised + np.diag(penalty)
     found = np.zeros(features.shape[1])
     found[0] = np.log(squares.mean())
-    for _ in range(NEWTON_STEPS):
+    least = objective(found)
+    for _ in range(STEPS):
         slope = standardised.T @ (1 - squares * np.exp(-standardised @ found)) + penalty * found
         step = np.linalg.solve(information, slope)
-        while objective(found - step) > objective(found) and np.abs(step).max() > SMALL_STEP:
+        while (now := objective(found - step)) > least and np.abs(step).max() > SMALL_STEP:
             step /= 2
-        found -= step
+        found, least = found - step, now
         if np.abs(step).max() < SMALL_STEP:
             break
     coefficients: Float64Array = found / spreads

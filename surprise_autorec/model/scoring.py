@@ -125,8 +125,8 @@ class AutoRecModel:
         estimates = self.predict(users, items)
         return np.clip(np.where(np.isnan(estimates), self.mean_rating, estimates), *self.scale)
 
-    def std(self, users: Int32Array, items: Int32Array, answers: Float64Array) -> Float64Array:
-        """The standard errors of answers, in rating points, shape (n_pairs,).
+    def std(self, users: Int32Array | int, items: Int32Array | int, answers: Value) -> Value:
+        """The standard errors of answers, in rating points, shape (n_pairs,), or that of a single one.
 
         Raises
         ------
