@@ -7,6 +7,7 @@ this file and the calibration plot to ``docs/images``. ``surprise_autorec.datase
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -69,7 +70,7 @@ class Outcome:
         return 100.0 * ((low - 1e-9 <= self.truth) & (self.truth <= high + 1e-9))
 
     def widths(self) -> tuple[float, float, float]:
-        """Of intervals of 90 %, clipped as they are; of constant ones that hold as many, and those clipped."""
+        """Of intervals of 90 %, of constant ones that hold as many ratings, and of these clipped."""
         low, high = self.bounds[0.9].T
         constant = np.quantile(self.errors, self.is_held(0.9).mean() / 100)
         clipped = np.clip([self.estimates - constant, self.estimates + constant], *self.scale)
@@ -80,7 +81,7 @@ def outcomes(data: Dataset, cv) -> Iterator[tuple[Outcome, float, float]]:
     """For each fold: what intervals are, by how much the RMSE rises for them, and the ratio of times."""
     for trainset, testset in cv.split(data):
         (plain_time, plain), (time, algorithm) = (
-            timed(lambda on=on: AutoRec(uncertainty=on, random_state=0).fit(trainset)) for on in (False, True)
+            timed(partial(AutoRec(uncertainty=on, random_state=0).fit, trainset)) for on in (False, True)
         )
         rise = np.subtract(*(accuracy.rmse(a.test(testset), verbose=False) for a in (algorithm, plain)))
         yield Outcome(algorithm, testset), rise, time / plain_time

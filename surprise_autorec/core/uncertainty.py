@@ -51,6 +51,8 @@ FOLDS = 5
 #: Every so many-th held-out rating also shows the error for an unknown user; and as many, others, that for an
 #: unknown item, and for both.
 UNKNOWN_PERIOD = 6
+#: Where the last of the features stands, which is 1 for the unknown.
+RARITY = 2
 #: Of more scores, so many quantiles are kept.
 MOST_SCORES = 2000
 
@@ -80,7 +82,7 @@ class Support(NamedTuple):
     def features(self) -> Float64Array:
         """The features of each user or item and, in the last row, of one without any, shape (n + 1, 3)."""
         counts, noise = np.append(self.counts, 0), np.append(self.noise, 0.0)
-        return np.column_stack([np.log1p(counts), 1 / (1 + counts), noise])
+        return np.column_stack([np.log1p(counts), noise, 1 / (1 + counts)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,8 @@ class ErrorModel:
     Parameters
     ----------
     coefficients : ndarray of float64, shape (n_features,)
-        An intercept, those of the user's and of the item's features, and of powers of the estimate.
+        An intercept, those of the user's and of the item's features, that of the product of how rare both
+        are, and of powers of the estimate.
     scores : ndarray of float64, shape (n_scores,)
         Absolute errors over their standard deviations, ascending.
     evidence : Evidence
@@ -177,8 +180,9 @@ class ErrorModel:
         features = np.column_stack(
             [
                 np.ones(len(number)),
-                evidence.users.features[users],
-                evidence.items.features[items],
+                user_features := evidence.users.features[users],
+                item_features := evidence.items.features[items],
+                user_features[:, RARITY] * item_features[:, RARITY],
                 *_powers(estimates),
             ]
         )
@@ -205,12 +209,16 @@ class ErrorModel:
         return replace(self, evidence=replace(self.evidence, items=new.items))
 
     @cached_property
-    def _logs(self) -> tuple[Float64Array, Float64Array]:
-        """What each user and each item, and an unknown one, adds to the logarithm of the squared std."""
-        intercept, users, items, _ = np.split(self.coefficients, [1, 4, 7])
+    def _parts(self) -> tuple[Float64Array, Float64Array, Float64Array, Float64Array, list[float]]:
+        """What makes the logarithm of the squared std: see `std`."""
+        users, items = self.evidence.users.features, self.evidence.items.features
+        intercept, of_users, of_items, of_both, powers = np.split(self.coefficients, [1, 4, 7, 8])
         return (
-            intercept + self.evidence.users.features @ users,
-            self.evidence.items.features @ items,
+            intercept + users @ of_users,
+            items @ of_items,
+            of_both * users[:, RARITY],
+            items[:, RARITY],
+            powers.tolist(),
         )
 
     def std(self, users: Int32Array | int, items: Int32Array | int, estimates: Value) -> Value:
@@ -223,9 +231,10 @@ class ErrorModel:
         estimates : ndarray of float64, shape (n_pairs,), or float
             Inside the core's interval.
         """
-        of_users, of_items = self._logs
-        by_place = sum(map(operator.mul, self.coefficients[7:].tolist(), _powers(estimates)))
-        std: Value = _std(of_users[users] + of_items[items] + by_place)
+        of_users, of_items, rare_users, rare_items, powers = self._parts
+        logs = of_users[users] + of_items[items] + rare_users[users] * rare_items[items]
+        by_place = sum(map(operator.mul, powers, _powers(estimates)))
+        std: Value = _std(logs + by_place)
         return std
 
     def multiple(self, coverage: float) -> float:
