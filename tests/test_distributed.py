@@ -285,9 +285,8 @@ def model_file(folder, tmp_path_factory):
 def test_torchrun_trains_the_model_that_threads_train(model_file):
     x = X.astype(str)
     several = fitted_together(2, x=x, dropout=0.5, variant="hybrid")
-    np.testing.assert_allclose(
-        load(model_file).predict(x.to_numpy()), several[0].predict(x), rtol=0, atol=1e-5
-    )
+    estimates = load(model_file).predict(x.to_numpy())
+    np.testing.assert_allclose(estimates, several[0].predict(x), rtol=0, atol=1e-5)
 
 
 def test_a_fit_whose_processes_die_goes_on_to_the_same_bits(folder, model_file, tmp_path):
