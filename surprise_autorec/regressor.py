@@ -201,8 +201,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         given = {"user": self.user_column, "item": self.item_column, "rating": rating_column}
         columns = {role: str(name) for role, name in given.items() if name is not None}
         encoded = encode(rating_batches(source, columns))
-        validate_data(self, np.empty((1, 2)), reset=True)  # X of `predict` has two columns, without names
-        self.columns_ = (0, 1)
+        self._expect_two_columns()
         ratings = Ratings(*encoded, self._scale_of(encoded.values))
         self._keep(fit_model(ratings, self))
         self.ratings_ = ratings
@@ -272,6 +271,11 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         return model.answer(
             model.find_users(users.distinct)[users.codes], model.find_items(items.distinct)[items.codes]
         )
+
+    def _expect_two_columns(self) -> None:
+        """Let X of `predict` have two columns, without names: users and items."""
+        validate_data(self, np.empty((1, 2)), reset=True)
+        self.columns_ = (0, 1)
 
     def _training_ratings(self) -> Ratings:
         if "ratings_" not in vars(self):

@@ -1,7 +1,10 @@
 """Every block of code in the how-to pages runs, page by page, from top to bottom."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,5 +47,8 @@ def test_page_runs(page, tmp_path, monkeypatch):
             if program == "surprise-autorec":
                 result = CliRunner().invoke(app, arguments)
                 assert result.exit_code == 0, f"{command}: {result.output}"
+            elif program == "torchrun":
+                start = [sys.executable, "-m", "torch.distributed.run", *arguments]
+                subprocess.run(start, check=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
             else:
                 assert program in {None, "pip"}, command

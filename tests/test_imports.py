@@ -90,6 +90,7 @@ MAY_IMPORT = {
     "datasets": {"data"},
     "study": {"checks", "core", "fitted", "fitting", "parameters", "study"},
     "comparison": {"study"},
+    "distributed": {"checks", "cli", "core", "data", "fitting", "model", "regressor"},
     "splits": {"study"},
 }
 

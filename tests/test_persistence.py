@@ -268,9 +268,9 @@ def forged(tmp_path, saved, change):
 
 
 def test_a_newer_version_is_an_error_that_tells_what_to_do(saved, tmp_path):
-    path = forged(tmp_path, saved, lambda contents, _: contents.update(version=3))
+    path = forged(tmp_path, saved, lambda contents, _: contents.update(version=4))
     with pytest.raises(
-        ModelFileError, match="has format version 3, and this package reads versions up to 2: upgrade"
+        ModelFileError, match="has format version 4, and this package reads versions up to 3: upgrade"
     ):
         load(path)
 

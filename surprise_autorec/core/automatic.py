@@ -20,9 +20,11 @@ LEARNING_RATES = {"adam": 0.003, "sgd": 0.01, "rprop": 0.001, "lbfgs": 1.0}
 
 #: Batches cut the rows into this many steps an epoch ...
 STEPS_PER_EPOCH = 8
-#: ... or into fewer, four at least, until a step holds this many ratings for each column. With less, the
-#: optimiser's pass over the weights, which costs the same for any batch, outweighs the work on the ratings.
+#: ... or into fewer, until a step holds this many ratings for each column. With less, the optimiser's pass
+#: over the weights, which costs the same for any batch, outweighs the work on the ratings.
 RATINGS_PER_COLUMN_AND_STEP = 5
+#: But into these at least: the lower one where the mean column has no more ratings than that.
+LEAST_STEPS = 2, 4
 
 #: The penalty, over the variance of what the baselines leave over and the cube root of the number of ratings.
 REG_FACTOR = 4.5
@@ -62,7 +64,9 @@ def batch_size(n_rows: int, n_columns: int, n_ratings: int, full_batch: bool) ->
     if full_batch:
         return n_rows
     affordable_steps = n_ratings // (RATINGS_PER_COLUMN_AND_STEP * n_columns)
-    return math.ceil(n_rows / min(max(affordable_steps, 4), STEPS_PER_EPOCH))
+    lowest, highest = LEAST_STEPS
+    least_steps = min(max(n_ratings // n_columns, lowest), highest)
+    return math.ceil(n_rows / min(max(affordable_steps, least_steps), STEPS_PER_EPOCH))
 
 
 def penalty(variance: float, n_ratings: int) -> float:
@@ -92,23 +96,23 @@ def baseline_penalties(users_by_items: RatingMatrix) -> tuple[float, float]:
     rows, columns = users_by_items.rows, users_by_items.columns
     values = users_by_items.values.astype(np.float64)
     counts = users_by_items.row_counts, users_by_items.column_counts
-    deviations, user_biases = values - values.mean(), np.zeros(users_by_items.n_rows)
+    collective = users_by_items.collective
+    deviations, user_biases = values - users_by_items.mean, np.zeros(users_by_items.n_rows)
     penalties = FIRST_PENALTIES
     for _ in range(VARIANCE_ROUNDS):
         user_shrinkage, item_shrinkage = (
             1 / (reg + count) for reg, count in zip(penalties, counts, strict=True)
         )
-        item_biases = (
-            np.bincount(columns, deviations - user_biases[rows], len(item_shrinkage)) * item_shrinkage
-        )
-        user_biases = (
-            np.bincount(rows, deviations - item_biases[columns], len(user_shrinkage)) * user_shrinkage
-        )
+        sums = np.bincount(columns, deviations - user_biases[rows], len(item_shrinkage))
+        item_biases = collective.sum_array(sums) * item_shrinkage
+        sums = np.bincount(rows, deviations - item_biases[columns], len(user_shrinkage))
+        user_biases = collective.sum_array(sums) * user_shrinkage
         errors = deviations - user_biases[rows] - item_biases[columns]
-        n_biases = counts[0] @ user_shrinkage + counts[1] @ item_shrinkage  # effectively
-        noise = errors @ errors / max(len(values) - n_biases, 1.0)
+        (square,) = collective.sums(float(errors @ errors))
+        n_biases = float(counts[0] @ user_shrinkage + counts[1] @ item_shrinkage)  # effectively
+        noise = square / max(users_by_items.n_ratings - n_biases, 1.0)
         variances = (
-            np.mean((biases**2 + noise * shrinkage)[count > 0])
+            float(np.mean((biases**2 + noise * shrinkage)[count > 0]))
             for biases, shrinkage, count in zip(
                 (user_biases, item_biases), (user_shrinkage, item_shrinkage), counts, strict=True
             )

@@ -126,14 +126,15 @@ def als_baselines(
     """Baselines by alternating least squares; the defaults and the order of the sweeps are Surprise's."""
     rows, columns = users_by_items.rows, users_by_items.columns
     n_users, n_items = users_by_items.n_rows, users_by_items.n_columns
-    mean = float(users_by_items.values.mean(dtype=np.float64))
+    summed = users_by_items.collective.sum_array
+    mean = users_by_items.mean
     deviations = users_by_items.values.astype(np.float64) - mean
     user_weights = reg_u + users_by_items.row_counts
     item_weights = reg_i + users_by_items.column_counts
     user_biases, item_biases = np.zeros(n_users), np.zeros(n_items)
     for _ in range(n_epochs):
-        item_biases = np.bincount(columns, deviations - user_biases[rows], n_items) / item_weights
-        user_biases = np.bincount(rows, deviations - item_biases[columns], n_users) / user_weights
+        item_biases = summed(np.bincount(columns, deviations - user_biases[rows], n_items)) / item_weights
+        user_biases = summed(np.bincount(rows, deviations - item_biases[columns], n_users)) / user_weights
     return Baselines(mean, user_biases, item_biases, reg_u, reg_i)
 
 
@@ -141,7 +142,9 @@ def sgd_baselines(
     users_by_items: RatingMatrix, n_epochs: int = 20, reg: float = 0.02, learning_rate: float = 0.005
 ) -> Baselines:
     """Baselines by stochastic gradient descent, with Surprise's defaults; rating by rating, hence slow."""
-    mean = float(users_by_items.values.mean(dtype=np.float64))
+    if users_by_items.collective.size > 1:
+        raise ValueError("bsl_options['method'] must be 'als' where several processes train, got 'sgd'")
+    mean = users_by_items.mean
     user_biases, item_biases = [0.0] * users_by_items.n_rows, [0.0] * users_by_items.n_columns
     deviations = (users_by_items.values.astype(np.float64) - mean).tolist()
     cells = list(zip(users_by_items.rows.tolist(), users_by_items.columns.tolist(), deviations, strict=True))

@@ -56,8 +56,8 @@ class Cells:
     def of(cls, ratings: RatingMatrix, device: torch.device) -> Cells:
         """The observed cells of a rating matrix. Raises ValueError if int32 positions cannot number them."""
         check_count("ratings", len(ratings.values))
-        positions = np.arange(ratings.n_ratings, dtype=np.int32)
-        shape = ratings.n_rows, ratings.n_columns
+        positions = np.arange(len(ratings.values), dtype=np.int32)
+        shape = ratings.n_own_rows, ratings.n_columns
         by_column = csr_array((positions, ratings.columns, ratings.row_offsets), shape).tocsc()
         arrays = (ratings.row_offsets, ratings.columns, by_column.indptr, by_column.indices, by_column.data)
         return cls(*(torch.from_numpy(array).to(device) for array in arrays))

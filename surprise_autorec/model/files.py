@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors.numpy import save as to_safetensors
 
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import InputRules, RowsAndColumns
+from surprise_autorec.core.checkpoints import written_whole
 from surprise_autorec.core.network import Architecture, AutoEncoder
 from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
 from surprise_autorec.core.training import Epoch
@@ -115,7 +115,9 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
         raise ValueError(
             f"ids and parameters must have at most {LARGEST_TEXT:,} characters as JSON, got {len(text):,}"
         )
-    _replace(Path(path), to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"}))
+    data = to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"})
+    with written_whole(Path(path)) as file:
+        file.write(data)
 
 
 def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
@@ -177,20 +179,6 @@ def _network(
     member = Member(*saved["member"])
     users, items = (encoded, decoded) if member.side == "user" else (decoded, encoded)
     return TrainedNetwork(member, users, items, encoders)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: whatever happens, there is the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _checksum(text: str, arrays: Arrays) -> str:
