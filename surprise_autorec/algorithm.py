@@ -226,7 +226,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
     def predict(
         self, uid: Any, iid: Any, r_ui: float | None = None, clip: bool = True, verbose: bool = False
     ) -> Prediction:
-        """Estimate the rating of an item by a user, given by raw ids.
+        """Estimate the rating of an item by a user, given by raw ids, and say how sure that is.
 
         Parameters
         ----------
@@ -243,6 +243,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         -------
         surprise.Prediction
             ``details`` has ``was_impossible`` and, where they are so, ``unknown_user`` and ``unknown_item``.
+            With ``uncertainty``, ``details["std"]`` is the standard error of the (clipped) estimate.
 
         Raises
         ------
@@ -255,17 +256,24 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             If an id is unknown, but would be known as text or as a number.
         """
         model = self._fitted_model()
-        prediction = super().predict(uid, iid, r_ui, clip, verbose=False)
+        prediction = super().predict(uid, iid, r_ui, clip)
         for role, one, known in (("user", uid, model.user_index), ("item", iid, model.item_index)):
             if one not in known:
                 prediction.details[f"unknown_{role}"] = True
                 warn_of_types(role, [one], known, stacklevel=2)
+        if model.errors is not None:
+            user, item = model.user_index.get(uid, -1), model.item_index.get(iid, -1)
+            answer = min(max(prediction.est, model.scale.low), model.scale.high)
+            prediction.details["std"] = float(model.std(user, item, answer))
         if verbose:
             print(prediction)  # noqa: T201 (as Surprise does)
         return prediction
 
     def test(
-        self, testset: Iterable[tuple[Any, Any, float | None]], verbose: bool = False
+        self,
+        testset: Iterable[tuple[Any, Any, float | None]],
+        verbose: bool = False,
+        return_std: bool = False,
     ) -> list[Prediction]:
         """Predict every rating of a test set, all at once.
 
@@ -275,11 +283,18 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             Raw ids and true ratings, as Surprise's splitters make them.
         verbose : bool, default=False
             Whether to print each prediction.
+        return_std : bool, default=False
+            Whether to put standard errors into the details, as `predict` does.
 
         Returns
         -------
         list of surprise.Prediction
             What `predict` returns for each.
+
+        Raises
+        ------
+        ValueError
+            If standard errors are asked for, and the model has none.
         """
         testset = list(testset)
         # (``zip(*testset)`` would make an iterator of each row, and Python look through all of them for
@@ -306,10 +321,38 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
                     predictions[position].details[f"unknown_{role}"] = True
         for position in np.flatnonzero(impossible):
             predictions[position].details.update(was_impossible=True, reason=_UNKNOWN)
+        if return_std:
+            errors = model.std(users, items, estimates).tolist()
+            for prediction, std in zip(predictions, errors, strict=True):
+                prediction.details["std"] = std
         if verbose:
             for prediction in predictions:
                 print(prediction)  # noqa: T201 (as Surprise does)
         return predictions
+
+    def predict_interval(self, testset: Iterable[tuple[Any, ...]], coverage: float = 0.9) -> Float64Array:
+        """Predict intervals that hold the rating with a given probability.
+
+        Parameters
+        ----------
+        testset : iterable of (uid, iid) or (uid, iid, r_ui)
+            Raw ids; a true rating is not looked at.
+        coverage : float in (0, 1), default=0.9
+            The probability.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_pairs, 2)
+            Lower and upper bounds, clipped to the rating scale.
+
+        Raises
+        ------
+        ValueError
+            If ``coverage`` is not between 0 and 1, or the model has no standard errors.
+        """
+        model, pairs = self._fitted_model(), [(row[0], row[1]) for row in testset]
+        uids, iids = ([pair[place] for pair in pairs] for place in (0, 1))
+        return model.interval(model.find_users(uids), model.find_items(iids), coverage)
 
 
 def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:

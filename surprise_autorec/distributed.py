@@ -22,6 +22,7 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 import typer
 from torch import distributed
 from torch._C._distributed_c10d import PrefixStore
@@ -255,6 +256,8 @@ def _joined_processes(timeout: float) -> Iterator[None]:
             "torchrun --nproc-per-node 2 -m surprise_autorec.distributed fit ratings/ -o model.safetensors"
         )
     limit = timedelta(seconds=timeout)
+    if torch.cuda.is_available():  # each process of a machine has a GPU of its own
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     try:
         store, rank, size = next(rendezvous("env://", timeout=limit))
         # torchrun's store outlives processes that it starts again: they must not find the addresses of the

@@ -11,7 +11,7 @@ GROUPS = {
     "first": ("variant", "n_estimators"),
     "model": ("item_weight", "decoder_activation"),
     "input": ("dropout", "input_scaling"),
-    "training": ("reg_bias", "tol"),
+    "training": ("reg_bias", "uncertainty"),
     "running": ("random_state", "verbose"),
 }
 
