@@ -75,7 +75,7 @@ print(*sys.modules)
 MAY_IMPORT = {
     "core": {"core"},
     "arrow": set(),
-    "model": {"arrow", "core", "ids", "model"},
+    "model": {"arrow", "checks", "core", "ids", "model"},
     "checks": set(),
     "display": set(),
     "ids": set(),

@@ -16,16 +16,12 @@ trainset, testset = train_test_split(datasets.load("ml-100k"), test_size=0.1, ra
 widths = [4, 16, 64, 256]
 
 figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-for variant in ("item", "user"):
-    errors = [
-        accuracy.rmse(
-            AutoRec(variant=variant, n_factors=k, random_state=0).fit(trainset).test(testset), verbose=False
-        )
-        for k in widths
-    ]
-    ax.plot(widths, errors, marker="o", label=f'variant="{variant}"')
+errors = [
+    accuracy.rmse(AutoRec(n_factors=k, random_state=0).fit(trainset).test(testset), verbose=False)
+    for k in widths
+]
+ax.plot(widths, errors, marker="o")
 ax.set_xscale("log", base=2)
 ax.xaxis.set_major_formatter("{x:g}")
 ax.set(xlabel="hidden units k", ylabel="RMSE on the ratings held out", xticks=widths, title="MovieLens-100K")
 ax.grid(alpha=0.3)
-ax.legend()
