@@ -179,7 +179,7 @@ def test_an_interrupt_while_garbage_is_collected_leaves_it_on(data, monkeypatch)
 
     monkeypatch.setattr(gc, "collect", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        algorithm.test([("1", "2", 3.0)])
+        algorithm.test([(1, 2, 3.0)])
     assert gc.isenabled()
 
 
