@@ -1,5 +1,20 @@
 """Comparison studies, under the name that users import; the code is in `surprise_autorec.study`."""
 
-from surprise_autorec.study.comparison import compare, format_comparison, ranking_scores
+from surprise_autorec.study.comparison import compare
+from surprise_autorec.study.errors import errors_by_count, errors_by_rating
+from surprise_autorec.study.rankings import ranking_scores
+from surprise_autorec.study.result import Comparison, Significance
+from surprise_autorec.study.significance import corrected_t_test, critical_difference, friedman, nemenyi
 
-__all__ = ["compare", "format_comparison", "ranking_scores"]
+__all__ = [
+    "Comparison",
+    "Significance",
+    "compare",
+    "corrected_t_test",
+    "critical_difference",
+    "errors_by_count",
+    "errors_by_rating",
+    "friedman",
+    "nemenyi",
+    "ranking_scores",
+]

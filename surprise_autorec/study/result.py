@@ -1,0 +1,452 @@
+"""The result of a comparison: its fits, and the tables, tests, charts and report made of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from surprise_autorec.checks import check, choice
+from surprise_autorec.study import significance as tests
+from surprise_autorec.study.errors import errors_of
+from surprise_autorec.study.inputs import ONLY
+from surprise_autorec.study.storage import Key
+from surprise_autorec.study.tables import HIGHER_IS_BETTER, NAMES, latex_table, text_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TIMES = ["fit_time", "test_time"]
+
+
+@dataclass(frozen=True)
+class StudyInfo:
+    """How a comparison was made.
+
+    Attributes
+    ----------
+    folds : str
+        The iterator over folds.
+    repeats : int
+    train_sizes : tuple of float
+    n_planned : int or None
+        Number of fits that were asked for; None if an iterator does not know its number of folds.
+    interrupted : bool
+        Whether Ctrl-C ended it before all fits were done.
+    command : str
+        The command of the process.
+    machine : str
+    versions : dict of str to str
+        Versions of Python and of the packages that matter.
+    """
+
+    folds: str
+    repeats: int
+    train_sizes: tuple[float, ...]
+    n_planned: int | None
+    interrupted: bool
+    command: str
+    machine: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Significance:
+    """The result of `Comparison.significance`.
+
+    Attributes
+    ----------
+    reference : str
+        The algorithm that all others are compared with.
+    measure : str
+    alpha : float
+    differences : DataFrame
+        The corrected resampled t-test on each data set: ``data``, ``algorithm``, ``difference`` (the mean of
+        the algorithm's measure minus the reference's), ``low`` and ``high`` (its confidence interval at
+        1 - alpha), ``t``, ``p``, ``p_holm`` (adjusted for the algorithms on this data set) and
+        ``significant`` (``p_holm`` below ``alpha``).
+    friedman : FriedmanTest or None
+        The test of all algorithms over data sets; None with a single data set.
+    ranks : DataFrame or None
+        `rank_tests` with the reference; None with a single data set.
+    critical_difference : float or None
+        By the Nemenyi test; None with a single data set.
+    """
+
+    reference: str
+    measure: str
+    alpha: float
+    differences: pd.DataFrame
+    friedman: tests.FriedmanTest | None
+    ranks: pd.DataFrame | None
+    critical_difference: float | None
+
+    def __str__(self) -> str:
+        name = NAMES[self.measure]
+        lines = [
+            f"{name} minus that of {self.reference}: corrected resampled t-test over folds (Nadeau, Bengio "
+            f"2003), {1 - self.alpha:.0%} interval, p adjusted by Holm on each data set",
+            self.differences.to_string(index=False, float_format="{:.4f}".format),
+        ]
+        if self.friedman is not None and self.ranks is not None:
+            test = self.friedman
+            lines += [
+                f"\n{test.n_data} data sets: Friedman chi2 = {test.chi2:.2f} (p = {test.p:.4f}), Iman-Davenport "
+                f"F = {test.f:.2f} (p = {test.f_p:.4f}); critical difference of mean ranks (Nemenyi, alpha = "
+                f"{self.alpha:g}): {self.critical_difference:.2f}",
+                f"mean rank minus that of {self.reference}:",
+                self.ranks.to_string(float_format="{:.4f}".format),
+            ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """The result of `surprise_autorec.compare`.
+
+    In a terminal and in a notebook it shows the table of `summary`.
+
+    Attributes
+    ----------
+    folds : DataFrame
+        A row for each finished fit: ``data``, ``algorithm``, ``repeat``, ``fold`` (both from 1),
+        ``train_size``, ``n_train`` and ``n_test`` (numbers of ratings), ``rmse``, ``mae``, the scores of
+        rankings if asked for, ``fit_time`` and ``test_time`` (seconds), ``peak_memory`` (of the process, in
+        MiB; NaN where the system does not tell), ``n_jobs`` (how many fits ran at a time), and ``error``:
+        why the fit failed, or an empty text. The measures of a failed fit are NaN.
+    info : StudyInfo
+        How the comparison was made.
+    """
+
+    folds: pd.DataFrame
+    info: StudyInfo
+    _predictions: Mapping[Key, pd.DataFrame] = field(default_factory=dict)
+
+    # Tables
+
+    def summary(self) -> pd.DataFrame:
+        """A row for each algorithm, best first.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by ``algorithm``, with several data sets by ``data`` and ``algorithm``. ``rmse`` and
+            ``mae`` are means over folds, ``rmse_std`` and ``mae_std`` standard deviations over folds (divided
+            by the number of folds, ``ddof=0``). ``fit_time`` and ``test_time`` are medians in seconds,
+            ``time_ratio`` is fit plus test time divided by that of the fastest algorithm, and ``peak_memory``
+            the highest of a process in MiB. Scores of rankings are means. ``fits`` and ``failed`` count
+            finished and failed fits. The figures of an algorithm that failed on a fold are NaN, because the
+            other folds may be easier. With several ``train_sizes``, only the largest counts.
+        """
+        frame = self._summary()
+        return frame.droplevel("data") if len(self._names("data")) == 1 else frame
+
+    def _summary(self) -> pd.DataFrame:
+        groups = self._full_size().groupby(["data", "algorithm"], sort=False)
+        n_failed = groups["error"].agg(lambda errors: int((errors != "").sum()))
+        scores = [measure for measure in NAMES if measure in self.folds]
+        frame = groups[scores].mean()
+        frame = frame.join(groups[["rmse", "mae"]].std(ddof=0).add_suffix("_std"))
+        frame = frame.join(groups[_TIMES].median())
+        seconds = frame[_TIMES].sum(axis=1, min_count=2)
+        frame["time_ratio"] = seconds / seconds.groupby("data").transform("min")
+        frame["peak_memory"] = groups["peak_memory"].max()
+        frame[n_failed > 0] = np.nan
+        frame = frame.assign(fits=groups.size(), failed=n_failed)
+        first = ["rmse", "rmse_std", "mae", "mae_std", *_TIMES, "time_ratio", "peak_memory"]
+        frame = frame[[*first, *(score for score in scores if score not in first), "fits", "failed"]]
+        parts = [frame.loc[[name]].sort_values("rmse") for name in self._names("data")]
+        return pd.concat(parts)
+
+    def ranks(self, measure: str = "rmse") -> pd.DataFrame:
+        """The rank of each algorithm on each data set, 1 for the best; equal ones share their mean rank.
+
+        Parameters
+        ----------
+        measure : str, default="rmse"
+            "rmse", "mae", or a score of rankings if it was evaluated.
+
+        Returns
+        -------
+        DataFrame
+            A row for each algorithm, best first; a column for each data set, and ``mean``. An algorithm that
+            failed on any data set is left out.
+
+        Raises
+        ------
+        ValueError
+            If there is no such measure.
+        """
+        values = self._summary()[self._measure(measure)].unstack("data")[self._names("data")].dropna()
+        ranks = values.rank(ascending=measure not in HIGHER_IS_BETTER)
+        return ranks.assign(mean=ranks.mean(axis="columns")).sort_values("mean")
+
+    def significance(
+        self, reference: str | None = None, measure: str = "rmse", alpha: float = 0.05
+    ) -> Significance:
+        """Test whether algorithms differ from one of them.
+
+        On each data set this is the corrected resampled t-test over folds (`corrected_t_test`). With several
+        data sets there are also Friedman's test and the tests of Nemenyi and Holm on mean ranks.
+
+        Parameters
+        ----------
+        reference : str, optional
+            The algorithm to compare with. Default: the one with the best mean rank.
+        measure : str, default="rmse"
+            As in `ranks`.
+        alpha : float, default=0.05
+            The level of significance.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not as above, if there are fewer than two algorithms without failures, or if a
+            data set has fewer than two folds.
+        """
+        check("alpha", alpha, "between 0 and 1", 0 < alpha < 1)
+        ranks = self.ranks(measure)
+        names = list(ranks.index)
+        check("significance", len(names), "given at least 2 algorithms without failures", len(names) >= 2)
+        reference = choice("reference", names[0] if reference is None else reference, names)
+        parts = [self._differences(data, reference, names, measure, alpha) for data in self._names("data")]
+        friedman = posthoc = distance = None
+        if len(parts) > 1:
+            friedman = tests.friedman(ranks.drop(columns="mean").T)
+            posthoc = tests.rank_tests(ranks["mean"], len(parts), reference)
+            distance = tests.critical_difference(len(names), len(parts), alpha)
+        return Significance(reference, measure, alpha, pd.concat(parts), friedman, posthoc, distance)
+
+    def _differences(
+        self, data: str, reference: str, names: list[str], measure: str, alpha: float
+    ) -> pd.DataFrame:
+        frame = self._full_size().query("data == @data")
+        values = frame.pivot_table(index=["repeat", "fold"], columns="algorithm", values=measure)[names]
+        values = values.dropna()
+        check(f"significance on {data}", len(values), "given at least 2 folds", len(values) >= 2)
+        n_test, n_train = frame["n_test"].mean(), frame["n_train"].mean()
+        others = [name for name in names if name != reference]
+        rows = [
+            tests.corrected_t_test(values[name] - values[reference], n_test, n_train, 1 - alpha)
+            for name in others
+        ]
+        result = pd.DataFrame(rows)
+        result.insert(0, "data", data)
+        result.insert(1, "algorithm", others)
+        result["p_holm"] = tests.holm(result["p"])
+        return result.assign(significant=result["p_holm"] < alpha)
+
+    def errors(self, by: str = "user", n_bins: int = 5) -> pd.DataFrame:
+        """Where errors come from: over all folds, by the number of training ratings or by the true rating.
+
+        It needs ``compare(..., keep_predictions=True)``.
+
+        Parameters
+        ----------
+        by : {"user", "item", "rating"}, default="user"
+            Group predictions by the number of the user's training ratings, by that of the item's, or by the
+            true rating.
+        n_bins : int, default=5
+            Number of quantile bins, as in `errors_by_count`. Users or items without training ratings have a
+            bin of their own.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``data`` and ``algorithm``, and those of `errors_by_count`. `plot_errors` draws the rows
+            of one data set.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not as above, or predictions were not kept.
+        """
+        choice("by", by, ("user", "item", "rating"))
+        check("errors", "none", "given predictions: call compare with keep_predictions=True", self._kept())
+        column = {"user": "n_user", "item": "n_item", "rating": "rating"}[by]
+        size = self.folds["train_size"].max()
+        parts = []
+        for data in self._names("data"):
+            for algorithm in self._names("algorithm"):
+                frames = [
+                    frame
+                    for key, frame in self._predictions.items()
+                    if (key.data, key.algorithm, key.train_size) == (data, algorithm, size)
+                ]
+                if frames:
+                    pooled = pd.concat(frames)
+                    part = errors_of(by, pooled[column], pooled["estimate"] - pooled["rating"], n_bins)
+                    part.insert(0, "data", data)
+                    part.insert(1, "algorithm", algorithm)
+                    parts.append(part)
+        return pd.concat(parts, ignore_index=True)
+
+    def learning_curve(self) -> pd.DataFrame:
+        """Errors by the share of the training ratings that algorithms were fitted to (``train_sizes``).
+
+        Returns
+        -------
+        DataFrame
+            ``data``, ``algorithm``, ``train_size``, ``n_train`` (mean number of training ratings), ``rmse``,
+            ``rmse_std``, ``mae`` and ``mae_std`` (means and standard deviations over folds, ``ddof=0``).
+        """
+        groups = self.folds.groupby(["data", "algorithm", "train_size"], sort=False)
+        means = groups[["n_train", "rmse", "mae"]].mean()
+        spreads = groups[["rmse", "mae"]].std(ddof=0).add_suffix("_std")
+        frame = means.join(spreads)[["n_train", "rmse", "rmse_std", "mae", "mae_std"]]
+        return frame.reset_index().sort_values(["data", "algorithm", "train_size"], ignore_index=True)
+
+    # Texts
+
+    def header(self) -> str:
+        """What the table of `summary` shows: the ratings, the folds, the spread, and what the times mean."""
+        full = self._full_size()
+        sizes = full.groupby("data", sort=False)[["n_train", "n_test"]].max().sum(axis="columns")
+        ratings = ", ".join(
+            f"{size:,} ratings" if name == ONLY else f"{name}: {size:,} ratings" for name, size in sizes.items()
+        )
+        repeats = f", {self.info.repeats} repeats" if self.info.repeats > 1 else ""
+        parts = [
+            f"{ratings}; {self.info.folds}{repeats}",
+            "RMSE and MAE: mean ± standard deviation over folds (ddof=0); times: medians per fold, "
+            + ("each fit ran alone" if self.times_are_comparable else self._why_times_differ()),
+        ]
+        if len(self.folds) != (self.info.n_planned or len(self.folds)):
+            parts.append(f"interrupted: {len(self.folds)} of {self.info.n_planned} fits are done")
+        return "\n".join(parts)
+
+    def notes(self) -> list[str]:
+        """A line for each algorithm that failed, with the reason of its first failure."""
+        failed = self.folds[self.folds["error"] != ""]
+        groups = failed.groupby(["data", "algorithm"], sort=False)["error"]
+        several = len(self._names("data")) > 1
+        return [
+            f"{algorithm}{f' on {data}' if several else ''} failed on {len(errors)} "
+            f"{'fold' if len(errors) == 1 else 'folds'}: {errors.iloc[0]}"
+            for (data, algorithm), errors in groups
+        ]
+
+    @property
+    def times_are_comparable(self) -> bool:
+        """Whether each fit ran alone. Fits that run at the same time slow each other down."""
+        return bool((self.folds["n_jobs"] == 1).all())
+
+    def _why_times_differ(self) -> str:
+        return f"not comparable, as {self.folds['n_jobs'].max()} fits ran at a time"
+
+    def __repr__(self) -> str:
+        return "\n".join([self.header(), "", text_table(self.summary(), "rounded_outline"), *self.notes()])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        header = "<br>".join(escape(line) for line in self.header().splitlines())
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes())
+        return f"<p>{header}</p>{text_table(self.summary(), 'html')}{notes}"
+
+    def to_markdown(self) -> str:
+        """The header and the table of `summary` as Markdown, and a line for each algorithm that failed."""
+        parts = ["  \n".join(self.header().splitlines()), text_table(self.summary(), "github"), *self.notes()]
+        return "\n\n".join(parts)
+
+    def to_latex(self, reference: str | None = None, measure: str = "rmse", alpha: float = 0.05) -> str:
+        r"""The means over folds as a LaTeX table, for the booktabs package.
+
+        The best value of each column is bold. A dagger marks values that differ significantly from those of
+        the reference on the same data set (`significance`, if there are two folds or more).
+
+        Parameters
+        ----------
+        reference : str, optional
+            Default: the algorithm with the best mean rank.
+        measure : str, default="rmse"
+            As in `ranks`.
+        alpha : float, default=0.05
+            The level of significance.
+
+        Returns
+        -------
+        str
+            A ``tabular`` environment and a comment that explains it.
+        """
+        summary = self._summary()
+        measures = [self._measure(measure)]
+        if len(self._names("data")) == 1:  # there is room for more than one
+            measures += [other for other in ("rmse", "mae") if other != measure]
+        marks: dict[tuple[str, str], bool] = {}
+        note = "mean over folds; best in bold"
+        if len(self.ranks(measure)) > 1 and self.n_folds > 1:
+            test = self.significance(reference, measure, alpha)
+            rows = test.differences[["data", "algorithm", "significant"]].itertuples(index=False)
+            marks = {(data, algorithm): bool(mark) for data, algorithm, mark in rows}
+            note += (
+                f"; dagger: {NAMES[measure]} differs from that of {test.reference} (corrected resampled t-test, "
+                f"Holm, p < {alpha:g})"
+            )
+        return latex_table(summary, measures, marks, note)
+
+    # Charts and report
+
+    def plot(self) -> Figure:
+        """Error against time, in a panel for each data set, as a matplotlib Figure."""
+        from surprise_autorec.study.plots import panels, plot_comparison
+
+        summary = self._summary()
+        names = self._names("data")
+        figure, axes = panels(len(names))
+        for name, ax in zip(names, axes, strict=True):
+            plot_comparison(summary.loc[name].dropna(subset=["rmse"]), ax)
+            if len(names) > 1:
+                ax.set_title(name)
+            if not self.times_are_comparable:
+                ax.set_xlabel(f"{ax.get_xlabel()}, {self._why_times_differ()}")
+        return figure
+
+    def report(self, path: str | os.PathLike[str], reference: str | None = None) -> None:
+        """Write a report as one HTML file, with tables that sort and charts, which needs no network.
+
+        Parameters
+        ----------
+        path : str or path-like
+        reference : str, optional
+            As in `significance`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If the file cannot be written.
+        """
+        from surprise_autorec.study.report import write_report
+
+        write_report(self, path, reference)
+
+    # Parts
+
+    @property
+    def n_folds(self) -> int:
+        """The smallest number of folds, over all repeats, that a data set has."""
+        return int(self._full_size().groupby("data")[["repeat", "fold"]].apply(_n_distinct).min())
+
+    def _kept(self) -> bool:
+        return len(self._predictions) > 0
+
+    def _names(self, column: str) -> list[str]:
+        return [str(name) for name in self.folds[column].unique()]
+
+    def _full_size(self) -> pd.DataFrame:
+        return self.folds[self.folds["train_size"] == self.folds["train_size"].max()]
+
+    def _measure(self, measure: Any) -> str:
+        return choice("measure", measure, [name for name in NAMES if name in self.folds])
+
+
+def _n_distinct(frame: pd.DataFrame) -> int:
+    return len(frame.drop_duplicates())
