@@ -86,7 +86,7 @@ def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         xlabel="fit and test time per fold [s]",
         ylabel=_RMSE_OVER_FOLDS,
     )
-    ax.xaxis.set_major_formatter("{x:g}")
+    _label_log_axis(ax)
     ax.margins(x=0.2)
     ax.grid(alpha=0.3)
     return ax
@@ -164,7 +164,7 @@ def plot_learning_curve(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for name, part in frame.groupby("algorithm", sort=False):
         ax.errorbar(part["n_train"], part["rmse"], part["rmse_std"], fmt="o-", capsize=3, label=str(name))
     ax.set(xscale="log", xlabel="training ratings", ylabel=_RMSE_OVER_FOLDS)
-    ax.xaxis.set_major_formatter("{x:g}")
+    _label_log_axis(ax)
     ax.grid(alpha=0.3)
     ax.legend()
     return ax
@@ -203,8 +203,9 @@ def plot_critical_difference(mean_ranks: pd.Series[float], difference: float, ax
     for place, (name, rank) in enumerate(ranks.items()):
         on_left = place < half
         depth = below + (place if on_left else n - 1 - place)
-        edge = 1 - 0.2 if on_left else n + 0.2
-        ax.plot([rank, rank, edge], [0, -depth, -depth], color="black", linewidth=1)
+        edge = 0.9 if on_left else n + 0.1
+        line = ax.plot([rank, rank, edge], [0, -depth, -depth], color="black", linewidth=1)
+        line[0].set_clip_on(False)
         side = "right" if on_left else "left"
         text = f"{name} ({rank:.2f}) " if on_left else f" ({rank:.2f}) {name}"
         ax.text(edge, -depth, text, ha=side, va="center")
@@ -225,11 +226,20 @@ def panels(n: int) -> tuple[Figure, list[Axes]]:
 
     n_columns = min(n, 2)
     n_rows = -(-n // n_columns)
-    figure = Figure(figsize=(7 * n_columns, 4.5 * n_rows), layout="constrained")
+    figure = Figure(figsize=(5.5 * n_columns, 3.8 * n_rows), layout="constrained")
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for ax in axes[n:]:
         ax.remove()
     return figure, list(axes[:n])
+
+
+def _label_log_axis(ax: Axes) -> None:
+    """Plain numbers at 1, 2 and 5 times powers of ten, also where the axis covers less than one power."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 _RMSE_OVER_FOLDS = "RMSE (mean and standard deviation over folds)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from surprise_autorec.study import significance as tests
 from surprise_autorec.study.errors import errors_of
 from surprise_autorec.study.inputs import ONLY
 from surprise_autorec.study.storage import Key
-from surprise_autorec.study.tables import HIGHER_IS_BETTER, NAMES, latex_table, text_table
+from surprise_autorec.study.tables import HIGHER_IS_BETTER, NAMES, latex_table, p_text, text_table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _TIMES = ["fit_time", "test_time"]
@@ -95,8 +96,8 @@ class Significance:
         if self.friedman is not None and self.ranks is not None:
             test = self.friedman
             lines += [
-                f"\n{test.n_data} data sets: Friedman chi2 = {test.chi2:.2f} (p = {test.p:.4f}), Iman-Davenport "
-                f"F = {test.f:.2f} (p = {test.f_p:.4f}); critical difference of mean ranks (Nemenyi, alpha = "
+                f"\n{test.n_data} data sets: Friedman chi2 = {test.chi2:.2f} ({p_text(test.p)}), Iman-Davenport "
+                f"F = {test.f:.2f} ({p_text(test.f_p)}); critical difference of mean ranks (Nemenyi, alpha = "
                 f"{self.alpha:g}): {self.critical_difference:.2f}",
                 f"mean rank minus that of {self.reference}:",
                 self.ranks.to_string(float_format="{:.4f}".format),
@@ -268,7 +269,8 @@ class Comparison:
             If a parameter is not as above, or predictions were not kept.
         """
         choice("by", by, ("user", "item", "rating"))
-        check("errors", "none", "given predictions: call compare with keep_predictions=True", self._kept())
+        if not self.has_predictions:
+            raise ValueError("errors needs predictions: call compare with keep_predictions=True")
         column = {"user": "n_user", "item": "n_item", "rating": "rating"}[by]
         size = self.folds["train_size"].max()
         parts = []
@@ -395,17 +397,78 @@ class Comparison:
 
     def plot(self) -> Figure:
         """Error against time, in a panel for each data set, as a matplotlib Figure."""
-        from surprise_autorec.study.plots import panels, plot_comparison
+        from surprise_autorec.study.plots import plot_comparison
 
-        summary = self._summary()
-        names = self._names("data")
+        summary = self._summary().dropna(subset=["rmse"])
+        unit = "" if self.times_are_comparable else f"; {self._why_times_differ()}"
+
+        def draw(name: str, ax: Axes) -> None:
+            plot_comparison(summary.loc[name], ax)
+            ax.set_xlabel(f"{ax.get_xlabel()}{unit}")
+
+        return self._panels(draw, list(dict.fromkeys(summary.index.get_level_values("data"))))
+
+    def plot_errors(self, by: str = "user", n_bins: int = 5, measure: str = "rmse") -> Figure:
+        """The result of `errors`, in a panel for each data set, as a matplotlib Figure.
+
+        ``measure`` is "rmse", "mae" or "bias".
+        """
+        from surprise_autorec.study.plots import plot_errors
+
+        frame = self.errors(by, n_bins)
+        return self._panels(
+            lambda name, ax: plot_errors(frame[frame["data"] == name], ax, measure),
+            list(frame["data"].unique()),
+        )
+
+    def plot_learning_curve(self) -> Figure:
+        """The result of `learning_curve`, in a panel for each data set, as a matplotlib Figure."""
+        from surprise_autorec.study.plots import plot_learning_curve
+
+        frame = self.learning_curve()
+        return self._panels(
+            lambda name, ax: plot_learning_curve(frame[frame["data"] == name], ax), self._names("data")
+        )
+
+    def plot_ranks(self, measure: str = "rmse", alpha: float = 0.05) -> Figure:
+        """The critical-difference diagram of mean ranks over data sets, as a matplotlib Figure.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two data sets, or two algorithms that failed on none.
+        """
+        from surprise_autorec.study.plots import panels, plot_critical_difference
+
+        ranks = self.ranks(measure)
+        n_data = ranks.shape[1] - 1
+        check("a test over data sets", n_data, "given at least 2 data sets", n_data >= 2)
+        check("a test over data sets", len(ranks), "given at least 2 algorithms", len(ranks) >= 2)
+        figure, (ax,) = panels(1)
+        plot_critical_difference(ranks["mean"], tests.critical_difference(len(ranks), n_data, alpha), ax)
+        return figure
+
+    def only(self, data: str) -> Comparison:
+        """The part of the comparison that concerns one data set.
+
+        Raises
+        ------
+        ValueError
+            If there is no data set of that name.
+        """
+        choice("data", data, self._names("data"))
+        kept = {key: frame for key, frame in self._predictions.items() if key.data == data}
+        folds = self.folds[self.folds["data"] == data].reset_index(drop=True)
+        return Comparison(folds, self.info, kept)
+
+    def _panels(self, draw: Callable[[str, Axes], object], names: list[str]) -> Figure:
+        from surprise_autorec.study.plots import panels
+
         figure, axes = panels(len(names))
         for name, ax in zip(names, axes, strict=True):
-            plot_comparison(summary.loc[name].dropna(subset=["rmse"]), ax)
+            draw(name, ax)
             if len(names) > 1:
                 ax.set_title(name)
-            if not self.times_are_comparable:
-                ax.set_xlabel(f"{ax.get_xlabel()}, {self._why_times_differ()}")
         return figure
 
     def report(self, path: str | os.PathLike[str], reference: str | None = None) -> None:
@@ -435,7 +498,9 @@ class Comparison:
         """The smallest number of folds, over all repeats, that a data set has."""
         return int(self._full_size().groupby("data")[["repeat", "fold"]].apply(_n_distinct).min())
 
-    def _kept(self) -> bool:
+    @property
+    def has_predictions(self) -> bool:
+        """Whether predictions were kept, for `errors`."""
         return len(self._predictions) > 0
 
     def _names(self, column: str) -> list[str]:

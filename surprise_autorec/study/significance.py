@@ -77,7 +77,8 @@ class FriedmanTest(NamedTuple):
     chi2, p : float
         Friedman's statistic and its p-value.
     f, f_p : float
-        The statistic of Iman and Davenport, which is less conservative, and its p-value.
+        The statistic of Iman and Davenport, which is less conservative, and its p-value. If all data sets
+        agree on all ranks, ``f`` is infinite, and ``f_p`` is the probability of that by chance.
     n_data, n_algorithms : int
     """
 
@@ -111,12 +112,16 @@ def friedman(ranks: pd.DataFrame) -> FriedmanTest:
     mean = ranks.mean(axis="index").to_numpy()
     chi2 = float(12 * n / (k * (k + 1)) * (np.sum(mean**2) - k * (k + 1) ** 2 / 4))
     rest = n * (k - 1) - chi2
-    f = (n - 1) * chi2 / rest if rest > 1e-9 else math.inf
+    if rest > 1e-9:
+        f = (n - 1) * chi2 / rest
+        f_p = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1)))
+    else:
+        f, f_p = math.inf, math.factorial(k) ** (1.0 - n)
     return FriedmanTest(
         chi2,
         float(stats.chi2.sf(chi2, k - 1)),
         f,
-        float(stats.f.sf(f, k - 1, (k - 1) * (n - 1))),
+        f_p,
         n,
         k,
     )

@@ -91,6 +91,11 @@ def latex_table(
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", f"% {note}"])
 
 
+def p_text(p: float) -> str:
+    """A p-value, such as "p = 0.0123"."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"
+
+
 def _latex_cell(value: float, is_best: bool, is_marked: bool) -> str:
     if value != value:
         return "--"
