@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterable
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated
@@ -24,6 +23,7 @@ from surprise_autorec.cli.shared import (
     autorec_keywords,
     check_file,
     check_output,
+    fail,
     load_ratings,
     one_line_errors,
     read_table,
@@ -36,7 +36,7 @@ from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import Ratings
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.persistence import load
-from surprise_autorec.study.folds import measure
+from surprise_autorec.study.comparison import compare
 
 ModelArgument = Annotated[Path, typer.Argument(help="A model saved by `surprise-autorec fit`.")]
 
@@ -183,7 +183,11 @@ def evaluate(
             show_table({"model": [model.name], "RMSE": [rmse], "MAE": [mae]})
             return
         cv = KFold(folds, random_state=seed)
-        measured = measure({"AutoRec": partial(AutoRec, **keywords)}, data, cv, verbose=True)
+        comparison = compare([AutoRec(**keywords)], data, cv, verbose=True)
+    measured = comparison.folds
+    failures = measured.loc[measured["error"] != "", "error"]
+    if len(failures):
+        fail(failures.iloc[0])
     names = {"rmse": "RMSE", "mae": "MAE", "fit_time": "fit [s]", "test_time": "test [s]"}
     frame = measured.astype({"fold": "str"}).set_index("fold")[list(names)].rename(columns=names)
     frame.loc["mean"] = frame.mean()

@@ -51,6 +51,13 @@ ScaleOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
+JobsOption = Annotated[
+    int,
+    typer.Option(
+        help="How many fits to run at a time, with one thread each; -1 for all cores. Times can only be "
+        "compared with 1."
+    ),
+]
 TableOption = Annotated[
     str, typer.Option("--output", "-o", help="A .csv, .parquet or .jsonl file, or - for csv on stdout.")
 ]
@@ -156,12 +163,12 @@ def check_output(output: str) -> None:
     check_file(path)
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, option: str = "--output") -> None:
     """Raise a usage error, before any work is done, if the file cannot be written."""
     is_writable = os.access(path if path.exists() else path.parent, os.W_OK)
     if path.is_dir() or not path.parent.is_dir() or not is_writable:
         raise typer.BadParameter(
-            f"must be a writable file in an existing folder, got {str(path)!r}", param_hint="--output"
+            f"must be a writable file in an existing folder, got {str(path)!r}", param_hint=option
         )
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import tomllib
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 import typer
 from sklearn.model_selection import ParameterGrid, ParameterSampler
-from surprise import Dataset
 from surprise.model_selection import KFold
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
+    JobsOption,
     ParamOption,
     RatingsArgument,
     ScaleOption,
     SeedOption,
     autorec_keywords,
     check_output,
+    fail,
     known_keywords,
     load_ratings,
     one_line_errors,
@@ -31,8 +31,8 @@ from surprise_autorec.cli.shared import (
     warn,
     write_table,
 )
-from surprise_autorec.core.training import DivergenceError
-from surprise_autorec.study.folds import measure, summarise
+from surprise_autorec.study.comparison import compare
+from surprise_autorec.study.result import Comparison
 
 
 def command(
@@ -53,6 +53,11 @@ def command(
     param: ParamOption = None,
     rating_scale: ScaleOption = None,
     seed: SeedOption = 0,
+    n_jobs: JobsOption = 1,
+    fits: Annotated[
+        Path | None,
+        typer.Option(help="Folder for every finished fit, where a second run continues."),
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="A .csv, .parquet or .jsonl file for all results.")
     ] = None,
@@ -76,33 +81,37 @@ def command(
         settings = [{**fixed, **keywords} for keywords in tried]
         for keywords in settings:
             AutoRec(**keywords).check_parameters()  # all of them, before the first is trained
-        measured = _measure(settings, load_ratings(ratings, rating_scale), KFold(folds, random_state=seed))
+        calls = {f"combination {n}": _call(keywords) for n, keywords in enumerate(settings, 1)}
+        comparison = compare(
+            {name: AutoRec(**keywords) for name, keywords in zip(calls, settings, strict=True)},
+            load_ratings(ratings, rating_scale),
+            KFold(folds, random_state=seed),
+            verbose=True,
+            n_jobs=n_jobs,
+            output=fits,
+        )
         frame = pd.DataFrame([{key: _shown(value) for key, value in keywords.items()} for keywords in tried])
-        frame = frame.join(measured).sort_values("rmse")
+        frame = frame.join(_results(comparison, calls)).sort_values("rmse")
         show_table(frame.to_dict("list"))
+        if comparison.info.interrupted:
+            done, planned = len(comparison.folds), comparison.info.n_planned
+            typer.echo(f"\ninterrupted: {done} of {planned} fits are done")
         given = {key: fixed[key] for key in (setting.partition("=")[0] for setting in param or [])}
         typer.echo(f"\nbest: {_call({**given, **tried[frame.index[0]]})}")
         if output is not None:
             write_table(frame, output)
+    if comparison.info.interrupted:
+        raise typer.Exit(130)
 
 
-def _measure(settings: list[dict[str, Any]], data: Dataset, cv: KFold) -> pd.DataFrame:
-    """Errors and times of AutoRec with each of the settings, as in `summarise`; NaN if training diverged.
-
-    (`surprise.model_selection.GridSearchCV` is similar, but shows no progress and ends if training diverges.)
-    """
-    makers = {f"combination {n}": partial(AutoRec, **keywords) for n, keywords in enumerate(settings, 1)}
-    calls = dict(zip(makers, map(_call, settings), strict=True))
-
-    def continue_if_diverged(name: str, error: Exception) -> None:
-        if not isinstance(error, DivergenceError):
-            raise error
-        warn(f"{calls[name]}: {error}")
-
-    folds = measure(makers, data, cv, on_failure=continue_if_diverged, verbose=True)
-    if folds.empty:
-        raise DivergenceError("training diverged with every combination")
-    summary = summarise(folds).reindex(list(makers)).reset_index(drop=True)
+def _results(comparison: Comparison, calls: dict[str, str]) -> pd.DataFrame:
+    """Errors and times of each combination; NaN if training failed on a fold, of which a warning tells."""
+    failures = comparison.folds.query("error != ''").groupby("algorithm", sort=False)["error"].first()
+    for name, reason in failures.items():
+        warn(f"{calls[str(name)]}: {reason.removeprefix('DivergenceError: ')}")
+    if len(failures) == len(calls):
+        fail(f"training failed with every combination, the first time with {failures.iloc[0]}")
+    summary = comparison.summary().reindex(list(calls)).reset_index(drop=True)
     return summary[["rmse", "rmse_std", "mae", "mae_std", "fit_time"]]
 
 

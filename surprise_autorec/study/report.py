@@ -36,7 +36,17 @@ _HEADERS = {
     "p_nemenyi": "p (Nemenyi)",
     "label": "group",
 }
-_DIGITS = {"fit_time": 2, "test_time": 2, "time_ratio": 1, "peak_memory": 0, "n_train": 0, "train_size": 2, "mean": 2, "z": 2, "t": 2}
+_DIGITS = {
+    "fit_time": 2,
+    "test_time": 2,
+    "time_ratio": 1,
+    "peak_memory": 0,
+    "n_train": 0,
+    "train_size": 2,
+    "mean": 2,
+    "z": 2,
+    "t": 2,
+}
 
 
 def write_report(comparison: Comparison, path: str | os.PathLike[str], reference: str | None) -> None:
@@ -47,7 +57,7 @@ def write_report(comparison: Comparison, path: str | os.PathLike[str], reference
         *_tests(comparison, reference),
         *_errors(comparison),
         *_learning_curve(comparison),
-        _section("Fits", "Every fit, in the order of the study.", _table(comparison.folds)),
+        _section("Fits", "Every fit, in the order of the study.", _folded(_table(comparison.folds))),
         _provenance(comparison),
     ]
     template = Template(files("surprise_autorec.study").joinpath("report.html").read_text(encoding="utf-8"))
@@ -55,7 +65,9 @@ def write_report(comparison: Comparison, path: str | os.PathLike[str], reference
     try:
         Path(path).write_text(page, encoding="utf-8")
     except OSError as error:
-        raise ValueError(f"the report must be a file in a folder that can be written, got {path!s} ({error})") from None
+        raise ValueError(
+            f"the report must be a file in a folder that can be written, got {path!s} ({error})"
+        ) from None
 
 
 def _results(comparison: Comparison) -> list[str]:
@@ -67,13 +79,18 @@ def _results(comparison: Comparison) -> list[str]:
         groups = frame.groupby("data")[measure] if "data" in index else frame.groupby(lambda _: 0)[measure]
         top = groups.transform("max" if measure in HIGHER_IS_BETTER else "min")
         best[measure] = set(frame.index[frame[measure] == top])
-    if not frame["failed"].any() and frame["fits"].nunique() == 1:
+    if not frame["failed"].any() and frame["fits"].min() == frame["fits"].max():
         frame = frame.drop(columns=["fits", "failed"])
     texts = [*comparison.header().splitlines(), *comparison.notes()]
     text = "<br>".join(map(escape, texts))
     return [
         f"<p>{text}</p>",
-        _section("Results", "The best of each data set is bold.", _table(frame, best), _charts(comparison, lambda one: one.plot())),
+        _section(
+            "Results",
+            "The best of each data set is bold.",
+            _table(frame, best),
+            _charts(comparison, lambda one: one.plot()),
+        ),
     ]
 
 
@@ -83,9 +100,9 @@ def _tests(comparison: Comparison, reference: str | None) -> list[str]:
     test = comparison.significance(reference)
     name = NAMES[test.measure]
     text = (
-        f"{name} minus that of {test.reference} on the same folds: mean difference, {1 - test.alpha:.0%} interval and "
-        "two-sided p by the corrected resampled t-test (Nadeau, Bengio 2003); p adjusted by Holm's procedure for "
-        "the algorithms on a data set."
+        f"{name} minus that of {test.reference} on the same folds: mean difference, {1 - test.alpha:.0%} "
+        "interval and two-sided p by the corrected resampled t-test (Nadeau, Bengio 2003); p adjusted by "
+        "Holm's procedure for the algorithms on a data set."
     )
     sections = [_section("Significance", text, _table(test.differences))]
     return sections if test.friedman is None else [*sections, _ranks(comparison, test)]
@@ -96,10 +113,10 @@ def _ranks(comparison: Comparison, test: Significance) -> str:
     assert test.ranks is not None
     friedman = test.friedman
     text = (
-        f"{friedman.n_data} data sets: Friedman's chi2 = {friedman.chi2:.2f} ({p_text(friedman.p)}), Iman and "
-        f"Davenport's F = {friedman.f:.2f} ({p_text(friedman.f_p)}). Mean ranks that differ by less than the critical "
-        f"difference of {test.critical_difference:.2f} are joined by a bar (Nemenyi, alpha = {test.alpha:g}; "
-        f"Demsar 2006). Below: the ranks, and the mean rank minus that of {test.reference}."
+        f"{friedman.n_data} data sets: Friedman's chi2 = {friedman.chi2:.2f} ({p_text(friedman.p)}), Iman "
+        f"and Davenport's F = {friedman.f:.2f} ({p_text(friedman.f_p)}). Mean ranks that differ by less than "
+        f"the critical difference of {test.critical_difference:.2f} are joined by a bar (Nemenyi, alpha = "
+        f"{test.alpha:g}; Demsar 2006). Below: the ranks, and the mean rank minus that of {test.reference}."
     )
     tables = _table(comparison.ranks().reset_index()) + _table(test.ranks.reset_index())
     return _section("Ranks over data sets", text, tables, {"": comparison.plot_ranks()})
@@ -117,7 +134,7 @@ def _errors(comparison: Comparison) -> list[str]:
         _section(
             heading,
             text,
-            f"<details><summary>Table</summary>{_table(comparison.errors(by).drop(columns=['by', 'bin']))}</details>",
+            _folded(_table(comparison.errors(by).drop(columns=["by", "bin"]))),
             _charts(comparison, partial(_plot_errors, by=by)),
         )
         for by, (heading, text) in texts.items()
@@ -133,7 +150,9 @@ def _learning_curve(comparison: Comparison) -> list[str]:
         return []
     text = "Errors by the share of the training ratings that algorithms were fitted to."
     table = _table(comparison.learning_curve())
-    return [_section("Learning curve", text, table, _charts(comparison, lambda one: one.plot_learning_curve()))]
+    return [
+        _section("Learning curve", text, table, _charts(comparison, lambda one: one.plot_learning_curve()))
+    ]
 
 
 def _provenance(comparison: Comparison) -> str:
@@ -149,6 +168,11 @@ def _provenance(comparison: Comparison) -> str:
     }
     items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items())
     return _section("How it was made", "", f"<dl>{items}</dl>")
+
+
+def _folded(table: str) -> str:
+    """A table that is shown on a click."""
+    return f"<details><summary>Table</summary>{table}</details>"
 
 
 def _charts(comparison: Comparison, draw: Callable[[Comparison], Figure]) -> dict[str, Figure]:
@@ -193,10 +217,11 @@ def _table(frame: pd.DataFrame, best: Mapping[str, Collection[Any]] | None = Non
             is_whole = bool((values.dropna() % 1 == 0).all()) and column not in _DIGITS
             form = f".{0 if is_whole else _DIGITS.get(column, 4)}f"
             bold = [' class="best"' if index in best.get(column, ()) else "" for index in frame.index]
+            shown = ["-" if value != value else f"{value:{form}}" for value in values]
             cells.append(
                 [
-                    f'<td{style} data-value="{float(value)!r}">{"-" if value != value else f"{value:{form}}"}</td>'
-                    for style, value in zip(bold, values, strict=True)
+                    f'<td{style} data-value="{float(value)!r}">{text}</td>'
+                    for style, value, text in zip(bold, values, shown, strict=True)
                 ]
             )
     rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
@@ -205,12 +230,12 @@ def _table(frame: pd.DataFrame, best: Mapping[str, Collection[Any]] | None = Non
 
 
 def _svg(figure: Figure, label: str) -> str:
-    """A chart as SVG that takes its text colour from the page."""
+    """A chart as SVG on the page's background, with lines of its text's colour."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace("#000000", "currentColor")
+    svg = svg[svg.index("<svg") :].replace("#000000", "currentColor").replace("fill: #ffffff", "fill: none")
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

@@ -96,9 +96,9 @@ class Significance:
         if self.friedman is not None and self.ranks is not None:
             test = self.friedman
             lines += [
-                f"\n{test.n_data} data sets: Friedman chi2 = {test.chi2:.2f} ({p_text(test.p)}), Iman-Davenport "
-                f"F = {test.f:.2f} ({p_text(test.f_p)}); critical difference of mean ranks (Nemenyi, alpha = "
-                f"{self.alpha:g}): {self.critical_difference:.2f}",
+                f"\n{test.n_data} data sets: Friedman chi2 = {test.chi2:.2f} ({p_text(test.p)}), "
+                f"Iman-Davenport F = {test.f:.2f} ({p_text(test.f_p)}); critical difference of mean ranks "
+                f"(Nemenyi, alpha = {self.alpha:g}): {self.critical_difference:.2f}",
                 f"mean rank minus that of {self.reference}:",
                 self.ranks.to_string(float_format="{:.4f}".format),
             ]
@@ -184,9 +184,12 @@ class Comparison:
         ValueError
             If there is no such measure.
         """
-        values = self._summary()[self._measure(measure)].unstack("data")[self._names("data")].dropna()
-        ranks = values.rank(ascending=measure not in HIGHER_IS_BETTER)
-        return ranks.assign(mean=ranks.mean(axis="columns")).sort_values("mean")
+        summary = self._summary()[self._measure(measure)]
+        by_data = {data: summary.loc[data] for data in self._names("data")}
+        values = pd.concat(by_data, axis="columns").rename_axis(columns="data").dropna()
+        ranks: pd.DataFrame = values.rank(ascending=measure not in HIGHER_IS_BETTER)
+        ranks["mean"] = ranks.mean(axis="columns")
+        return ranks.sort_values("mean")
 
     def significance(
         self, reference: str | None = None, measure: str = "rmse", alpha: float = 0.05
@@ -309,9 +312,10 @@ class Comparison:
     def header(self) -> str:
         """What the table of `summary` shows: the ratings, the folds, the spread, and what the times mean."""
         full = self._full_size()
-        sizes = full.groupby("data", sort=False)[["n_train", "n_test"]].max().sum(axis="columns")
+        sizes = full.groupby("data", sort=False)[["n_train", "n_test"]].first().sum(axis="columns")
         ratings = ", ".join(
-            f"{size:,} ratings" if name == ONLY else f"{name}: {size:,} ratings" for name, size in sizes.items()
+            f"{size:,} ratings" if name == ONLY else f"{name}: {size:,} ratings"
+            for name, size in sizes.items()
         )
         repeats = f", {self.info.repeats} repeats" if self.info.repeats > 1 else ""
         parts = [
@@ -388,8 +392,8 @@ class Comparison:
             rows = test.differences[["data", "algorithm", "significant"]].itertuples(index=False)
             marks = {(data, algorithm): bool(mark) for data, algorithm, mark in rows}
             note += (
-                f"; dagger: {NAMES[measure]} differs from that of {test.reference} (corrected resampled t-test, "
-                f"Holm, p < {alpha:g})"
+                f"; dagger: {NAMES[measure]} differs from that of {test.reference} (corrected resampled "
+                f"t-test, Holm, p < {alpha:g})"
             )
         return latex_table(summary, measures, marks, note)
 
@@ -399,14 +403,14 @@ class Comparison:
         """Error against time, in a panel for each data set, as a matplotlib Figure."""
         from surprise_autorec.study.plots import plot_comparison
 
-        summary = self._summary().dropna(subset=["rmse"])
+        by_data = self._summary().dropna(subset=["rmse"]).groupby("data", sort=False)
         unit = "" if self.times_are_comparable else f"; {self._why_times_differ()}"
 
         def draw(name: str, ax: Axes) -> None:
-            plot_comparison(summary.loc[name], ax)
+            plot_comparison(by_data.get_group(name).droplevel("data"), ax)
             ax.set_xlabel(f"{ax.get_xlabel()}{unit}")
 
-        return self._panels(draw, list(dict.fromkeys(summary.index.get_level_values("data"))))
+        return self._panels(draw, [str(name) for name in by_data.groups])
 
     def plot_errors(self, by: str = "user", n_bins: int = 5, measure: str = "rmse") -> Figure:
         """The result of `errors`, in a panel for each data set, as a matplotlib Figure.
@@ -507,7 +511,8 @@ class Comparison:
         return [str(name) for name in self.folds[column].unique()]
 
     def _full_size(self) -> pd.DataFrame:
-        return self.folds[self.folds["train_size"] == self.folds["train_size"].max()]
+        frame: pd.DataFrame = self.folds[self.folds["train_size"] == self.folds["train_size"].max()]
+        return frame
 
     def _measure(self, measure: Any) -> str:
         return choice("measure", measure, [name for name in NAMES if name in self.folds])

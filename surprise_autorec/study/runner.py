@@ -59,7 +59,8 @@ class Job(NamedTuple):
     """A fit that is still to be done."""
 
     key: Key
-    fold: _Fold
+    trainset: Trainset
+    testset: Test
     #: Packed if it is to be kept or sent to another process.
     packed: PackedFold | None
     fingerprint: str
@@ -116,19 +117,20 @@ class Study:
         from tqdm.auto import tqdm  # here, to keep the import of the package fast
 
         results = Results(self._n_planned())
-        with tqdm(total=results.n_planned, unit="fit", disable=not verbose) as bar, limited_threads(n_threads):
+        with (
+            tqdm(total=results.n_planned, unit="fit", disable=not verbose) as bar,
+            limited_threads(n_threads),
+        ):
             jobs = self._jobs(results, bar, pack=n_jobs > 1)
             try:
                 if n_jobs == 1:
                     for job in jobs:
                         bar.set_description(job.key.algorithm)
-                        outcome = fit_and_test(
-                            job.algorithm, job.fold.trainset, job.fold.testset, self._wanted
-                        )
-                        self._finish(job, outcome, 1, results, bar)
+                        outcome = fit_and_test(job.algorithm, job.trainset, job.testset, self._wanted)
+                        self._finish(job.key, job.fingerprint, outcome, 1, results, bar)
                 else:
-                    for job, outcome in self._in_parallel(jobs, parallel, n_threads or 1):
-                        self._finish(job, outcome, n_jobs, results, bar)
+                    for key, fingerprint, outcome in self._in_parallel(jobs, parallel, n_threads or 1):
+                        self._finish(key, fingerprint, outcome, n_jobs, results, bar)
             except KeyboardInterrupt:
                 if not results.rows:
                     raise
@@ -137,19 +139,14 @@ class Study:
 
     def _in_parallel(
         self, jobs: Iterable[Job], parallel: int | None, n_threads: int
-    ) -> Iterator[tuple[Job, Outcome]]:
-        waiting: dict[Key, Job] = {}
-
-        def calls() -> Iterator[Any]:
-            for job in jobs:
-                waiting[job.key] = job._replace(packed=None, fold=None)
-                yield delayed(_keyed)(
-                    job.key, job.algorithm, job.packed, self._wanted, n_threads, os.getpid()
-                )
-
-        run = Parallel(n_jobs=parallel, return_as="generator_unordered", max_nbytes="100K")
-        for key, outcome in run(calls()):
-            yield waiting.pop(key), outcome
+    ) -> Iterator[tuple[Key, str, Outcome]]:
+        calls = (
+            delayed(_labelled)(
+                job.key, job.fingerprint, job.algorithm, job.packed, self._wanted, n_threads, os.getpid()
+            )
+            for job in jobs
+        )
+        yield from Parallel(n_jobs=parallel, return_as="generator_unordered", max_nbytes="100K")(calls)
 
     def _jobs(self, results: Results, bar: Any, pack: bool) -> Iterator[Job]:
         """The fits that the store does not have; those that it has go to the results."""
@@ -164,13 +161,15 @@ class Study:
                         results.add(key, outcome)
                         bar.update()
                         continue
-                yield Job(key, fold, packed, fingerprint, algorithm)
+                yield Job(key, fold.trainset, fold.testset, packed, fingerprint, algorithm)
 
-    def _finish(self, job: Job, outcome: Outcome, n_jobs: int, results: Results, bar: Any) -> None:
+    def _finish(
+        self, key: Key, fingerprint: str, outcome: Outcome, n_jobs: int, results: Results, bar: Any
+    ) -> None:
         outcome = outcome._replace(figures={**outcome.figures, "n_jobs": n_jobs})
         if self._store is not None:
-            self._store.save(job.key, self._inputs[job.key.algorithm], job.fingerprint, outcome)
-        results.add(job.key, outcome)
+            self._store.save(key, self._inputs[key.algorithm], fingerprint, outcome)
+        results.add(key, outcome)
         bar.update()
 
     def _folds(self) -> Iterator[_Fold]:
@@ -193,8 +192,8 @@ class Study:
         return describe_splitter(self._splitters[0])
 
 
-def _keyed(key: Key, *arguments: Any) -> tuple[Key, Outcome]:
-    return key, fit_and_test_packed(*arguments)
+def _labelled(key: Key, fingerprint: str, *arguments: Any) -> tuple[Key, str, Outcome]:
+    return key, fingerprint, fit_and_test_packed(*arguments)
 
 
 def _part(data: Dataset, trainset: Trainset, size: float, seed: int) -> Trainset:

@@ -52,7 +52,9 @@ class Store:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise ValueError(f"output must be a folder that can be written, got {folder!s} ({error})") from None
+            raise ValueError(
+                f"output must be a folder that can be written, got {folder!s} ({error})"
+            ) from None
         self._files: dict[str, list[Path]] = {}
         for file in sorted(self._fits.glob("*.json")):
             self._files.setdefault(file.name[: -len("-0123456789abcdef.json")], []).append(file)
@@ -74,8 +76,10 @@ class Store:
             saved = json.loads(file.read_text(encoding="utf-8"))
             predictions = self._predictions(file)
             return Outcome(saved["figures"], _read(predictions) if self._wanted.predictions else None)
-        for other in self._files.get(_slug(key), [])[:1]:
-            self._tell(key, json.loads(other.read_text(encoding="utf-8")), algorithm, fold)
+        others = self._files.get(_slug(key), [])
+        if others:
+            saved_inputs = [json.loads(other.read_text(encoding="utf-8"))["inputs"] for other in others]
+            self._tell(key, min((_changes(one, algorithm, fold) for one in saved_inputs), key=len))
         return None
 
     def save(self, key: Key, algorithm: dict[str, Any], fold: str, outcome: Outcome) -> None:
@@ -89,7 +93,11 @@ class Store:
             part = predictions.with_name(f".{os.getpid()}-{predictions.name}")
             outcome.predictions.to_csv(part, index=False)
             part.replace(predictions)
-        saved = {**key._asdict(), "inputs": {"algorithm": algorithm, "fold": fold}, "figures": outcome.figures}
+        saved = {
+            **key._asdict(),
+            "inputs": {"algorithm": algorithm, "fold": fold},
+            "figures": outcome.figures,
+        }
         part = file.with_name(f".{os.getpid()}-{file.name}")
         part.write_text(json.dumps(saved, indent=1), encoding="utf-8")
         part.replace(file)
@@ -103,16 +111,7 @@ class Store:
     def _predictions(self, file: Path) -> Path:
         return self.folder / "predictions" / f"{file.stem}.csv.gz"
 
-    def _tell(self, key: Key, saved: dict[str, Any], algorithm: dict[str, Any], fold: str) -> None:
-        before, changes = saved["inputs"]["algorithm"], []
-        for name in sorted({*before, *algorithm}):
-            old, new = (
-                tuple(inputs.get(name, (None, "nothing"))) for inputs in (before, algorithm)
-            )
-            if old[0] != new[0]:
-                changes.append(f"{name} was {old[1]}, is {new[1]}" if old[1] != new[1] else name)
-        if saved["inputs"]["fold"] != fold:
-            changes.append("the ratings or the folds")
+    def _tell(self, key: Key, changes: list[str]) -> None:
         what = ", ".join(changes) or "what is recorded of each fit"
         if (key.algorithm, what) not in self._told:
             self._told.add((key.algorithm, what))
@@ -122,6 +121,16 @@ class Store:
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def _changes(saved: dict[str, Any], algorithm: dict[str, Any], fold: str) -> list[str]:
+    """What differs between the inputs of a saved fit and those of this one."""
+    before, changes = saved["algorithm"], []
+    for name in sorted({*before, *algorithm}):
+        old, new = (tuple(inputs.get(name, (None, "nothing"))) for inputs in (before, algorithm))
+        if old[0] != new[0]:
+            changes.append(f"{name} was {old[1]}, is {new[1]}" if old[1] != new[1] else name)
+    return changes if saved["fold"] == fold else [*changes, "the ratings or the folds"]
 
 
 def inputs_of(name: str, algorithm: AlgoBase) -> dict[str, Any]:
@@ -155,4 +164,7 @@ def _slug(key: Key) -> str:
 
 
 def _read(predictions: Path) -> pd.DataFrame:
-    return pd.read_csv(predictions, float_precision="round_trip")
+    # By way of texts, because not every version of pandas reads the very numbers that were written.
+    numbers = ["rating", "estimate"]
+    frame = pd.read_csv(predictions, dtype=dict.fromkeys(numbers, "str"))
+    return frame.astype(dict.fromkeys(numbers, "float64"))

@@ -23,7 +23,7 @@ NAMES = {
 def text_table(summary: pd.DataFrame, tablefmt: str) -> str:
     """The table of a summary, in a format of the tabulate library."""
     scores = [column for column in NAMES if column in summary and column not in ("rmse", "mae")]
-    is_partial = bool((summary["failed"] > 0).any() or summary["fits"].nunique() > 1)
+    is_partial = bool((summary["failed"] > 0).any() or summary["fits"].min() < summary["fits"].max())
     several = isinstance(summary.index, pd.MultiIndex)
     headers = [
         *(["data"] if several else []),
@@ -33,7 +33,7 @@ def text_table(summary: pd.DataFrame, tablefmt: str) -> str:
     ]
     rows = [
         [
-            *(name if several else [name]),
+            *(str(part) for part in (name if isinstance(name, tuple) else (name,))),
             _with_spread(row.rmse, row.rmse_std),
             _with_spread(row.mae, row.mae_std),
             _number(row.fit_time, ".2f"),
