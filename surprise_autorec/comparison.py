@@ -4,7 +4,13 @@ from surprise_autorec.study.comparison import compare
 from surprise_autorec.study.errors import errors_by_count, errors_by_rating
 from surprise_autorec.study.rankings import ranking_scores
 from surprise_autorec.study.result import Comparison, Significance
-from surprise_autorec.study.significance import corrected_t_test, critical_difference, friedman, nemenyi
+from surprise_autorec.study.significance import (
+    corrected_t_test,
+    critical_difference,
+    friedman,
+    nemenyi,
+    rank_tests,
+)
 
 __all__ = [
     "Comparison",
@@ -16,5 +22,6 @@ __all__ = [
     "errors_by_rating",
     "friedman",
     "nemenyi",
+    "rank_tests",
     "ranking_scores",
 ]

@@ -85,7 +85,7 @@ MAY_IMPORT = {
     "persistence": {"algorithm", "fitted", "fitting", "model", "regressor"},
     "data": {"data"},
     "datasets": {"data"},
-    "study": {"checks", "fitted", "study"},
+    "study": {"checks", "data", "fitted", "study"},
     "comparison": {"study"},
 }
 

@@ -117,9 +117,10 @@ def test_a_browser_opens_it_without_errors_or_network_and_sorts_its_tables(page,
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/{probe.name}"
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
+        profile = page.with_name(f"profile-{width}")
         rules = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
         run = subprocess.run(
-            [CHROMIUM, *options, rules, "--virtual-time-budget=5000", f"--user-data-dir={page.parent}/{width}", url],
+            [CHROMIUM, *options, rules, "--virtual-time-budget=5000", f"--user-data-dir={profile}", url],
             capture_output=True, text=True, check=True, timeout=240,
         )  # fmt: skip
         server.shutdown()
