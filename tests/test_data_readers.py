@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from data_helpers import NUMBERS, STRINGS, write
+from surprise import Dataset, Reader
 
 from surprise_autorec.data.known import load
 
@@ -34,6 +35,19 @@ def test_usual_column_names_are_understood(tmp_path, headers):
     row = "9,1,2,3" if headers.startswith("x") else "1,2,3"
     (tmp_path / "mine.csv").write_text(f"{headers}\n{row}\n")
     assert load(str(tmp_path / "mine.csv")).raw_ratings == [("1", "2", 3.0, None)]
+
+
+@pytest.mark.parametrize("name", ["timestamp", "Timestamp", "time", "date"])
+def test_time_stamps_are_kept_as_written(tmp_path, name):
+    (tmp_path / "mine.csv").write_text(f"user,{name},item,rating\n1,2024-05-01,2,3\n1,,3,4\n")
+    times = [time for *_, time in load(str(tmp_path / "mine.csv")).raw_ratings]
+    assert times == ["2024-05-01", ""]
+
+
+def test_time_stamps_are_those_of_surprises_own_reader(tmp_path):
+    file = write(tmp_path / "u.data")
+    ours, theirs = load("ml-100k", file), Dataset.load_from_file(str(file), Reader("ml-100k"))
+    assert ours.raw_ratings == theirs.raw_ratings
 
 
 def test_unknown_suffix_names_those_known(tmp_path):

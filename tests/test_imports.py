@@ -83,10 +83,12 @@ MAY_IMPORT = {
     "algorithm": {"checks", "core", "fitted", "fitting", "model", "parameters"},
     "regressor": {"core", "fitted", "fitting", "model", "parameters"},
     "persistence": {"algorithm", "fitted", "fitting", "model", "regressor"},
+    "adapters": {"adapters", "algorithm", "core", "fitting"},
     "data": {"data"},
     "datasets": {"data"},
-    "study": {"checks", "data", "fitted", "study"},
+    "study": {"checks", "core", "data", "fitted", "study"},
     "comparison": {"study"},
+    "splits": {"study"},
 }
 
 

@@ -17,6 +17,8 @@ from surprise_autorec.data.readers import read
 #: The environment variable for a folder of data sets, each in a subfolder of its own name.
 DATA_FOLDER = "SURPRISE_AUTOREC_DATA"
 
+_ROLES = ("user", "item", "rating", "timestamp")
+
 
 class _Source(NamedTuple):
     """A known data set: its rating scale, and the names that GroupLens and others give to its file."""
@@ -45,7 +47,8 @@ def load(
     the folder given by the environment variable ``SURPRISE_AUTOREC_DATA``, Surprise's own cache and, for
     ML-100K, an installed recbole package, which contains a copy. If none of them has it, Surprise downloads
     it (ML-100K and ML-1M only). The ratings, their order and their ids (strings, as in
-    ``surprise.Dataset.load_builtin``) are the same wherever they come from.
+    ``surprise.Dataset.load_builtin``) are the same wherever they come from. Timestamps are kept in the
+    dataset's ``raw_ratings``, as Surprise's readers do, or None where there are none.
 
     Parameters
     ----------
@@ -54,9 +57,9 @@ def load(
     path : str or path-like, optional
         A file, or a folder that contains one of the data set's files. Formats, by suffix: GroupLens's
         ``.data`` (tabs) and ``.dat`` (``::``); ``.csv`` and ``.parquet`` with columns for user, item and
-        rating (names such as ``userId`` and ``movieId`` are understood); ``.inter``; ``.npz`` with arrays
-        ``user``, ``item`` and ``rating``. Ids from text files are strings; ids from the other formats have
-        the type stored there.
+        rating, and perhaps for a timestamp (names such as ``userId`` and ``movieId`` are understood);
+        ``.inter``; ``.npz`` with arrays ``user``, ``item`` and ``rating``, and perhaps ``timestamp``. Ids and
+        timestamps from text files are strings; those from the other formats have the type stored there.
     rating_scale : tuple of float, optional
         Lowest and highest rating. Default: the scale of the known data set, or the lowest and highest rating
         in the file.
@@ -79,15 +82,23 @@ def load(
             raise DatasetNotFoundError(
                 f"name must be one of {sorted(_SOURCES)} or the path of an existing file, got {str(file)!r}"
             )
-        return to_dataset(read(file), rating_scale)
-    frame = read(_find(name, source, path)).astype({"user": "str", "item": "str"})
-    return to_dataset(frame, rating_scale or source.scale)
+        return to_dataset(read(file, _ROLES), rating_scale)
+    frame = read(_find(name, source, path), _ROLES)
+    texts = {column: "str" for column in frame.columns if column != "rating"}
+    return to_dataset(frame.astype(texts), rating_scale or source.scale)
 
 
 def to_dataset(frame: pd.DataFrame, rating_scale: tuple[float, float] | None = None) -> Dataset:
-    """A Surprise dataset of columns user, item and rating; the default scale is the range of the ratings."""
+    """A Surprise dataset of columns user, item, rating and perhaps timestamp.
+
+    The default scale is the range of the ratings.
+    """
     found = float(frame["rating"].min()), float(frame["rating"].max())
-    return Dataset.load_from_df(frame, Reader(rating_scale=rating_scale or found))
+    data = Dataset.load_from_df(frame[["user", "item", "rating"]], Reader(rating_scale=rating_scale or found))
+    if "timestamp" in frame:
+        with_times = zip(data.raw_ratings, frame["timestamp"], strict=True)
+        data.raw_ratings = [(uid, iid, rating, time) for (uid, iid, rating, _), time in with_times]
+    return data
 
 
 def _find(name: str, source: _Source, path: str | os.PathLike[str] | None) -> Path:

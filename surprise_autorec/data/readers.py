@@ -18,6 +18,7 @@ _COLUMNS = {
     "user": ("user", "userid", "user_id", "uid", "user_id:token"),
     "item": ("item", "itemid", "item_id", "iid", "movieid", "movie_id", "movie", "item_id:token"),
     "rating": ("rating", "r_ui", "score", "rating:float"),
+    "timestamp": ("timestamp", "time", "date", "timestamp:float"),
 }
 
 
@@ -57,7 +58,8 @@ def read(
     source : path, or text stream
         A file in one of the formats that `load` reads; a stream is read as csv.
     roles : sequence of str, default=("user", "item", "rating")
-        Which of these columns to read; each must be present. Other columns are ignored.
+        Which of these columns to read; each must be present. Other columns are ignored. "timestamp" can be
+        added; it is read as it is, if it is present.
 
     Returns
     -------
@@ -87,6 +89,8 @@ def read(
     for role in roles:
         names = _COLUMNS[role]
         column = next((by_lower_name[known] for known in names if known in by_lower_name), None)
+        if column is None and role == "timestamp":
+            continue
         if column is None:
             raise ValueError(
                 f"{name} must have a column for the {role}, named one of {list(names)}, got columns "
@@ -100,7 +104,7 @@ def read(
         is_finite = ratings.abs() < np.inf
         _check_rows(f"{name}: the rating", "be a finite number", chosen["rating"], is_finite)
         chosen["rating"] = ratings
-    for role in (role for role in roles if role != "rating"):
+    for role in (role for role in roles if role in ("user", "item")):
         is_there = chosen[role].notna() & (chosen[role] != "")
         _check_rows(f"{name}: the {role}", "not be missing", chosen[role], is_there)
     return pd.DataFrame(chosen)
