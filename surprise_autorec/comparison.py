@@ -3,8 +3,9 @@
 from surprise_autorec.study.comparison import compare
 from surprise_autorec.study.errors import errors_by_count, errors_by_rating
 from surprise_autorec.study.rankings import ranking_scores
-from surprise_autorec.study.result import Comparison, Significance
+from surprise_autorec.study.result import Comparison
 from surprise_autorec.study.significance import (
+    Significance,
     corrected_t_test,
     critical_difference,
     friedman,

@@ -81,7 +81,7 @@ def command(
     repeats: Annotated[
         int, typer.Option(min=1, help="How often to repeat the folds, each time with other ones.")
     ] = 1,
-    algorithm: Annotated[
+    names: Annotated[
         list[str] | None,
         typer.Option(
             "--algorithm",
@@ -131,10 +131,13 @@ def command(
         fail("--output and --report draw charts and need matplotlib: pip install 'surprise-autorec[plot]'")
     if report is not None:
         check_file(report, "--report")
-    keywords = _keywords(algorithm or _DEFAULT, param or [], seed)
+    keywords = _keywords(names or _DEFAULT, param or [], seed)
     with one_line_errors():
         data = _data(ratings or ["ml-100k"], path, rating_scale)
         algorithms = {name: _ALGORITHMS[name][0](**arguments) for name, arguments in keywords.items()}
+        for algorithm in algorithms.values():
+            if isinstance(algorithm, AutoRec):
+                algorithm.check_parameters()  # before anything is trained
         comparison = compare(
             algorithms,
             data,
@@ -156,7 +159,7 @@ def command(
     if comparison.info.interrupted:
         raise typer.Exit(130)
     if comparison.summary()["failed"].gt(0).all():
-        fail("every algorithm failed")
+        fail(f"every algorithm failed; {comparison.notes()[0]}")
 
 
 def _save(comparison: Comparison, folder: Path) -> None:

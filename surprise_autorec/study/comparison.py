@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
-import shlex
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,6 +12,7 @@ from surprise import AlgoBase
 
 from surprise_autorec.checks import check, flag, number, positive_integer
 from surprise_autorec.study.fits import Wanted
+from surprise_autorec.study.info import StudyInfo
 from surprise_autorec.study.inputs import (
     as_algorithms,
     as_datasets,
@@ -24,11 +20,9 @@ from surprise_autorec.study.inputs import (
     check_same_folds_each_run,
     check_seeds,
 )
-from surprise_autorec.study.result import Comparison, StudyInfo
+from surprise_autorec.study.result import Comparison
 from surprise_autorec.study.runner import Study
 from surprise_autorec.study.storage import Store
-
-_PACKAGES = ["surprise-autorec", "scikit-surprise", "torch", "numpy", "scipy", "pandas", "joblib"]
 
 
 def compare(
@@ -116,16 +110,7 @@ def compare(
         store = Store(output, wanted)
     study = Study(given, datasets, splitters, sizes, wanted, store)
     results = study.run(n_parallel, n_jobs, n_threads, verbose)
-    info = StudyInfo(
-        study.describe_folds(),
-        len(splitters),
-        sizes,
-        results.n_planned,
-        results.interrupted,
-        shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        {"python": platform.python_version(), **{one: importlib.metadata.version(one) for one in _PACKAGES}},
-    )
+    info = StudyInfo.of(study.describe_folds(), len(splitters), sizes, results.n_planned, results.interrupted)
     return Comparison(_folds(results.rows, list(datasets), list(given)), info, results.predictions)
 
 

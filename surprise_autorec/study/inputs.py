@@ -50,14 +50,14 @@ def _as_dataset(name: str, data: Any) -> Dataset:
 
 
 def _three_columns(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns user, item and rating, found by name or else by position."""
+    """The columns user, item and rating, found by name or else by position, and timestamp if there is one."""
     roles = ["user", "item", "rating"]
     if not set(roles) <= set(frame.columns):
         rule = "a table with columns user, item and rating, or with these three in this order"
         if frame.shape[1] != 3:
             raise ValueError(f"{name} must be {rule}, got columns {list(frame.columns)}")
         frame = frame.set_axis(roles, axis="columns")
-    frame = frame[roles]
+    frame = frame[[*roles, *(name for name in frame.columns if name == "timestamp")]]
     check(name, "an empty one", "a table with at least one rating", len(frame) > 0)
     ratings = pd.to_numeric(frame["rating"], errors="coerce")
     wrong = np.flatnonzero(~np.isfinite(ratings.to_numpy(np.float64, na_value=np.nan)))

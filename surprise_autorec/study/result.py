@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,10 @@ import pandas as pd
 from surprise_autorec.checks import check, choice
 from surprise_autorec.study import significance as tests
 from surprise_autorec.study.errors import errors_of
+from surprise_autorec.study.info import StudyInfo
 from surprise_autorec.study.inputs import ONLY
+from surprise_autorec.study.page import facts, folded, lines, section, table, write_page
+from surprise_autorec.study.significance import Significance
 from surprise_autorec.study.storage import Key
 from surprise_autorec.study.tables import HIGHER_IS_BETTER, NAMES, latex_table, p_text, text_table
 
@@ -22,89 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TIMES = ["fit_time", "test_time"]
-
-
-@dataclass(frozen=True)
-class StudyInfo:
-    """How a comparison was made.
-
-    Attributes
-    ----------
-    folds : str
-        The iterator over folds.
-    repeats : int
-    train_sizes : tuple of float
-    n_planned : int or None
-        Number of fits that were asked for; None if an iterator does not know its number of folds.
-    interrupted : bool
-        Whether Ctrl-C ended it before all fits were done.
-    command : str
-        The command of the process.
-    machine : str
-    versions : dict of str to str
-        Versions of Python and of the packages that matter.
-    """
-
-    folds: str
-    repeats: int
-    train_sizes: tuple[float, ...]
-    n_planned: int | None
-    interrupted: bool
-    command: str
-    machine: str
-    versions: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Significance:
-    """The result of `Comparison.significance`.
-
-    Attributes
-    ----------
-    reference : str
-        The algorithm that all others are compared with.
-    measure : str
-    alpha : float
-    differences : DataFrame
-        The corrected resampled t-test on each data set: ``data``, ``algorithm``, ``difference`` (the mean of
-        the algorithm's measure minus the reference's), ``low`` and ``high`` (its confidence interval at
-        1 - alpha), ``t``, ``p``, ``p_holm`` (adjusted for the algorithms on this data set) and
-        ``significant`` (``p_holm`` below ``alpha``).
-    friedman : FriedmanTest or None
-        The test of all algorithms over data sets; None with a single data set.
-    ranks : DataFrame or None
-        `rank_tests` with the reference; None with a single data set.
-    critical_difference : float or None
-        By the Nemenyi test; None with a single data set.
-    """
-
-    reference: str
-    measure: str
-    alpha: float
-    differences: pd.DataFrame
-    friedman: tests.FriedmanTest | None
-    ranks: pd.DataFrame | None
-    critical_difference: float | None
-
-    def __str__(self) -> str:
-        name = NAMES[self.measure]
-        lines = [
-            f"{name} minus that of {self.reference}: corrected resampled t-test over folds (Nadeau, Bengio "
-            f"2003), {1 - self.alpha:.0%} interval, p adjusted by Holm on each data set",
-            self.differences.to_string(index=False, float_format="{:.4f}".format),
-        ]
-        if self.friedman is not None and self.ranks is not None:
-            test = self.friedman
-            lines += [
-                f"\n{test.n_data} data sets: Friedman chi2 = {test.chi2:.2f} ({p_text(test.p)}), "
-                f"Iman-Davenport F = {test.f:.2f} ({p_text(test.f_p)}); critical difference of mean ranks "
-                f"(Nemenyi, alpha = {self.alpha:g}): {self.critical_difference:.2f}",
-                f"mean rank minus that of {self.reference}:",
-                self.ranks.to_string(float_format="{:.4f}".format),
-            ]
-        return "\n".join(lines)
-
-    __repr__ = __str__
 
 
 @dataclass(frozen=True, repr=False)
@@ -491,9 +413,15 @@ class Comparison:
         ValueError
             If the file cannot be written.
         """
-        from surprise_autorec.study.report import write_report
-
-        write_report(self, path, reference)
+        parts = [
+            *_results(self),
+            *_tests(self, reference),
+            *_errors(self),
+            *_learning_curve(self),
+            section("Fits", "Every fit, in the order of the study.", folded(table(self.folds))),
+            _provenance(self),
+        ]
+        write_page(path, f"Comparison of {len(self._names('algorithm'))} algorithms", parts)
 
     # Parts
 
@@ -520,3 +448,108 @@ class Comparison:
 
 def _n_distinct(frame: pd.DataFrame) -> int:
     return len(frame.drop_duplicates())
+
+
+# The parts of the report
+
+
+def _results(comparison: Comparison) -> list[str]:
+    summary = comparison.summary()
+    index = list(summary.index.names)
+    frame = summary.reset_index()
+    best = {}
+    for measure in (name for name in NAMES if name in frame):
+        groups = frame.groupby("data")[measure] if "data" in index else frame.groupby(lambda _: 0)[measure]
+        top = groups.transform("max" if measure in HIGHER_IS_BETTER else "min")
+        best[measure] = set(frame.index[frame[measure] == top])
+    if not frame["failed"].any() and frame["fits"].min() == frame["fits"].max():
+        frame = frame.drop(columns=["fits", "failed"])
+    return [
+        lines([*comparison.header().splitlines(), *comparison.notes()]),
+        section(
+            "Results",
+            "The best of each data set is bold.",
+            table(frame, best),
+            _charts(comparison, lambda one: one.plot()),
+        ),
+    ]
+
+
+def _tests(comparison: Comparison, reference: str | None) -> list[str]:
+    if len(comparison.ranks()) < 2 or comparison.n_folds < 2:
+        return []
+    test = comparison.significance(reference)
+    name = NAMES[test.measure]
+    text = (
+        f"{name} minus that of {test.reference} on the same folds: mean difference, {1 - test.alpha:.0%} "
+        "interval and two-sided p by the corrected resampled t-test (Nadeau, Bengio 2003); p adjusted by "
+        "Holm's procedure for the algorithms on a data set."
+    )
+    sections = [section("Significance", text, table(test.differences))]
+    return sections if test.friedman is None else [*sections, _ranks(comparison, test)]
+
+
+def _ranks(comparison: Comparison, test: Significance) -> str:
+    assert test.friedman is not None
+    assert test.ranks is not None
+    friedman = test.friedman
+    text = (
+        f"{friedman.n_data} data sets: Friedman's chi2 = {friedman.chi2:.2f} ({p_text(friedman.p)}), Iman "
+        f"and Davenport's F = {friedman.f:.2f} ({p_text(friedman.f_p)}). Mean ranks that differ by less than "
+        f"the critical difference of {test.critical_difference:.2f} are joined by a bar (Nemenyi, alpha = "
+        f"{test.alpha:g}; Demsar 2006). Below: the ranks, and the mean rank minus that of {test.reference}."
+    )
+    tables = table(comparison.ranks().reset_index()) + table(test.ranks.reset_index())
+    return section("Ranks over data sets", text, tables, {"": comparison.plot_ranks()})
+
+
+def _errors(comparison: Comparison) -> list[str]:
+    if not comparison.has_predictions:
+        return []
+    texts = {
+        "user": ("Errors by the user's training ratings", "“Unknown” users have no training ratings."),
+        "item": ("Errors by the item's training ratings", "“Unknown” items have no training ratings."),
+        "rating": ("Errors by the true rating", "Bias is the mean of estimate minus rating."),
+    }
+    return [
+        section(
+            heading,
+            text,
+            folded(table(comparison.errors(by).drop(columns=["by", "bin"]))),
+            _charts(comparison, partial(_plot_errors, by=by)),
+        )
+        for by, (heading, text) in texts.items()
+    ]
+
+
+def _plot_errors(comparison: Comparison, by: str) -> Figure:
+    return comparison.plot_errors(by)
+
+
+def _learning_curve(comparison: Comparison) -> list[str]:
+    if len(comparison.info.train_sizes) < 2:
+        return []
+    text = "Errors by the share of the training ratings that algorithms were fitted to."
+    charts = _charts(comparison, lambda one: one.plot_learning_curve())
+    return [section("Learning curve", text, table(comparison.learning_curve()), charts)]
+
+
+def _provenance(comparison: Comparison) -> str:
+    info = comparison.info
+    values = {
+        "command": info.command,
+        "folds": info.folds,
+        "repeats": str(info.repeats),
+        "fits at a time": ", ".join(str(n) for n in sorted(comparison.folds["n_jobs"].unique())),
+        "machine": info.machine,
+        "versions": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
+        "date of this report": date.today().isoformat(),
+    }
+    return section("How it was made", "", facts(values))
+
+
+def _charts(comparison: Comparison, draw: Callable[[Comparison], Figure]) -> dict[str, Figure]:
+    """A chart for each data set, by name: a page can put them side by side or below one another."""
+    names = [str(name) for name in comparison.folds["data"].unique()]
+    captions = names if len(names) > 1 else [""]
+    return {caption: draw(comparison.only(name)) for caption, name in zip(captions, names, strict=True)}

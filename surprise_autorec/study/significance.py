@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from surprise_autorec.checks import check, choice
+from surprise_autorec.study.tables import NAMES, p_text
 
 
 class FoldTest(NamedTuple):
@@ -195,6 +197,58 @@ def holm(p: Iterable[float]) -> list[float]:
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return [float(value) for value in adjusted]
+
+
+@dataclass(frozen=True)
+class Significance:
+    """The result of `Comparison.significance`.
+
+    Attributes
+    ----------
+    reference : str
+        The algorithm that all others are compared with.
+    measure : str
+    alpha : float
+    differences : DataFrame
+        The corrected resampled t-test on each data set: ``data``, ``algorithm``, ``difference`` (the mean of
+        the algorithm's measure minus the reference's), ``low`` and ``high`` (its confidence interval at
+        1 - alpha), ``t``, ``p``, ``p_holm`` (adjusted for the algorithms on this data set) and
+        ``significant`` (``p_holm`` below ``alpha``).
+    friedman : FriedmanTest or None
+        The test of all algorithms over data sets; None with a single data set.
+    ranks : DataFrame or None
+        `rank_tests` with the reference; None with a single data set.
+    critical_difference : float or None
+        By the Nemenyi test; None with a single data set.
+    """
+
+    reference: str
+    measure: str
+    alpha: float
+    differences: pd.DataFrame
+    friedman: FriedmanTest | None
+    ranks: pd.DataFrame | None
+    critical_difference: float | None
+
+    def __str__(self) -> str:
+        name = NAMES[self.measure]
+        lines = [
+            f"{name} minus that of {self.reference}: corrected resampled t-test over folds (Nadeau, Bengio "
+            f"2003), {1 - self.alpha:.0%} interval, p adjusted by Holm on each data set",
+            self.differences.to_string(index=False, float_format="{:.4f}".format),
+        ]
+        if self.friedman is not None and self.ranks is not None:
+            test = self.friedman
+            lines += [
+                f"\n{test.n_data} data sets: Friedman chi2 = {test.chi2:.2f} ({p_text(test.p)}), "
+                f"Iman-Davenport F = {test.f:.2f} ({p_text(test.f_p)}); critical difference of mean ranks "
+                f"(Nemenyi, alpha = {self.alpha:g}): {self.critical_difference:.2f}",
+                f"mean rank minus that of {self.reference}:",
+                self.ranks.to_string(float_format="{:.4f}".format),
+            ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
 
 
 def cliques(mean_ranks: pd.Series[float], difference: float) -> list[tuple[float, float]]:
