@@ -204,6 +204,7 @@ def test_wrong_algorithms_are_named(given, message, data):
         ({"cv": KFold(3), "repeats": 2}, "repeats needs a cv with an integer as random_state, got .*None"),
         ({"train_sizes": [0.5, 2]}, r"train_sizes\[1\] must be in \(0, 1\], got 2"),
         ({"train_sizes": []}, "train_sizes must be at least one share"),
+        ({"n_jobs": 0}, "n_jobs must be an integer other than 0, or None, got 0"),
         ({"n_threads": 0}, "n_threads must be a positive integer, got 0"),
         ({"rank_at": True}, "rank_at must be a positive integer, got True"),
         ({"rank_at": 2.5}, "rank_at must be a positive integer, got 2.5"),

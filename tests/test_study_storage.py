@@ -165,10 +165,11 @@ def test_failed_fits_are_tried_again(data, tmp_path):
 
 
 def test_names_that_share_a_file_name_have_results_of_their_own(data, tmp_path):
-    given = {"a/b": Counting(), "a b": Counting(level=1)}
+    long = "long" * 99
+    given = {"a/b": Counting(), "a b": Counting(level=1), long: Counting(2), f"{long}er": Counting(3)}
     first = compare(given, data, folds(), output=tmp_path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # each may be taken for a changed version of the other
+        warnings.simplefilter("error")
         second = compare(given, data, folds(), output=tmp_path)
     pd.testing.assert_frame_equal(first.folds, second.folds)
 
@@ -277,7 +278,7 @@ def test_after_kill_9_at_most_the_running_fits_are_lost(n_jobs, script, tmp_path
 def test_ctrl_c_prints_the_table_of_what_is_done(script, tmp_path):
     process = start(tmp_path / "out", 2, script)
     wait_for(tmp_path / "out", 4)
-    os.kill(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     n_done = len(finished(tmp_path / "out"))

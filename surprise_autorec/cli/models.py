@@ -192,6 +192,8 @@ def evaluate(
     frame = measured.astype({"fold": "str"}).set_index("fold")[list(names)].rename(columns=names)
     frame.loc["mean"] = frame.mean()
     show_table(frame.reset_index().to_dict("list"))
+    if comparison.info.interrupted:
+        raise typer.Exit(130)
 
 
 def _loaded(path: Path) -> AutoRecModel:

@@ -81,9 +81,8 @@ def command(
         settings = [{**fixed, **keywords} for keywords in tried]
         for keywords in settings:
             AutoRec(**keywords).check_parameters()  # all of them, before the first is trained
-        calls = {f"combination {n}": _call(keywords) for n, keywords in enumerate(settings, 1)}
         comparison = compare(
-            {name: AutoRec(**keywords) for name, keywords in zip(calls, settings, strict=True)},
+            {_call(keywords): AutoRec(**keywords) for keywords in settings},
             load_ratings(ratings, rating_scale),
             KFold(folds, random_state=seed),
             verbose=True,
@@ -91,7 +90,9 @@ def command(
             output=fits,
         )
         frame = pd.DataFrame([{key: _shown(value) for key, value in keywords.items()} for keywords in tried])
-        frame = frame.join(_results(comparison, calls)).sort_values("rmse")
+        frame = frame.join(_results(comparison, [_call(keywords) for keywords in settings])).sort_values(
+            "rmse"
+        )
         show_table(frame.to_dict("list"))
         if comparison.info.interrupted:
             done, planned = len(comparison.folds), comparison.info.n_planned
@@ -104,14 +105,14 @@ def command(
         raise typer.Exit(130)
 
 
-def _results(comparison: Comparison, calls: dict[str, str]) -> pd.DataFrame:
+def _results(comparison: Comparison, calls: list[str]) -> pd.DataFrame:
     """Errors and times of each combination; NaN if training failed on a fold, of which a warning tells."""
     failures = comparison.folds.query("error != ''").groupby("algorithm", sort=False)["error"].first()
     for name, reason in failures.items():
-        warn(f"{calls[str(name)]}: {reason.removeprefix('DivergenceError: ')}")
-    if len(failures) == len(calls):
+        warn(f"{name}: {reason.removeprefix('DivergenceError: ')}")
+    if len(failures) == len(set(calls)):
         fail(f"training failed with every combination, the first time with {failures.iloc[0]}")
-    summary = comparison.summary().reindex(list(calls)).reset_index(drop=True)
+    summary = comparison.summary().reindex(calls).reset_index(drop=True)
     return summary[["rmse", "rmse_std", "mae", "mae_std", "fit_time"]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import pandas as pd
@@ -95,6 +96,8 @@ def compare(
     )
     splitters = as_splitters(cv, repeats)
     sizes = _train_sizes(train_sizes)
+    is_number = isinstance(n_jobs, Integral) and not isinstance(n_jobs, bool) and n_jobs != 0
+    check("n_jobs", n_jobs, "an integer other than 0, or None", n_jobs is None or is_number)
     n_parallel = effective_n_jobs(n_jobs)
     if n_threads is not None:
         n_threads = positive_integer("n_threads", n_threads)

@@ -19,6 +19,8 @@ from threadpoolctl import threadpool_limits
 from surprise_autorec.study.packing import PackedFold, Test
 from surprise_autorec.study.rankings import ranking_scores
 
+#: The columns of predictions that are not ids.
+NUMBERS = ["rating", "estimate", "n_user", "n_item"]
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 

@@ -12,7 +12,14 @@ import pandas as pd
 from joblib import Parallel, delayed
 from surprise import AlgoBase, Dataset, Trainset
 
-from surprise_autorec.study.fits import Outcome, Wanted, fit_and_test, fit_and_test_packed, limited_threads
+from surprise_autorec.study.fits import (
+    NUMBERS,
+    Outcome,
+    Wanted,
+    fit_and_test,
+    fit_and_test_packed,
+    limited_threads,
+)
 from surprise_autorec.study.inputs import describe_splitter
 from surprise_autorec.study.packing import PackedFold, Test
 from surprise_autorec.study.storage import Key, Store, inputs_of
@@ -27,7 +34,7 @@ class Results:
     rows : list of dict
         A row for each finished fit, in the order in which they finished.
     predictions : dict
-        The predictions of each finished fit, by data, algorithm, repeat, fold and train_size.
+        The predictions of each finished fit, by data, algorithm, repeat, fold and train_size; without ids.
     n_planned : int or None
         Number of fits of the whole study; None if an iterator does not know its number of folds.
     interrupted : bool
@@ -43,7 +50,7 @@ class Results:
         """Add a finished fit."""
         self.rows.append({**key._asdict(), **outcome.figures})
         if outcome.predictions is not None:
-            self.predictions[key] = outcome.predictions
+            self.predictions[key] = outcome.predictions[NUMBERS]  # ids would take most of the memory
 
 
 class _Fold(NamedTuple):

@@ -14,7 +14,7 @@ import joblib
 import pandas as pd
 from surprise import AlgoBase
 
-from surprise_autorec.study.fits import Outcome, Wanted
+from surprise_autorec.study.fits import NUMBERS, Outcome, Wanted
 
 #: An attribute that does not change a result.
 _SILENT = "verbose"
@@ -76,10 +76,10 @@ class Store:
             saved = json.loads(file.read_text(encoding="utf-8"))
             predictions = self._predictions(file)
             return Outcome(saved["figures"], _read(predictions) if self._wanted.predictions else None)
-        others = self._files.get(_slug(key), [])
-        if others:
-            saved_inputs = [json.loads(other.read_text(encoding="utf-8"))["inputs"] for other in others]
-            self._tell(key, min((_changes(one, algorithm, fold) for one in saved_inputs), key=len))
+        others = [json.loads(one.read_text(encoding="utf-8")) for one in self._files.get(_slug(key), [])]
+        same_names = [one for one in others if (one["data"], one["algorithm"]) == (key.data, key.algorithm)]
+        if same_names:
+            self._tell(key, min((_changes(one["inputs"], algorithm, fold) for one in same_names), key=len))
         return None
 
     def save(self, key: Key, algorithm: dict[str, Any], fold: str, outcome: Outcome) -> None:
@@ -159,12 +159,12 @@ def inputs_of(name: str, algorithm: AlgoBase) -> dict[str, Any]:
 
 def _slug(key: Key) -> str:
     """A name for a fit's files. Different names may share one; the fingerprint tells them apart."""
-    text = f"{key.data}-{key.algorithm}-{key.repeat}-{key.fold}-{key.train_size:g}"
-    return re.sub(r"[^\w.+-]+", "_", text)
+    names = f"{key.data}-{key.algorithm}"[:120]  # file systems limit the length of names
+    return re.sub(r"[^\w.+-]+", "_", f"{names}-{key.repeat}-{key.fold}-{key.train_size:g}")
 
 
 def _read(predictions: Path) -> pd.DataFrame:
     # By way of texts, because not every version of pandas reads the very numbers that were written.
     numbers = ["rating", "estimate"]
-    frame = pd.read_csv(predictions, dtype=dict.fromkeys(numbers, "str"))
+    frame = pd.read_csv(predictions, dtype=dict.fromkeys(numbers, "str"), usecols=NUMBERS)
     return frame.astype(dict.fromkeys(numbers, "float64"))
