@@ -125,6 +125,12 @@ def test_test_size_is_a_share_or_a_number(timed, test_size):
     assert folds[0][0] == pytest.approx(480, abs=5)
 
 
+@pytest.mark.parametrize("n_splits", [1, 2, 3, 4])
+def test_few_ratings_are_divided_too(n_splits):
+    data = small([("a", item, item) for item in range(5)])
+    assert len(list(TimeSplit(n_splits).split(data))) == n_splits
+
+
 def test_ratings_of_one_time_stay_together():
     data = small([("a", "x", 1), ("a", "y", 2), ("b", "x", 2), ("b", "y", 2), ("c", "x", 3), ("c", "y", 4)])
     ((trainset, testset),) = TimeSplit(1).split(data)
@@ -227,7 +233,8 @@ def test_wrong_parameters_are_named(make, message):
 @pytest.mark.parametrize(
     ("cv", "message"),
     [
-        (TimeSplit(2, 300), r"test_size must leave ratings to train on, got 2 parts of 300 of 600 ratings"),
+        (TimeSplit(2, 300), "n_splits and test_size must leave .* got 2 parts of 300 of 600 ratings"),
+        (TimeSplit(600), "n_splits and test_size must leave .* got 600 parts of 0 of 600 ratings"),
         (LastOfEachUser(40), r"n must be less than the number of ratings of some user, \d+, got 40"),
         (RandomOfEachUser(40), r"n must be less than the number of ratings of some user, \d+, got 40"),
         (

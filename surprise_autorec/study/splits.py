@@ -62,12 +62,15 @@ class TimeSplit:
         """
         times = _times(data)
         in_order = np.sort(times)
-        n_ratings, size = len(times), self.test_size or 1 / (self.n_splits + 1)
-        n_test = int(size) if is_positive_integer(size) else math.ceil(size * n_ratings)
-        if self.n_splits * n_test >= n_ratings:
+        n_ratings, size = len(times), self.test_size
+        if size is None:
+            n_test = n_ratings // (self.n_splits + 1)
+        else:
+            n_test = int(size) if is_positive_integer(size) else math.ceil(size * n_ratings)
+        if not 0 < self.n_splits * n_test < n_ratings:
             raise ValueError(
-                f"test_size must leave ratings to train on, got {self.n_splits} parts of {n_test} of "
-                f"{n_ratings} ratings"
+                "n_splits and test_size must leave ratings to train and to test on, got "
+                f"{self.n_splits} parts of {n_test} of {n_ratings} ratings"
             )
         starts = in_order[n_ratings - n_test * np.arange(self.n_splits, 0, -1)]
         for start, end in zip(starts, [*starts[1:], np.inf], strict=True):
