@@ -220,7 +220,7 @@ def test_there_is_no_pickle_in_it(saved):
     length = struct.unpack("<Q", saved[:8])[0]
     header = json.loads(saved[8 : 8 + length])
     contents = json.loads(header["__metadata__"]["surprise_autorec"].partition(" ")[2])
-    assert contents["version"] == 2
+    assert contents["version"] == 3
     assert contents["class"] == "AutoRec"
     assert all(
         set(entry) == {"dtype", "shape", "data_offsets"} for name, entry in header.items() if name[0] != "_"

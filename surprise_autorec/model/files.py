@@ -25,7 +25,7 @@ from surprise_autorec.model.scoring import AutoRecModel, Rated, RatingScale
 
 #: Raised by one whenever an older version of this package could not read what is written, or would read it
 #: wrongly.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 #: What safetensors reads of a header, and somewhat less.
 LARGEST_TEXT = 90_000_000
@@ -99,7 +99,14 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
         "mean_rating": model.mean_rating,
         "biased": model.biased,
         "decoder_activation": model.decoder_activation,
-        "baselines": [baselines.mean, baselines.row_reg, baselines.column_reg, baselines.reg_per_rating],
+        "baselines": [
+            baselines.mean,
+            baselines.row_reg,
+            baselines.column_reg,
+            baselines.reg_per_rating,
+            baselines.row_share,
+            baselines.column_share,
+        ],
         "networks": networks,
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}

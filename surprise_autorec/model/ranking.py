@@ -80,7 +80,8 @@ def rank_items(
 def _scores(model: AutoRecModel, users: Int32Array, items: Int32Array) -> Tensor:
     """What orders items for each user, shape (n_users, n_items)."""
     biases = model.baselines.column_biases[items]
-    scores = torch.from_numpy(biases.astype(np.float32)).repeat(len(users), 1)
+    beside_networks = (model.baselines.column_share * biases).astype(np.float32)
+    scores = torch.from_numpy(beside_networks).repeat(len(users), 1)
     for network in model.networks:
         user_vectors, user_biases = (torch.from_numpy(array[users]) for array in network.users)
         item_vectors, item_biases = (torch.from_numpy(array[items]) for array in network.items)

@@ -185,8 +185,9 @@ class AutoRecModel:
                 pre_activation = float(self._output(np.array([pre_activation], np.float32))[0])
             output += network.member.weight * pre_activation
         baselines = self.baselines
-        baseline = baselines.mean + float(baselines.row_biases[user]) + float(baselines.column_biases[item])
-        return self.scale.from_core(baseline + output)
+        user_bias = baselines.row_share * float(baselines.row_biases[user])
+        item_bias = baselines.column_share * float(baselines.column_biases[item])
+        return self.scale.from_core(baselines.mean + user_bias + item_bias + output)
 
     def with_new(
         self,
