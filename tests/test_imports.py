@@ -75,7 +75,7 @@ print(*sys.modules)
 MAY_IMPORT = {
     "core": {"core"},
     "arrow": set(),
-    "model": {"arrow", "core", "model"},
+    "model": {"arrow", "checks", "core", "model"},
     "checks": set(),
     "callbacks": {"core"},
     "parameters": {"callbacks", "checks", "core"},
@@ -88,7 +88,7 @@ MAY_IMPORT = {
     "adapters": {"adapters", "algorithm", "core", "fitting"},
     "data": {"arrow", "core", "data"},
     "datasets": {"data"},
-    "study": {"checks", "core", "fitted", "fitting", "parameters", "study"},
+    "study": {"algorithm", "checks", "core", "data", "fitted", "fitting", "study"},
     "comparison": {"study"},
     "distributed": {"checks", "cli", "core", "data", "fitting", "model", "regressor"},
     "splits": {"study"},

@@ -28,6 +28,7 @@ from surprise_autorec.cli.shared import (
     autorec_keywords,
     check_file,
     check_output,
+    fail,
     load_ratings,
     one_line_errors,
     read_table,
@@ -233,10 +234,15 @@ def evaluate(
             show_table({"model": [model.name], "RMSE": [rmse], "MAE": [mae]})
             return
         measured = measure_autorec({"AutoRec": AutoRec(**keywords)}, data, folds, seed)
+    failures = measured.folds.loc[measured.folds["error"] != "", "error"]
+    if len(failures):
+        fail(failures.iloc[0])
     titles = {"rmse": "RMSE", "mae": "MAE", "fit_time": "fit [s]", "test_time": "test [s]"}
-    frame = measured.astype({"fold": "str"}).set_index("fold")[list(titles)].rename(columns=titles)
+    frame = measured.folds.astype({"fold": "str"}).set_index("fold")[list(titles)].rename(columns=titles)
     frame.loc["mean"] = frame.mean()
     show_table(frame.reset_index().to_dict("list"))
+    if measured.interrupted:
+        raise typer.Exit(130)
 
 
 def _part(shard: str | None, output: str, new_users: str | None, std: bool) -> tuple[int, int]:
