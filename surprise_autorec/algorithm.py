@@ -205,8 +205,42 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             raise PredictionImpossible(_UNKNOWN)
         return float(self.model_.predict(np.array([user]), np.array([item]))[0])
 
+    def predict(
+        self, uid: Any, iid: Any, r_ui: float | None = None, clip: bool = True, verbose: bool = False
+    ) -> Prediction:
+        """Predict a rating, and say how sure that is.
+
+        Parameters
+        ----------
+        uid, iid : user id, item id
+            Raw ids.
+        r_ui : float, optional
+            The true rating, to be kept beside the estimate.
+        clip : bool, default=True
+            Whether to clip the estimate to the rating scale.
+        verbose : bool, default=False
+            Whether to print the prediction.
+
+        Returns
+        -------
+        surprise.Prediction
+            With ``uncertainty``, its ``details["std"]`` is the standard error of the (clipped) estimate.
+        """
+        prediction = super().predict(uid, iid, r_ui, clip)
+        model = self.model_
+        if model.errors is not None:
+            user, item = model.user_index.get(uid, -1), model.item_index.get(iid, -1)
+            answer = min(max(prediction.est, model.scale.low), model.scale.high)
+            prediction.details["std"] = float(model.std(user, item, answer))
+        if verbose:
+            print(prediction)  # noqa: T201 (as Surprise does)
+        return prediction
+
     def test(
-        self, testset: Iterable[tuple[Any, Any, float | None]], verbose: bool = False
+        self,
+        testset: Iterable[tuple[Any, Any, float | None]],
+        verbose: bool = False,
+        return_std: bool = False,
     ) -> list[Prediction]:
         """Predict every rating of a test set, all at once.
 
@@ -216,11 +250,18 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             Raw ids and true ratings, as Surprise's splitters make them.
         verbose : bool, default=False
             Whether to print each prediction.
+        return_std : bool, default=False
+            Whether to put standard errors into the details, as `predict` does.
 
         Returns
         -------
         list of surprise.Prediction
             What `predict` returns for each.
+
+        Raises
+        ------
+        ValueError
+            If standard errors are asked for, and the model has none.
         """
         testset = list(testset)
         # (``zip(*testset)`` would make an iterator of each row, and Python look through all of them for
@@ -228,7 +269,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         ratings = [r_ui for _, _, r_ui in testset]
         uids, iids = (list(map(itemgetter(place), testset)) for place in (0, 1))
         model = self.model_
-        estimates = model.predict(model.find_users(uids), model.find_items(iids))
+        users, items = model.find_users(uids), model.find_items(iids)
+        estimates = model.predict(users, items)
         impossible = np.isnan(estimates)
         if impossible.any():
             estimates[impossible] = self.default_prediction()
@@ -242,10 +284,38 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         predictions = _made_without_garbage_collection(make_predictions)
         for position in np.flatnonzero(impossible):
             predictions[position].details.update(was_impossible=True, reason=_UNKNOWN)
+        if return_std:
+            errors = model.std(users, items, estimates).tolist()
+            for prediction, std in zip(predictions, errors, strict=True):
+                prediction.details["std"] = std
         if verbose:
             for prediction in predictions:
                 print(prediction)  # noqa: T201 (as Surprise does)
         return predictions
+
+    def predict_interval(self, testset: Iterable[tuple[Any, ...]], coverage: float = 0.9) -> Float64Array:
+        """Predict intervals that hold the rating with a given probability.
+
+        Parameters
+        ----------
+        testset : iterable of (uid, iid) or (uid, iid, r_ui)
+            Raw ids; a true rating is not looked at.
+        coverage : float in (0, 1), default=0.9
+            The probability.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_pairs, 2)
+            Lower and upper bounds, clipped to the rating scale.
+
+        Raises
+        ------
+        ValueError
+            If ``coverage`` is not between 0 and 1, or the model has no standard errors.
+        """
+        model, pairs = self._fitted_model(), [(row[0], row[1]) for row in testset]
+        uids, iids = ([pair[place] for pair in pairs] for place in (0, 1))
+        return model.interval(model.find_users(uids), model.find_items(iids), coverage)
 
 
 def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:

@@ -7,7 +7,7 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -118,8 +118,18 @@ class FittedAutoRec(ABC):
 
             raise NotFittedError(f"{type(self).__name__} must be fitted first: call fit") from None
 
+    @overload
+    def predict_new_user(
+        self, ratings: Mapping[Hashable, float], iids: Iterable[Hashable], return_std: Literal[False] = False
+    ) -> Float64Array: ...
+    @overload
+    def predict_new_user(
+        self, ratings: Mapping[Hashable, float], iids: Iterable[Hashable], return_std: Literal[True]
+    ) -> tuple[Float64Array, Float64Array]: ...
     @final
-    def predict_new_user(self, ratings: Mapping[Hashable, float], iids: Iterable[Hashable]) -> Float64Array:
+    def predict_new_user(
+        self, ratings: Mapping[Hashable, float], iids: Iterable[Hashable], return_std: bool = False
+    ) -> Float64Array | tuple[Float64Array, Float64Array]:
         """Predict ratings of a user who is not in the training ratings, from a few ratings, without training.
 
         Networks that autoencode users encode the ratings; for those that autoencode items, the user's decoder
@@ -133,23 +143,38 @@ class FittedAutoRec(ABC):
             user's bias only.
         iids : iterable of item ids
             What to predict. Unknown items are answered from the baselines.
+        return_std : bool, default=False
+            Whether to return standard errors, too.
 
         Returns
         -------
-        ndarray of float64, shape (n_iids,)
+        estimates : ndarray of float64, shape (n_iids,)
             Clipped to the rating scale.
+        std : ndarray of float64, shape (n_iids,)
+            The standard errors of these estimates, if asked for.
 
         Raises
         ------
         ValueError
-            If ``ratings`` is no mapping or has none, or one is no number on the rating scale.
+            If ``ratings`` is no mapping or has none, or one is no number on the rating scale. If standard
+            errors are asked for and the model has none.
         """
         model = self._with_new("user", {"the new user": ratings})
         items = self.model_.find_items(_listed("iids", iids))  # whose index is there already
-        return model.answer(np.zeros_like(items), items)
+        return answered(model, np.zeros_like(items), items, return_std)
 
+    @overload
+    def predict_new_item(
+        self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable], return_std: Literal[False] = False
+    ) -> Float64Array: ...
+    @overload
+    def predict_new_item(
+        self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable], return_std: Literal[True]
+    ) -> tuple[Float64Array, Float64Array]: ...
     @final
-    def predict_new_item(self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable]) -> Float64Array:
+    def predict_new_item(
+        self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable], return_std: bool = False
+    ) -> Float64Array | tuple[Float64Array, Float64Array]:
         """Predict ratings of an item that is not in the training ratings, as `predict_new_user` for a user.
 
         Parameters
@@ -158,20 +183,25 @@ class FittedAutoRec(ABC):
             Who has rated the item, and how; one user at least.
         uids : iterable of user ids
             For whom to predict.
+        return_std : bool, default=False
+            Whether to return standard errors, too.
 
         Returns
         -------
-        ndarray of float64, shape (n_uids,)
+        estimates : ndarray of float64, shape (n_uids,)
             Clipped to the rating scale.
+        std : ndarray of float64, shape (n_uids,)
+            The standard errors of these estimates, if asked for.
 
         Raises
         ------
         ValueError
-            If ``ratings`` is no mapping or has none, or one is no number on the rating scale.
+            If ``ratings`` is no mapping or has none, or one is no number on the rating scale. If standard
+            errors are asked for and the model has none.
         """
         model = self._with_new("item", {"the new item": ratings})
         users = self.model_.find_users(_listed("uids", uids))
-        return model.answer(users, np.zeros_like(users))
+        return answered(model, users, np.zeros_like(users), return_std)
 
     @final
     def explain(
@@ -318,6 +348,7 @@ class FittedAutoRec(ABC):
         exclude_rated: bool = True,
         candidates: Iterable[Hashable] | None = None,
         new_users: Mapping[Hashable, Mapping[Hashable, float]] | None = None,
+        return_std: bool = False,
     ) -> pd.DataFrame:
         """List the items with the highest predicted ratings for each user.
 
@@ -334,6 +365,8 @@ class FittedAutoRec(ABC):
             What to choose from. Default: all items of the training ratings.
         new_users : mapping of id to mapping of item id to rating, optional
             Users who are not in the training ratings, by some of their ratings, see `predict_new_user`.
+        return_std : bool, default=False
+            Whether to add a column ``std``, the standard errors of the estimates.
 
         Returns
         -------
@@ -344,8 +377,8 @@ class FittedAutoRec(ABC):
         Raises
         ------
         ValueError
-            If ``n`` is no positive integer, a candidate is unknown, or a rating of a new user breaks its
-            rule.
+            If ``n`` is no positive integer, a candidate is unknown, a rating of a new user breaks its rule,
+            or standard errors are asked for and the model has none.
 
         Warns
         -----
@@ -366,14 +399,19 @@ class FittedAutoRec(ABC):
         if new_users:
             jobs.append((self._with_new("user", new_users), list(new_users)))
         columns: dict[str, list[Any]] = {"user": [], "item": [], "rank": [], "estimate": []}
+        if return_std:
+            columns["std"] = []
         for of_users, ids in jobs:
             users = of_users.find_users(ids)
             _warn_of_unknown(ids, users)
             positions, best, ranks, estimates = rank_items(of_users, users, n, exclude_rated, items)
-            taken = _taken(ids, positions), _taken(model.item_ids, best), ranks.tolist(), estimates.tolist()
+            taken = [_taken(ids, positions), _taken(model.item_ids, best), ranks.tolist(), estimates.tolist()]
+            if return_std:
+                taken.append(of_users.std(users[positions], best, estimates).tolist())
             for column, values in zip(columns.values(), taken, strict=True):
                 column += values
-        return pd.DataFrame(columns).astype({"rank": np.int64, "estimate": np.float64})
+        types = {"rank": np.int64, **dict.fromkeys(list(columns)[3:], np.float64)}
+        return pd.DataFrame(columns).astype(types)
 
     @final
     def recommend_to(
@@ -485,6 +523,14 @@ def _found_candidates(model: AutoRecModel, candidates: Iterable[Hashable] | None
         unknown = wanted[int(np.argmin(items))]
         raise ValueError(f"candidates must be items of the training ratings, got {unknown!r}")
     return items
+
+
+def answered(
+    model: AutoRecModel, users: Int32Array, items: Int32Array, return_std: bool
+) -> Float64Array | tuple[Float64Array, Float64Array]:
+    """Estimates, and their standard errors if asked for."""
+    answers = model.answer(users, items)
+    return (answers, model.std(users, items, answers)) if return_std else answers
 
 
 def _taken(ids: Sequence[Hashable], positions: npt.NDArray[np.integer]) -> list[Hashable]:

@@ -175,6 +175,9 @@ def fit_model(
             start=start.networks if start else None,
             checkpoints=None if checkpoints is None else _checkpoints(checkpoints, parameters, matrix),
         )
+    errors = training.errors
+    if start is not None and start.errors is not None:
+        errors = start.errors.given(matrix, training.baselines)
     model = AutoRecModel(
         user_ids=ratings.user_ids,
         item_ids=ratings.item_ids,
@@ -185,6 +188,7 @@ def fit_model(
         baselines=training.baselines,
         networks=training.networks,
         rated=Rated(*matrix.all_cells()),
+        errors=errors,
     )
     return Fit(model, history.epochs)
 

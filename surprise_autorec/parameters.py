@@ -35,6 +35,7 @@ PAPER: dict[str, Any] = {
     "input_scaling": 0.0,
     "averaging": 0.0,
     "optimizer": "rprop",
+    "uncertainty": False,
 }
 
 #: More accuracy for more time: the average of four networks of each kind, each trained longer.
@@ -114,6 +115,7 @@ class AutoRecParameters:
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         tol: float = 1e-4,
+        uncertainty: bool = True,
         device: str = "auto",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -195,6 +197,10 @@ class AutoRecParameters:
             Epochs without progress after which early stopping stops.
         tol : float, default=1e-4
             By how much the RMSE on the held-out ratings (mapped to 1..5) must fall to count as progress.
+        uncertainty : bool, default=True
+            Whether to find out how far estimates are off, for standard errors and intervals. A sample of the
+            ratings is held out from the first epochs and trained on in the others; see
+            `surprise_autorec.core.uncertainty`. With ``early_stopping`` the sample is what that holds out.
         device : str, default="auto"
             "cpu", "cuda", "cuda:1", ...; "auto" is a CUDA device where there is one. Fitted models are kept
             on the CPU.
@@ -235,6 +241,7 @@ class AutoRecParameters:
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.uncertainty = uncertainty
         self.device = device
         self.precision = precision
         self.random_state = random_state
@@ -312,6 +319,7 @@ class AutoRecParameters:
             validation_fraction=number(
                 "validation_fraction", self.validation_fraction, "a number in (0, 1)", lambda x: 0 < x < 1
             ),
+            uncertainty=flag("uncertainty", self.uncertainty),
             device=_device(self.device),
             precision=None
             if _is_auto(self.precision)

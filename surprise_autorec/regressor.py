@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from inspect import Parameter, signature
 from math import isfinite, isinf
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.data.encoding import encode, factorized
 from surprise_autorec.data.sources import Piece, rating_batches
-from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
+from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, answered
 from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
 from surprise_autorec.parameters import AutoRecParameters
@@ -247,7 +247,17 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         self.ratings_ = ratings
         return self
 
-    def predict(self, X: npt.ArrayLike | pd.DataFrame) -> Float64Array:
+    @overload
+    def predict(
+        self, X: npt.ArrayLike | pd.DataFrame, return_std: Literal[False] = False
+    ) -> Float64Array: ...
+    @overload
+    def predict(
+        self, X: npt.ArrayLike | pd.DataFrame, return_std: Literal[True]
+    ) -> tuple[Float64Array, Float64Array]: ...
+    def predict(
+        self, X: npt.ArrayLike | pd.DataFrame, return_std: bool = False
+    ) -> Float64Array | tuple[Float64Array, Float64Array]:
         """Estimate ratings.
 
         Parameters
@@ -255,22 +265,52 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         X : DataFrame or array-like, shape (n_pairs, n_columns)
             Ids of users and items, in columns as in `fit`. Users and items that were not trained on are
             answered from the baselines or, by a model that is not ``biased``, with the mean rating.
+        return_std : bool, default=False
+            Whether to return standard errors, too.
 
         Returns
         -------
-        ndarray of float64, shape (n_pairs,)
+        estimates : ndarray of float64, shape (n_pairs,)
             Clipped to the rating scale.
+        std : ndarray of float64, shape (n_pairs,)
+            The standard errors of these estimates, if asked for.
 
         Raises
         ------
         ValueError
-            If an id is missing.
+            If an id is missing, or standard errors are asked for and the model has none.
         """
         model = self._fitted_model()
+        return answered(model, *self._found(X), return_std)
+
+    def predict_interval(self, X: npt.ArrayLike | pd.DataFrame, coverage: float = 0.9) -> Float64Array:
+        """Predict intervals that hold the rating with a given probability.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n_pairs, n_columns)
+            As for `predict`.
+        coverage : float in (0, 1), default=0.9
+            The probability.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_pairs, 2)
+            Lower and upper bounds, clipped to the rating scale.
+
+        Raises
+        ------
+        ValueError
+            If an id is missing, ``coverage`` is not between 0 and 1, or the model has no standard errors.
+        """
+        model = self._fitted_model()
+        return model.interval(*self._found(X), coverage)
+
+    def _found(self, X: npt.ArrayLike | pd.DataFrame) -> tuple[Int32Array, Int32Array]:
+        """The model's indices of the users and items of X, -1 for what it does not know."""
+        model = self._fitted_model()
         users, items = self._ids(self._frame(X, reset=False))
-        return model.answer(
-            model.find_users(users.distinct)[users.codes], model.find_items(items.distinct)[items.codes]
-        )
+        return model.find_users(users.distinct)[users.codes], model.find_items(items.distinct)[items.codes]
 
     def _expect_two_columns(self) -> None:
         """Let X of `predict` have two columns, without names: users and items."""

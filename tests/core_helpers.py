@@ -35,6 +35,7 @@ PLAIN = {
     "batch_size": None,
     "early_stopping": False,
     "validation_fraction": 0.2,
+    "uncertainty": False,
     "device": CPU,
     "precision": torch.float32,
     "n_threads": 2,

@@ -46,6 +46,7 @@ def test_learns_structure_that_baselines_cannot(variant, biased, decoder_activat
         "biased": biased,
         "decoder_activation": decoder_activation,
         "random_state": 0,
+        "uncertainty": False,  # every one of so few ratings counts
     }
     algorithm = AutoRec(n_factors=32, n_epochs=60, lr_all=0.01, reg_all=1, **parameters).fit(train)
     assert accuracy.rmse(algorithm.test(test), verbose=False) < 0.35  # of ratings 2 and 4: guessing has 1.0
@@ -95,8 +96,10 @@ def test_test_returns_what_predict_returns(data, variant, decoder_activation, bi
         train
     )
     one_by_one = [algorithm.predict(*triple) for triple in test]
-    at_once = algorithm.test(test)
+    at_once = algorithm.test(test, return_std=True)
     assert [p[:3] for p in at_once] == [p[:3] for p in one_by_one]
+    std = [[p.details.pop("std") for p in predictions] for predictions in (at_once, one_by_one)]
+    np.testing.assert_allclose(*std, rtol=1e-4)
     assert [p.details for p in at_once] == [p.details for p in one_by_one]
     np.testing.assert_allclose([p.est for p in at_once], [p.est for p in one_by_one], rtol=1e-5)
     assert {type(p.est) for p in at_once} == {float}
@@ -199,6 +202,7 @@ def test_unknown_ids_are_impossible_without_baselines(trainset):
         algorithm.estimate("UKN__nobody", 0)
     prediction = algorithm.predict("nobody", trainset.to_raw_iid(5))
     assert prediction.est == trainset.global_mean
+    assert prediction.details.pop("std") > 0
     assert prediction.details == {"was_impossible": True, "reason": "User and/or item is unknown."}
 
 

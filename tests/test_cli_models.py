@@ -147,6 +147,22 @@ def test_predict_answers_for_each_pair(model, pairs):
     assert found["estimate"].tolist() == pytest.approx(wanted)
 
 
+def test_predict_with_intervals(model, pairs):
+    found = table(run("predict", model, pairs, "--interval", 0.8).stdout)
+    assert list(found) == ["user", "item", "estimate", "std", "lower", "upper"]
+    algorithm, wanted = load(model), [("3", "7"), ("4", "8")]
+    assert found["std"].tolist() == pytest.approx(
+        [algorithm.predict(*pair).details["std"] for pair in wanted]
+    )
+    np.testing.assert_allclose(found[["lower", "upper"]], algorithm.predict_interval(wanted, 0.8))
+
+
+@pytest.mark.parametrize("coverage", [0, 90])
+def test_an_interval_of_no_coverage_is_an_error(model, pairs, coverage):
+    result = run("predict", model, pairs, "--interval", coverage)
+    assert_one_error(result, f"coverage must be a number between 0 and 1, got {float(coverage)}")
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
 def test_predict_writes_tables(model, pairs, tmp_path, suffix):
     output = tmp_path / f"out.{suffix}"
@@ -260,6 +276,12 @@ def test_recommend_lists_for_all_users_or_some(model):
     wanted = load(model).recommend(["4", "9"], n=3)
     assert some["item"].tolist() == wanted["item"].tolist()
     assert some["rank"].tolist() == [1, 2, 3, 1, 2, 3]
+
+
+def test_recommend_with_standard_errors(model):
+    found = table(run("recommend", model, "-n", 2, "--user", 4, "--std").stdout)
+    wanted = load(model).recommend(["4"], n=2, return_std=True)
+    assert found["std"].tolist() == pytest.approx(wanted["std"].tolist())
 
 
 def test_recommend_chooses_among_candidates_rated_or_not(int_model, frame, tmp_path):

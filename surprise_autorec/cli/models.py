@@ -35,7 +35,7 @@ from surprise_autorec.cli.shared import (
     warn,
     write_table,
 )
-from surprise_autorec.core.arrays import Float64Array, Int32Array
+from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.data.encoding import factorized
 from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import Ratings, fit_model
@@ -80,6 +80,12 @@ def fit(
 def predict(
     model: ModelArgument,
     pairs: Annotated[str, typer.Argument(help="A file with user and item columns, or - for csv on stdin.")],
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            help="Add columns std, lower and upper: the standard error, and an interval of this coverage."
+        ),
+    ] = None,
     output: TableOption = "-",
     user_column: UserColumnOption = None,
     item_column: ItemColumnOption = None,
@@ -87,14 +93,19 @@ def predict(
 ) -> None:
     """Predict ratings for pairs of a user and an item.
 
-    Example: surprise-autorec predict model.safetensors pairs.csv -o estimates.csv
+    Example: surprise-autorec predict model.safetensors pairs.csv --interval .9 -o estimates.csv
     """
     check_output(output)
     with one_line_errors():
         fitted = _loaded(model)
         frame = read_table(pairs, ("user", "item"), Layout.of(names, user_column, item_column))
         (users, user_ids), (items, item_ids) = factorized(frame["user"]), factorized(frame["item"])
-        frame["estimate"] = _estimates(fitted, users, items, user_ids, item_ids)
+        indices = _found(fitted, users, items, user_ids, item_ids)
+        frame["estimate"] = answers = fitted.answer(*indices)
+        if interval is not None:
+            bounds = fitted.interval(*indices, interval)
+            frame["std"] = fitted.std(*indices, answers)
+            frame["lower"], frame["upper"] = bounds.T
         write_table(frame, output)
 
 
@@ -115,6 +126,9 @@ def recommend(
     candidates: Annotated[
         str | None, typer.Option(help="A file with a column of items to choose from. Default: all items.")
     ] = None,
+    std: Annotated[
+        bool, typer.Option("--std", help="Add a column std, the standard errors of the estimates.")
+    ] = False,
     output: TableOption = "-",
     shard: Annotated[
         str | None,
@@ -130,7 +144,7 @@ def recommend(
     Example: surprise-autorec recommend model.safetensors --user ann --user bob -n 5
     """
     check_output(output)
-    part = _part(shard, output, new_users)
+    part = _part(shard, output, new_users, std)
     with one_line_errors():
         algorithm: FittedAutoRec = load(model)
         fitted = algorithm.model_
@@ -139,10 +153,10 @@ def recommend(
             None if candidates is None else as_ids(read_table(candidates, ("item",))["item"], fitted.item_ids)
         )
         uids = None if user is None else as_ids(user, fitted.user_ids)
-        if Path(output).suffix.lower() == ".parquet" and ratings_of is None:
+        if Path(output).suffix.lower() == ".parquet" and ratings_of is None and not std:
             algorithm.recommend_to(output, uids, n, not include_rated, items, part)
         else:
-            write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of), output)
+            write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of, std), output)
 
 
 def explain(
@@ -225,7 +239,7 @@ def evaluate(
     show_table(frame.reset_index().to_dict("list"))
 
 
-def _part(shard: str | None, output: str, new_users: str | None) -> tuple[int, int]:
+def _part(shard: str | None, output: str, new_users: str | None, std: bool) -> tuple[int, int]:
     """The part of the users that --shard asks for."""
     if shard is None:
         return 1, 1
@@ -234,9 +248,9 @@ def _part(shard: str | None, output: str, new_users: str | None) -> tuple[int, i
         raise typer.BadParameter(
             f"must be K/M, the K-th of M parts, with K from 1 to M, got {shard!r}", param_hint="--shard"
         )
-    if Path(output).suffix.lower() != ".parquet" or new_users is not None:
+    if Path(output).suffix.lower() != ".parquet" or new_users is not None or std:
         raise typer.BadParameter(
-            "needs --output FILE.parquet, and cannot be given with --new-users", param_hint="--shard"
+            "needs --output FILE.parquet, and cannot be given with --new-users or --std", param_hint="--shard"
         )
     return int(found[1]), int(found[2])
 
@@ -246,14 +260,14 @@ def _loaded(path: Path) -> AutoRecModel:
     return algorithm.model_
 
 
-def _estimates(
+def _found(
     model: AutoRecModel,
     users: Int32Array,
     items: Int32Array,
     user_ids: Sequence[Hashable],
     item_ids: Sequence[Hashable],
-) -> Float64Array:
-    """Predictions for pairs of places among ids. A warning counts the pairs with an unknown user or item."""
+) -> tuple[Int32Array, Int32Array]:
+    """Indices of pairs of places among ids. A warning counts the pairs with an unknown user or item."""
     found_users = model.find_users(as_ids(user_ids, model.user_ids))
     found_items = model.find_items(as_ids(item_ids, model.item_ids))
     user_indices, item_indices = found_users[users], found_items[items]
@@ -271,14 +285,14 @@ def _estimates(
             f"{(found_items < 0).sum():,}); their estimates are "
             f"{'the baselines' if model.biased else 'the mean rating'}"
         )
-    return model.answer(user_indices, item_indices)
+    return user_indices, item_indices
 
 
 def _errors(model: AutoRecModel, ratings: Ratings) -> tuple[float, float]:
     """RMSE and MAE of a model. Raises ValueError if a rating is outside the scale of the model."""
     ratings._replace(scale=model.scale).check()
     users, items, values, *ids, _ = ratings
-    errors = _estimates(model, users, items, *ids) - values
+    errors = model.answer(*_found(model, users, items, *ids)) - values
     return float(np.sqrt(np.mean(errors**2))), float(np.mean(np.abs(errors)))
 
 

@@ -13,6 +13,7 @@ from surprise_autorec.core.baselines import Baselines, als_baselines
 from surprise_autorec.core.batches import RowsAndColumns, typical_count
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Side
+from surprise_autorec.core.uncertainty import LEAST_ERRORS
 
 #: Learning rates by optimiser. (Rprop's is the size of its first step, L-BFGS's the one that its line search
 #: tries.)
@@ -53,6 +54,13 @@ LEARNT_SHARE, RATINGS_TO_LEARN_BIASES = 0.3, 40
 FACTORS_PER_RATING_OF_COLUMN, FACTORS_PER_RATING_OF_ROW = 4, 8
 #: ... in multiples of 32 between these.
 LEAST_FACTORS, MOST_FACTORS = 64, 256
+
+#: So large a share of the ratings shows how far estimates are off, or so many ratings, but not more than the
+#: second share or number.
+SAMPLE_SHARE, LEAST_SAMPLE, MOST_SAMPLE_SHARE, MOST_SAMPLE = 0.05, 2_000, 0.1, 20_000
+#: The sample is held out until this share of the epochs is left. With less, not all is learnt from it that
+#: there is to learn, and the error grows.
+EPOCHS_WITH_SAMPLE = 0.45
 
 #: Weights of not more bytes are at home in a core's cache, and nothing is won by reading them at half the
 #: size.
@@ -156,6 +164,18 @@ def largest_width(n_ratings: int, n_columns: int) -> int:
 
 def _width(carried: float) -> int:
     return int(min(max(32 * math.ceil(carried / 32), LEAST_FACTORS), MOST_FACTORS))
+
+
+def sample_share(n_ratings: int) -> float:
+    """The share of the ratings to see how far estimates are off; 0 of so few that they cannot show it."""
+    wanted = max(SAMPLE_SHARE * n_ratings, LEAST_SAMPLE)
+    size = int(min(wanted, MOST_SAMPLE_SHARE * n_ratings, MOST_SAMPLE))
+    return size / n_ratings if size >= LEAST_ERRORS else 0.0
+
+
+def epochs_without_sample(n_epochs: int) -> int:
+    """After how many epochs the sample joins the other ratings."""
+    return n_epochs - int(EPOCHS_WITH_SAMPLE * n_epochs)
 
 
 def precision(weight: Tensor, full_batch: bool) -> torch.dtype:

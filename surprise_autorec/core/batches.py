@@ -85,6 +85,10 @@ class BatchCutter:
     def __init__(self, rules: InputRules, baselines: Baselines, device: torch.device) -> None:
         self.rules, self.baselines, self.device = rules, baselines, device
 
+    def with_baselines(self, baselines: Baselines) -> BatchCutter:
+        """The same with other baselines."""
+        return BatchCutter(self.rules, baselines, self.device)
+
     def cut(self, ratings: RatingMatrix, rows: npt.NDArray[np.integer], batch_size: int) -> Iterator[Batch]:
         """Batches of the given rows, in their order, of nearly one size."""
         rules, column_scale = self.rules, np.maximum(ratings.column_counts, 1) ** -0.5

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from surprise_autorec.core import automatic
-from surprise_autorec.core.arrays import Int64Array
+from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import Batch, BatchCutter
 from surprise_autorec.core.collective import Collective
 from surprise_autorec.core.columns import ColumnEncoder, column_vectors
@@ -74,7 +74,8 @@ class Learner:
         mask_seed = int(torch.randint(2**62, (), generator=generator))
         mask_generator.manual_seed(mask_seed + self.collective.rank)  # masks of its own rows
         rated_rows = np.flatnonzero(ratings.row_counts)
-        self.batches = self._cut(ratings, rated_rows, cutter)
+        self.rows = rated_rows[torch.randperm(len(rated_rows), generator=generator).numpy()]
+        self.batches = self._cut(ratings, cutter)
 
         totals = self.collective.sums(
             sum(ordered_sum(batch.targets) for batch in self.batches),
@@ -100,35 +101,34 @@ class Learner:
         if start is not None:
             self.network.start_from(start)
         self.network.to(options.device)
-        self.bias_penalty = (
-            BiasPenalty.of_columns(cutter.baselines, options.device) if options.joint_biases else None
-        )
-        self.stepper = self._make_stepper(
-            len(rated_rows), mask_generator, 1.0 if start is None else CONTINUED_RATE
-        )
+        self.bias_penalty = self._bias_penalty(cutter)
+        self.stepper = self._make_stepper(mask_generator, 1.0 if start is None else CONTINUED_RATE)
         self.threads = self._choose_threads()
         self.averaged = AveragedNetwork(
             self.network, member, self.batches, cutter, options, self.reg, self.collective
         )
 
-    def _cut(self, ratings: RatingMatrix, rows: Int64Array, cutter: BatchCutter) -> list[Batch]:
-        """Shuffled rows in batches, cut once: epochs differ in their order and in the dropout masks."""
-        shuffled = rows[torch.randperm(len(rows), generator=self.generator).numpy()]
+    def _cut(self, ratings: RatingMatrix, cutter: BatchCutter) -> list[Batch]:
+        """The rows in batches, cut once: epochs differ in their order and in the dropout masks."""
         size = self.options.batch_size
         if size is None:
             full_batch = OPTIMIZERS[self.options.optimizer].full_batch
-            size = automatic.batch_size(len(rows), ratings.n_columns, ratings.n_ratings, full_batch)
-        return list(cutter.cut(ratings, shuffled, size))
+            size = automatic.batch_size(len(self.rows), ratings.n_columns, ratings.n_ratings, full_batch)
+        return list(cutter.cut(ratings, self.rows, size))
 
-    def _make_stepper(
-        self, n_rated_rows: int, mask_generator: torch.Generator, relative_rate: float
-    ) -> Stepper:
+    def _bias_penalty(self, cutter: BatchCutter) -> BiasPenalty | None:
+        if not self.options.joint_biases:
+            return None
+        return BiasPenalty.of_columns(cutter.baselines, self.options.device)
+
+    def _make_stepper(self, mask_generator: torch.Generator, relative_rate: float) -> Stepper:
         """What makes the steps. Learning rates are relative to those that training begins with."""
         options, network = self.options, self.network
         # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
-        penalty, bias_penalty = self.reg / n_rated_rows, options.reg_bias / n_rated_rows
+        n_rows = len(self.rows)
+        penalty, bias_penalty = self.reg / n_rows, options.reg_bias / n_rows
         settings = settings_of(network, relative_rate * options.learning_rate, penalty, bias_penalty)
-        shared = self.bias_penalty.over(n_rated_rows) if self.bias_penalty else None
+        shared = self.bias_penalty.over(n_rows) if self.bias_penalty else None
         column_encoder = None
         if network.column_encoder_weight is not None:
             # Always Adam's, whose rate says how far a step goes, whatever the others' optimiser makes of
@@ -157,6 +157,17 @@ class Learner:
         if not self.options.threads_are_free:
             return None
         return ThreadChooser(self.options.n_threads, self.n_ratings * self.options.n_epochs)
+
+    def take(self, ratings: RatingMatrix, baselines: Baselines) -> None:
+        """Go on with more ratings of the same rows and columns, and with baselines of these."""
+        cutter = self.averaged.cutter.with_baselines(baselines)
+        new_rows = np.setdiff1d(np.flatnonzero(ratings.row_counts), self.rows)
+        self.rows = np.concatenate([self.rows, new_rows])
+        self.batches, self.n_ratings = self._cut(ratings, cutter), ratings.n_ratings
+        self.averaged.batches, self.averaged.cutter = self.batches, cutter
+        self.bias_penalty = self._bias_penalty(cutter)
+        if self.bias_penalty:
+            self.stepper.bias_penalty = self.bias_penalty.over(len(self.rows))
 
     def state(self) -> dict[str, Any]:
         """All that training has changed, between two epochs."""

@@ -32,6 +32,7 @@ class TrainingOptions:
     batch_size: int | None
     early_stopping: bool
     validation_fraction: float
+    uncertainty: bool
     device: torch.device
     precision: torch.dtype | None
     n_threads: int

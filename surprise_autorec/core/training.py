@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from surprise_autorec.core import automatic
+from surprise_autorec.core.arrays import Float64Array
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
 from surprise_autorec.core.checkpoints import Checkpoints
@@ -21,6 +22,7 @@ from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
 from surprise_autorec.core.threads import setting_kept, use_threads
 from surprise_autorec.core.trained import Member, Side, TrainedNetwork
+from surprise_autorec.core.uncertainty import ErrorModel, Evidence
 
 
 class Epoch(NamedTuple):
@@ -45,10 +47,11 @@ class Epoch(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What `train` returns: the baselines and the trained members."""
+    """What `train` returns: the baselines, the trained members, and how far their estimates are off."""
 
     baselines: Baselines
     networks: list[TrainedNetwork]
+    errors: ErrorModel | None
 
 
 class StopTraining(Exception):  # noqa: N818 (no error)
@@ -109,53 +112,79 @@ def train(
         options = replace(options, n_threads=min(n_threads, options.n_threads))
         use_threads(1 if options.threads_are_free else options.n_threads)
         generator = torch.Generator().manual_seed(seed)
-        trained_on, held_out = ratings, None
-        if options.early_stopping:
-            trained_on, held_out = ratings.split(options.validation_fraction, generator)
+        trained_on, held_out = _divided(ratings, options, generator, seed, start)
         baselines = estimate_baselines(trained_on)
         starts: Sequence[TrainedNetwork | None] = start or [None] * len(members)
         learners = [
             make_learner(member, trained_on, baselines, options, generator, trained)
             for member, trained in zip(members, starts, strict=True)
         ]
-        validation = _Validation(held_out, baselines, options.device) if held_out else None
-        # Weights may be learnt from a part of the ratings, but in the end all of a row's are known. Otherwise
-        # the learners have all they need: of many ratings, one copy is enough.
-        n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
-        all_ratings = ratings if held_out else None
-        collective = ratings.collective
-        del ratings, trained_on
-
-        progress = _Progress(learners, validation, generator, checkpoints)
-        for number in range(1, options.n_epochs + 1):
-            epoch = progress.run_epoch(number, options)
-            wants_to_stop = False
-            try:
-                on_epoch_end(epoch)
-            except StopTraining:
-                wants_to_stop = True
-            if any(collective.sums(wants_to_stop)):
-                break
         averaged = [learner.averaged for learner in learners]
+        sample = _Sample(held_out, trained_on, baselines, options) if held_out else None
+        del trained_on, held_out
+
+        validation = _Validation(sample) if sample and options.early_stopping else None
+        joins = sample is not None and validation is None
+        epochs, n_apart = range(1, options.n_epochs + 1), options.n_epochs
+        if joins:
+            n_apart = automatic.epochs_without_sample(options.n_epochs)
+        progress = _Progress(learners, validation, generator, checkpoints, options, on_epoch_end)
+        goes_on = progress.run(epochs[:n_apart])
         if validation:
             validation.restore_best(averaged)
+        if sample:
+            progress.errors = progress.errors or sample.error_model(averaged)
+        if joins:
+            baselines = estimate_baselines(ratings)
+            for learner in learners:
+                learner.take(*_with_rows(learner.averaged.member.side, ratings, baselines))
+            if goes_on:
+                progress.run(epochs[n_apart:])
+        error_model = progress.errors.given(ratings, baselines) if progress.errors else None
+        # Weights may be learnt from a part of the ratings, but in the end all of a row's are known.
+        all_ratings = ratings if validation else None
+        n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
+        del ratings  # of many, the learners' copy is enough
         initial_errors = [learner.initial_error for learner in learners]
         # And with them what only training needs: weights, gradients, the optimisers' memory.
         del learners, progress
         networks, errors = [], []
         for network in averaged:
             side = network.member.side
-            known = _with_rows(side, all_ratings) if all_ratings else None
+            known = _with_rows(side, all_ratings, baselines)[0] if all_ratings else None
             trained, error = network.finish(n_rows[side], known)
             networks.append(trained)
             errors.append(error)
         if not all(map(_is_fine, initial_errors, errors)):
             raise _divergence(options, initial_errors, errors)
-        return Training(baselines, networks)
+        return Training(baselines, networks, error_model)
+
+
+def _divided(
+    ratings: RatingMatrix,
+    options: TrainingOptions,
+    generator: torch.Generator,
+    seed: int,
+    start: Sequence[TrainedNetwork] | None,
+) -> tuple[RatingMatrix, RatingMatrix | None]:
+    """The ratings to train on and those to hold out, if any: for good, or for a time."""
+    if options.early_stopping:
+        return ratings.split(options.validation_fraction, generator)
+    share = automatic.sample_share(ratings.n_ratings)
+    if not options.uncertainty or start is not None or share == 0:
+        return ratings, None
+    # (By a generator of its own, so that the networks begin as they would without.)
+    return ratings.split(share, torch.Generator().manual_seed(seed + 1))
 
 
 class _Progress:
-    """The epochs of a training, those before it was ended included."""
+    """The epochs of a training, those before it was ended included.
+
+    Attributes
+    ----------
+    errors : ErrorModel or None
+        What was learnt of errors so far.
+    """
 
     def __init__(
         self,
@@ -163,41 +192,57 @@ class _Progress:
         validation: _Validation | None,
         generator: torch.Generator,
         checkpoints: Checkpoints | None,
+        options: TrainingOptions,
+        on_epoch_end: Callable[[Epoch], None],
     ) -> None:
         self.learners, self.validation, self.generator = learners, validation, generator
-        self.checkpoints = checkpoints
-        self.epochs: list[Epoch] = []
-        saved = checkpoints.load() if checkpoints else None
-        if saved is not None:
-            self._restore(saved)
+        self.checkpoints, self.options, self.on_epoch_end = checkpoints, options, on_epoch_end
+        self.saved = checkpoints.load() if checkpoints else None
+        self.epochs = [Epoch(*epoch) for epoch in self.saved["epochs"]] if self.saved else []
+        self.errors = ErrorModel.of_state(self.saved["errors"]) if self.saved else None
 
-    def run_epoch(self, number: int, options: TrainingOptions) -> Epoch:
+    def run(self, numbers: Iterable[int]) -> bool:
+        """Train until the epochs are over or a callback stops it; returns whether none did."""
+        for number in numbers:
+            epoch = self._run_epoch(number)
+            wants_to_stop = False
+            try:
+                self.on_epoch_end(epoch)
+            except StopTraining:
+                wants_to_stop = True
+            if any(self.learners[0].collective.sums(wants_to_stop)):
+                return False
+        return True
+
+    def _run_epoch(self, number: int) -> Epoch:
         """Train for an epoch, unless that was done before; returns its report."""
         if number > len(self.epochs):
-            self.epochs.append(self._train(number, options))
+            self.epochs.append(self._train(number))
             if self.checkpoints:
                 self.checkpoints.save(number, self._state())
+        elif self.saved and number == len(self.epochs):  # now the learners have the ratings that they had
+            self._restore(self.saved)
         return self.epochs[number - 1]
 
-    def _train(self, number: int, options: TrainingOptions) -> Epoch:
+    def _train(self, number: int) -> Epoch:
         averaged = [learner.averaged for learner in self.learners]
         losses, errors = zip(*(learner.run_epoch(number) for learner in self.learners), strict=True)
         loss = sum(network.member.weight * loss for network, loss in zip(averaged, losses, strict=True))
         rmse = self.validation.update(averaged) if self.validation else None
         if not math.isfinite(loss + (rmse or 0.0)):
-            raise _divergence(options, [learner.initial_error for learner in self.learners], errors)
-        return Epoch(number, options.n_epochs, loss, rmse)
+            raise _divergence(self.options, [learner.initial_error for learner in self.learners], errors)
+        return Epoch(number, self.options.n_epochs, loss, rmse)
 
     def _state(self) -> dict[str, Any]:
         return {
             "epochs": [tuple(epoch) for epoch in self.epochs],
+            "errors": self.errors and self.errors.state(),
             "generator": self.generator.get_state(),
             "learners": [learner.state() for learner in self.learners],
             "validation": self.validation and (self.validation.best_rmse, self.validation.best_weights),
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self.epochs = [Epoch(*epoch) for epoch in state["epochs"]]
         self.generator.set_state(state["generator"])
         for learner, own in zip(self.learners, state["learners"], strict=True):
             learner.restore(own)
@@ -217,8 +262,8 @@ def make_learner(
     share = options.input_centering
     centering = automatic.centering(ratings) if share is None else RowsAndColumns(share, share)
     if member.side == "item":
-        baselines, centering = baselines.transposed, RowsAndColumns(*reversed(centering))
-    ratings = _with_rows(member.side, ratings)
+        centering = RowsAndColumns(*reversed(centering))
+    ratings, baselines = _with_rows(member.side, ratings, baselines)
     rules = InputRules(centering, options.input_scaling, typical_count(ratings.row_counts))
     network = start.required_encoders().network if start else None
     return Learner(
@@ -226,9 +271,13 @@ def make_learner(
     )
 
 
-def _with_rows(side: Side, users_by_items: RatingMatrix) -> RatingMatrix:
-    """Ratings with the wanted side in rows."""
-    return users_by_items if side == "user" else users_by_items.transposed
+def _with_rows(
+    side: Side, users_by_items: RatingMatrix, baselines: Baselines
+) -> tuple[RatingMatrix, Baselines]:
+    """Ratings and baselines with the wanted side in rows."""
+    if side == "user":
+        return users_by_items, baselines
+    return users_by_items.transposed, baselines.transposed
 
 
 def _described(members: Iterable[Member]) -> str:
@@ -251,32 +300,62 @@ def _divergence(
     )
 
 
+class _Sample:
+    """Ratings that training does not see, at least for a time, and how far estimates of them are off."""
+
+    def __init__(
+        self, held_out: RatingMatrix, known: RatingMatrix, baselines: Baselines, options: TrainingOptions
+    ) -> None:
+        self.of_users, self.of_items = held_out, held_out.transposed
+        self.by_user, self.by_item = (Cells.of(part, options.device) for part in (held_out, self.of_items))
+        self.baselines = baselines
+        self.evidence = Evidence.of(known, baselines) if options.uncertainty else None
+
+    def estimates(self, networks: Sequence[AveragedNetwork]) -> Float64Array:
+        """What the networks, together, estimate, shape (n_held_out,), those of the users held here."""
+        outputs = np.zeros(len(self.of_users.values))
+        for network in networks:
+            side, weight = network.member
+            if side == "user":
+                outputs += weight * network.outputs_at(self.by_user).cpu().numpy()
+            else:  # these items' users may be held by other processes
+                of_items = network.outputs_at(self.by_item).cpu().numpy()
+                outputs += weight * replace(self.of_items, values=of_items).transposed.values
+        return self.baselines.at(self.of_users.rows, self.of_users.columns) + outputs
+
+    def error_model(self, networks: Sequence[AveragedNetwork]) -> ErrorModel | None:
+        """The model of the errors, if it is wanted."""
+        if self.evidence is None:
+            return None
+        users, items, values, estimates = (
+            np.concatenate(self.of_users.collective.gather(array))
+            for array in (
+                self.of_users.rows,
+                self.of_users.columns,
+                self.of_users.values,
+                self.estimates(networks),
+            )
+        )
+        order = np.lexsort([items, users])  # the same for any number of processes
+        return ErrorModel.fit(
+            self.evidence, self.baselines, users[order], items[order], values[order], estimates[order]
+        )
+
+
 class _Validation:
     """Scores the averaged networks on held-out ratings and keeps the best weights."""
 
-    def __init__(self, held_out: RatingMatrix, baselines: Baselines, device: torch.device) -> None:
-        self.by_user, self.held_out_of_items = Cells.of(held_out, device), held_out.transposed
-        self.by_item = Cells.of(self.held_out_of_items, device)
-        self.collective, self.n_ratings = held_out.collective, held_out.n_ratings
-        targets = held_out.values - baselines.at(held_out.rows, held_out.columns)
-        self.targets = torch.from_numpy(targets).to(device)
+    def __init__(self, sample: _Sample) -> None:
+        self.sample = sample
         self.best_rmse = math.inf
         self.best_weights: list[dict[str, Any]] = []
 
     def update(self, networks: Sequence[AveragedNetwork]) -> float:
         """Score the epoch that has just ended; returns the RMSE on the held-out ratings."""
-        outputs = torch.zeros_like(self.targets)
-        for network in networks:
-            side, weight = network.member
-            if side == "user":
-                outputs += weight * network.outputs_at(self.by_user)
-            else:  # these items' users may be held by other processes
-                of_items = network.outputs_at(self.by_item).cpu().numpy()
-                of_users = replace(self.held_out_of_items, values=of_items).transposed.values
-                outputs += weight * torch.from_numpy(of_users).to(outputs.device)
-        errors = (self.targets - outputs).cpu().numpy()
-        (square,) = self.collective.sums(np.square(errors).sum())
-        rmse = math.sqrt(square / self.n_ratings)
+        ratings = self.sample.of_users
+        squares = np.square(ratings.values - self.sample.estimates(networks))
+        (square,) = ratings.collective.sums(squares.sum())
+        rmse = math.sqrt(square / ratings.n_ratings)
         if rmse < self.best_rmse:
             self.best_rmse = rmse
             self.best_weights = [copy.deepcopy(network.network.state_dict()) for network in networks]

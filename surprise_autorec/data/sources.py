@@ -67,7 +67,7 @@ def rating_batches(
     Raises
     ------
     TypeError
-        If the source is nothing of this.
+        If the source is neither a path nor a table, nor an iterable of them.
     ValueError
         As by `role_batches`.
     """

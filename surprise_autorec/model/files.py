@@ -21,6 +21,7 @@ from surprise_autorec.core.checkpoints import written_whole
 from surprise_autorec.core.network import Architecture, AutoEncoder
 from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
 from surprise_autorec.core.training import Epoch
+from surprise_autorec.core.uncertainty import ErrorModel, Evidence, Support
 from surprise_autorec.model.scoring import AutoRecModel, Rated, RatingScale
 
 #: Raised by one whenever an older version of this package could not read what is written, or would read it
@@ -79,6 +80,8 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
         "rated_offsets": model.rated.offsets,
         "rated_items": model.rated.items,
     }
+    if model.errors is not None:
+        arrays |= _error_arrays(model.errors)
     networks = []
     for n, network in enumerate(model.networks):
         description, own_arrays = _described(network)
@@ -108,6 +111,7 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
             baselines.column_share,
         ],
         "networks": networks,
+        "errors": model.errors and [model.errors.evidence.mean, model.errors.evidence.mean_square],
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps(contents)
@@ -179,6 +183,28 @@ def _network(
     member = Member(*saved["member"])
     users, items = (encoded, decoded) if member.side == "user" else (decoded, encoded)
     return TrainedNetwork(member, users, items, encoders)
+
+
+def _error_arrays(errors: ErrorModel) -> Arrays:
+    users, items = errors.evidence.users, errors.evidence.items
+    return {
+        "errors.coefficients": errors.coefficients,
+        "errors.scores": errors.scores,
+        "errors.user_counts": users.counts,
+        "errors.user_noise": users.noise,
+        "errors.item_counts": items.counts,
+        "errors.item_noise": items.noise,
+    }
+
+
+def _errors(saved: Sequence[float], arrays: Arrays) -> ErrorModel:
+    """The inverse of `_error_arrays`, given what is saved as JSON."""
+    users, items = (
+        Support(arrays[f"errors.{side}_counts"], arrays[f"errors.{side}_noise"]) for side in ("user", "item")
+    )
+    mean, mean_square = saved
+    evidence = Evidence(mean, mean_square, users, items)
+    return ErrorModel(arrays["errors.coefficients"], arrays["errors.scores"], evidence)
 
 
 def _checksum(text: str, arrays: Arrays) -> str:
@@ -259,6 +285,7 @@ def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
         baselines=Baselines(mean, arrays["user_biases"], arrays["item_biases"], *regs),
         networks=networks,
         rated=Rated(arrays["rated_offsets"], arrays["rated_items"]),
+        errors=_errors(contents["errors"], arrays) if contents.get("errors") else None,  # (older files: none)
     )
     losses = contents["loss_curve"]
     scores = contents["validation_scores"] or [None] * len(losses)

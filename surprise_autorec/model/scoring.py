@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 
+from surprise_autorec.checks import number
 from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array, check_count
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.fold_in import fold_in
@@ -18,6 +19,7 @@ from surprise_autorec.core.network import HIGHEST, LOWEST, decoder_output
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import products_at
 from surprise_autorec.core.trained import Side, TrainedNetwork, other_side
+from surprise_autorec.core.uncertainty import ErrorModel
 
 Value = TypeVar("Value", float, Float64Array)
 
@@ -73,6 +75,8 @@ class AutoRecModel:
     networks : sequence of TrainedNetwork
     rated : Rated
         Which pairs the training ratings hold (not how they were rated).
+    errors : ErrorModel or None
+        How far estimates are off, if that was asked for.
     """
 
     user_ids: Sequence[Hashable]
@@ -84,6 +88,7 @@ class AutoRecModel:
     baselines: Baselines
     networks: Sequence[TrainedNetwork]
     rated: Rated
+    errors: ErrorModel | None
 
     @cached_property
     def user_index(self) -> dict[Hashable, int]:
@@ -119,6 +124,36 @@ class AutoRecModel:
         """What `predict` estimates, clipped to the scale; the mean rating where there is nothing to go by."""
         estimates = self.predict(users, items)
         return np.clip(np.where(np.isnan(estimates), self.mean_rating, estimates), *self.scale)
+
+    def std(self, users: Int32Array | int, items: Int32Array | int, answers: Value) -> Value:
+        """The standard errors of answers, in rating points, shape (n_pairs,), or that of a single one.
+
+        Raises
+        ------
+        ValueError
+            If the model has none.
+        """
+        return self._required_errors().std(users, items, self.scale.to_core(answers)) * self.scale.unit
+
+    def interval(self, users: Int32Array, items: Int32Array, coverage: float) -> Float64Array:
+        """Intervals that hold the rating with a given probability, shape (n_pairs, 2); on the scale.
+
+        Raises
+        ------
+        ValueError
+            If the coverage is not between 0 and 1, or the model has no standard errors.
+        """
+        coverage = number("coverage", coverage, "a number between 0 and 1", lambda x: 0 < x < 1)
+        answers = self.answer(users, items)
+        margins = self._required_errors().multiple(coverage) * self.std(users, items, answers)
+        return np.clip(np.column_stack([answers - margins, answers + margins]), *self.scale)
+
+    def _required_errors(self) -> ErrorModel:
+        if self.errors is None:
+            raise ValueError(
+                "the model has no standard errors: it was fitted with uncertainty=False or to too few ratings"
+            )
+        return self.errors
 
     def predict(self, users: Int32Array, items: Int32Array) -> Float64Array:
         """Estimate ratings: eq. 1, plus the baselines where biased.
@@ -237,9 +272,14 @@ class AutoRecModel:
         n_others = len(self.ids(other_side(side)))
         ratings = RatingMatrix.from_cells(owners[known], others[known], values[known], (len(ids), n_others))
         networks = [fold_in(network, side, ratings, baselines) for network in self.networks]
-        if side == "user":
-            rated = Rated(ratings.row_offsets, ratings.columns)
-            return replace(self, user_ids=ids, baselines=baselines, networks=networks, rated=rated)
-        ratings = ratings.transposed
-        rated = Rated(ratings.row_offsets, ratings.columns)
-        return replace(self, item_ids=ids, baselines=baselines.transposed, networks=networks, rated=rated)
+        if side == "item":
+            ratings, baselines = ratings.transposed, baselines.transposed
+        return replace(
+            self,
+            user_ids=ids if side == "user" else self.user_ids,
+            item_ids=ids if side == "item" else self.item_ids,
+            baselines=baselines,
+            networks=networks,
+            rated=Rated(ratings.row_offsets, ratings.columns),
+            errors=self.errors and self.errors.with_new(side, ratings, baselines),
+        )
