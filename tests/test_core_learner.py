@@ -198,8 +198,18 @@ def test_automatic_batch_of_a_full_batch_optimizer_is_all_rows(optimizer):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize(
     ("n_ratings", "n_steps"),
-    [(3600, 8), (800, 8), (500, 5), (400, 4), (200, 4), (60, 3)],
-    ids=["full", "just enough for 8", "enough for 5", "enough for 4", "enough for 2", "three a column"],
+    [(3600, 8), (800, 8), (500, 5), (400, 4), (200, 4), (80, 4), (79, 3), (40, 2), (25, 2)],
+    ids=[
+        "full",
+        "just enough for 8",
+        "enough for 5",
+        "enough for 4",
+        "enough for 2",
+        "4 a column",
+        "nearly 4 a column",
+        "2 a column",
+        "fewer",
+    ],
 )
 def test_automatic_batches_are_eight_or_as_many_as_hold_five_ratings_a_column(optimizer, n_ratings, n_steps):
     learner = make_learner(random_ratings(180, 20, n_ratings), optimizer=optimizer)
