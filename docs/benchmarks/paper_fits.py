@@ -141,7 +141,7 @@ class Meter:
 
 
 def package_training(triples: Triples, fit: Fit, device: str) -> Iterator[Point]:
-    """Train as the package does, and measure on the way: each epoch, or each fifth of full-batch optimisers."""
+    """Train as the package does, and measure on the way: every epoch, or every fifth if full-batch."""
     parameters = AutoRecParameters(**fit.parameters, device=device, random_state=0)
     checked = parameters.check_parameters()
     options = replace(checked.options, n_threads=1)
@@ -327,8 +327,8 @@ def run_all(fits: Iterable[Fit], triples: Triples, records: Records, n_jobs: int
             minutes = (time.perf_counter() - start) / 60
             best = min((point.rmse for point in record["curve"]), default=math.nan)
             print(
-                f"{n} of {len(missing)} fits, {minutes:.1f} minutes, about {minutes / n * (len(missing) - n):.1f}"
-                f" more: {best:.4f} in {record['cpu_seconds']} s, {record['part']} {record['parameters']}",
+                f"{n} of {len(missing)} fits, {minutes:.1f} minutes, "
+                f"about {minutes / n * (len(missing) - n):.1f} more: {best:.4f} in {record['cpu_seconds']} s, {record['part']} {record['parameters']}",
                 flush=True,
             )
     finally:
