@@ -328,7 +328,8 @@ def run_all(fits: Iterable[Fit], triples: Triples, records: Records, n_jobs: int
             best = min((point.rmse for point in record["curve"]), default=math.nan)
             print(
                 f"{n} of {len(missing)} fits, {minutes:.1f} minutes, "
-                f"about {minutes / n * (len(missing) - n):.1f} more: {best:.4f} in {record['cpu_seconds']} s, {record['part']} {record['parameters']}",
+                f"about {minutes / n * (len(missing) - n):.1f} more: {best:.4f} "
+                f"in {record['cpu_seconds']} s, {record['part']} {record['parameters']}",
                 flush=True,
             )
     finally:
