@@ -124,13 +124,13 @@ def rows_of(scale: Scale) -> list[Row]:
     regs = [*scale.regs, papers_reg]
     few_regs = [scale.regs[-1], papers_reg]
     item = {
-        "Adam": [adam(reg_all=reg) for reg in [*papers_regs, *scale.regs]],
+        "Adam": [adam(reg_all=reg) for reg in [*scale.regs, *reversed(papers_regs)]],
         "RProp": [plain("rprop", reg_all=reg) for reg in regs],
         "L-BFGS": [plain("lbfgs", reg_all=reg) for reg in regs],
     }
     every_item = [candidate for candidates in item.values() for candidate in candidates]
     slow = [adam(reg_all=reg, lr_all=0.0004) for reg in scale.regs[:2]]
-    user = [adam(reg_all=reg, variant="user") for reg in [*papers_regs, *scale.regs]]
+    user = [adam(reg_all=reg, variant="user") for reg in [*scale.regs, *reversed(papers_regs)]]
     user += [plain(name, reg_all=reg, variant="user") for name in ("rprop", "lbfgs") for reg in few_regs]
     every, first = scale.seeds, scale.seeds[:1]
     functions = {  # f, g
@@ -174,18 +174,12 @@ def authors_fits(scale: Scale) -> dict[tuple[str, str], Fit]:
     }  # fmt: skip
 
 
-def cost(fit: Fit) -> float:
-    """About how long a fit takes, relative to others: the longest ones begin first."""
-    return fit.parameters["n_epochs"] * float(np.sum(fit.parameters.get("n_factors", 250)))
-
-
 def run(scale: Scale, triples: Triples, records: Records, n_jobs: int, device: str) -> None:
     """Make all fits: first those to choose by, then those to report."""
     rows = rows_of(scale)
-    to_choose = [*authors_fits(scale).values(), *(fit for row in rows for fit in row.validation())]
-    run_all(sorted(to_choose, key=cost, reverse=True), triples, records, n_jobs, device)
-    tests = [fit for row in rows for fit in row.tests(records)]
-    run_all(sorted(tests, key=cost, reverse=True), triples, records, n_jobs, device)
+    to_choose = [fit for row in rows for fit in row.validation()]
+    run_all([*to_choose, *authors_fits(scale).values()], triples, records, n_jobs, device)
+    run_all([fit for row in rows for fit in row.tests(records)], triples, records, n_jobs, device)
 
 
 def described(parameters: dict[str, Any]) -> str:
