@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
-from paper_fits import Fit, Point, Records, Triples, run_all
+from paper_fits import Fit, Records, Triples, run_all
 from tables import publish_table
 
 #: Eq. 1 and 2 of the paper and nothing else.
@@ -27,15 +27,40 @@ PLAIN: dict[str, Any] = {
     "input_scaling": 0.0,
     "averaging": 0.0,
 }
-#: The penalties that the paper chose from ...
-PAPERS_PENALTIES = (0.001, 0.01, 0.1, 1.0, 100.0, 1000.0)
-#: ... and what reg_all is for them: the authors' program minimises half the squared error and the penalty
-#: times the squared norm, we minimise the squared error and half of reg_all times the squared norm.
+#: What reg_all is, over the paper's penalty: the authors' program minimises half the squared error and the
+#: penalty times the squared norm, we minimise the squared error and half of reg_all times the squared norm.
 REG_PER_PENALTY = 4.0
+
+#: The tables of models: what the parts of a line's name are, and the other columns.
+TABLES = {
+    "models": (["model"], ["paper", "split 0", "splits", "RMSE", "RMSE, unknown: 3", "chosen"]),
+    "functions": (["f", "g"], ["paper", "RMSE", "RMSE, unknown: 3", "chosen"]),
+    "widths": (["k"], ["RMSE", "RMSE, unknown: 3", "chosen"]),
+    "optimizers": (["optimiser"], ["RMSE", "RMSE, unknown: 3", "chosen"]),
+}
 
 
 class Scale(NamedTuple):
-    """How large the study is."""
+    """How large the study is.
+
+    Attributes
+    ----------
+    data : str
+    width : int
+        Hidden units, where nothing else is said.
+    widths : tuple of int
+        Others, for the figure.
+    deep : tuple of int
+    seeds : tuple of int
+        Of the splits.
+    n_epochs : dict of int
+        By optimiser; training on the way to a choice may end earlier.
+    penalties : tuple of float
+        The penalties that the paper chose from.
+    regs : tuple of float
+        Values of reg_all between those of the paper's penalties.
+    authors_n_epochs : int
+    """
 
     data: str
     width: int
@@ -43,6 +68,7 @@ class Scale(NamedTuple):
     deep: tuple[int, ...]
     seeds: tuple[int, ...]
     n_epochs: dict[str, int]
+    penalties: tuple[float, ...]
     regs: tuple[float, ...]
     authors_n_epochs: int
 
@@ -54,6 +80,7 @@ FULL = Scale(
     deep=(500, 250, 500),
     seeds=(0, 1, 2, 3, 4),
     n_epochs={"adam": 80, "rprop": 300, "lbfgs": 200},
+    penalties=(1000.0, 100.0, 1.0, 0.1, 0.01, 0.001),
     regs=(100.0, 200.0, 800.0),
     authors_n_epochs=500,
 )
@@ -63,9 +90,10 @@ SMALL = Scale(
     widths=(10, 20),
     deep=(40, 20, 40),
     seeds=(0, 1),
-    n_epochs={"adam": 20, "rprop": 40, "lbfgs": 30},
+    n_epochs={"adam": 12, "rprop": 30, "lbfgs": 20},
+    penalties=(100.0, 1.0),
     regs=(40.0,),
-    authors_n_epochs=40,
+    authors_n_epochs=30,
 )
 
 
@@ -97,16 +125,16 @@ class Row(NamedTuple):
         """The fits to choose by."""
         return [Fit("package", "validation", 0, candidate) for candidate in self.candidates] * self.choose
 
-    def chosen(self, records: Records) -> dict[str, Any]:
-        """The parameters with the lowest error on the held-out ratings."""
-        if not self.choose:
-            return self.candidates[0]
-        best = min(self.validation(), key=lambda fit: records.best(fit).rmse)
-        return {**best.parameters, "n_epochs": records.best(best).epoch}
-
     def tests(self, records: Records) -> list[Fit]:
-        """The fits to report."""
-        return [Fit("package", "test", seed, self.chosen(records)) for seed in self.seeds]
+        """The fits to report: with the parameters that have the lowest error on the held-out ratings."""
+        chosen = self.candidates[0]
+        if self.choose:
+            done = [fit for fit in self.validation() if fit in records]
+            if not done:
+                return []
+            best = min(done, key=lambda fit: records.best(fit).rmse)
+            chosen = {**best.parameters, "n_epochs": records.best(best).epoch}
+        return [Fit("package", "test", seed, chosen) for seed in self.seeds]
 
 
 def rows_of(scale: Scale) -> list[Row]:
@@ -119,18 +147,18 @@ def rows_of(scale: Scale) -> list[Row]:
     def adam(**changes: Any) -> dict[str, Any]:
         return plain("adam", **{"lr_all": 0.001, **changes})
 
-    papers_regs = [REG_PER_PENALTY * penalty for penalty in PAPERS_PENALTIES]
+    papers_regs = [REG_PER_PENALTY * penalty for penalty in scale.penalties]
     papers_reg = REG_PER_PENALTY * 100
     regs = [*scale.regs, papers_reg]
     few_regs = [scale.regs[-1], papers_reg]
     item = {
-        "Adam": [adam(reg_all=reg) for reg in [*scale.regs, *reversed(papers_regs)]],
+        "Adam": [adam(reg_all=reg) for reg in [*scale.regs, *papers_regs]],
         "RProp": [plain("rprop", reg_all=reg) for reg in regs],
         "L-BFGS": [plain("lbfgs", reg_all=reg) for reg in regs],
     }
     every_item = [candidate for candidates in item.values() for candidate in candidates]
     slow = [adam(reg_all=reg, lr_all=0.0004) for reg in scale.regs[:2]]
-    user = [adam(reg_all=reg, variant="user") for reg in [*scale.regs, *reversed(papers_regs)]]
+    user = [adam(reg_all=reg, variant="user") for reg in [*scale.regs, *papers_regs]]
     user += [plain(name, reg_all=reg, variant="user") for name in ("rprop", "lbfgs") for reg in few_regs]
     every, first = scale.seeds, scale.seeds[:1]
     functions = {  # f, g
@@ -150,7 +178,7 @@ def rows_of(scale: Scale) -> list[Row]:
         *(
             Row("functions", f"{f} | {g}", published,
                 [adam(reg_all=reg, decoder_activation=f, encoder_activation=g)
-                 for reg in [*regs, papers_regs[-1]]], first)
+                 for reg in [*regs, papers_regs[0]]], first)
             for (f, g), published in functions.items()
         ),
         *(
@@ -184,11 +212,8 @@ def run(scale: Scale, triples: Triples, records: Records, n_jobs: int, device: s
 
 def described(parameters: dict[str, Any]) -> str:
     """What was chosen, in a cell of a table."""
-    return ", ".join(
-        f"{name} {parameters[name]}"
-        for name in ("optimizer", "lr_all", "reg_all", "n_epochs")
-        if name in parameters
-    )
+    names = [name for name in ("optimizer", "lr_all", "reg_all", "n_epochs") if name in parameters]
+    return ", ".join(f"{name} {parameters[name]}" for name in names)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -197,42 +222,31 @@ def spread(values: Sequence[float]) -> str:
 
 
 def report(script: str, scale: Scale, records: Records) -> None:
-    """Write the tables and the figure."""
-    rows = rows_of(scale)
-    results: dict[tuple[str, str], list[Point]] = {
-        (row.table, row.name): [records.last(fit) for fit in row.tests(records)] for row in rows
-    }
-
-    def lines(table: str) -> list[list[str]]:
-        found = [(row, results[table, row.name]) for row in rows if row.table == table]
-        return [
-            [
-                *row.name.split(" | "),
-                row.published,
-                f"{points[0].rmse:.4f}",
-                spread([point.rmse for point in points]) if len(points) > 1 else "",
-                spread([point.papers_rmse for point in points]),
-                described(row.chosen(records)),
-            ]
-            for row, points in found
-        ]
-
-    def table(part: str, headers: list[str], rows: Sequence[Sequence[str]]) -> None:
-        publish_table(script, "", rows, headers, [""] * len(headers), part)
-
-    split, splits = "RMSE, split 0", f"{len(scale.seeds)} splits"
-    table("models", ["model", "paper", split, splits, "unknown: 3", "chosen"], lines("models"))
-    functions = [line[:4] + line[5:] for line in lines("functions")]
-    table("functions", ["f", "g", "paper", split, "unknown: 3", "chosen"],
-          [line[:4] + line[4:] for line in functions])  # fmt: skip
-    optimizers = [[line[0], *line[2:3], *line[4:]] for line in lines("optimizers")]
-    table("optimizers", ["optimiser", split, "unknown: 3", "chosen"], optimizers)
-    widths = [[line[0], *line[2:3], *line[4:]] for line in lines("widths")]
-    table("widths", ["k", split, "unknown: 3", "chosen"], widths)
-
-    item, user = rows[:2]
-    candidates = [(fit, records.best(fit)) for row in (item, user) for fit in row.validation()]
-    table(
+    """Write the tables and the figure, of the fits that are on disk."""
+    columns: dict[str, list[list[str]]] = {}
+    curve: list[tuple[int, float]] = []
+    for row in rows_of(scale):
+        done = [fit for fit in row.tests(records) if fit in records]
+        if not done:
+            continue
+        points = [records.last(fit) for fit in done]
+        ours, papers = ([point[n] for point in points] for n in (1, 2))
+        cells = {
+            "paper": row.published,
+            "split 0": f"{ours[0]:.4f}",
+            "splits": str(len(points)),
+            "RMSE": spread(ours),
+            "RMSE, unknown: 3": spread(papers),
+            "chosen": described(done[0].parameters),
+        }
+        line = [*row.name.split(" | "), *(cells[name] for name in TABLES[row.table][1])]
+        columns.setdefault(row.table, []).append(line)
+        if row.table == "widths":
+            curve.append((int(row.name), ours[0]))
+    for table, (names, measures) in TABLES.items():
+        publish(script, table, [*names, *measures], columns.get(table, []))
+    publish(
+        script,
         "choices",
         ["variant", "optimiser", "learning rate", "reg_all", "best epoch", "held-out RMSE"],
         [
@@ -241,36 +255,44 @@ def report(script: str, scale: Scale, records: Records) -> None:
                 fit.parameters["optimizer"],
                 str(fit.parameters.get("lr_all", "")),
                 f"{fit.parameters['reg_all']:g}",
-                str(best.epoch),
-                f"{best.rmse:.4f}",
+                str(records.best(fit).epoch),
+                f"{records.best(fit).rmse:.4f}",
             ]
-            for fit, best in candidates
+            for row in rows_of(scale)[:2]
+            for fit in row.validation()
+            if fit in records
         ],
     )
-    table(
+    publish(
+        script,
         "authors",
         ["variant", "hidden units", "RMSE after the last step", "lowest on the test ratings", "at step"],
         [
             [
-                variant,
-                units,
+                *names,
                 f"{records.last(fit).papers_rmse:.4f}",
                 f"{records.best(fit).papers_rmse:.4f}",
                 str(records.best(fit).epoch),
             ]
-            for (variant, units), fit in authors_fits(scale).items()
+            for names, fit in authors_fits(scale).items()
+            if fit in records
         ],
     )
-    plot_widths(Path(script).with_name("paper-widths.png"), widths)
+    plot(Path(script).with_name("paper-widths.png"), curve)
 
 
-def plot_widths(file: Path, widths: Sequence[Sequence[str]]) -> None:
+def publish(script: str, part: str, headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Write a table of text."""
+    publish_table(script, "", lines, headers, [""] * len(headers), part)
+
+
+def plot(file: Path, curve: Sequence[tuple[int, float]]) -> None:
     """The paper's figure: RMSE against the number of hidden units."""
     from matplotlib.figure import Figure  # here, as fits don't need it
 
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     axes = figure.subplots()
-    axes.plot([int(k) for k, *_ in widths], [float(rmse) for _, rmse, *_ in widths], marker="o")
+    axes.plot(*zip(*curve, strict=True), marker="o")
     axes.set_xlabel("hidden units")
     axes.set_ylabel("RMSE")
     axes.grid(alpha=0.3)
@@ -294,6 +316,7 @@ def load(name: str, file: str | None) -> Triples:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a small version, on MovieLens-100K")
+    parser.add_argument("--report", action="store_true", help="only write the tables of what is on disk")
     parser.add_argument("--ratings", metavar="FILE", help="where the ratings are; default: found by name")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder of the results")
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count(only_physical_cores=True))
@@ -302,7 +325,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scale = SMALL if options.small else FULL
     triples = load(scale.data, options.ratings)
     records = Records(options.output / f"paper-{scale.data}.jsonl", triples.checksum)
-    run(scale, triples, records, options.jobs, options.device)
+    if not options.report:
+        run(scale, triples, records, options.jobs, options.device)
     report(str(options.output / "paper.py"), scale, records)
 
 

@@ -39,7 +39,7 @@ class Triples(NamedTuple):
 
     users: npt.NDArray[np.int64]
     items: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float32]
+    ratings: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, frame: Any) -> Triples:
@@ -50,7 +50,7 @@ class Triples(NamedTuple):
     def matrix(self, chosen: npt.NDArray[np.int64], side: str) -> RatingMatrix:
         """Some of the ratings, with users or items in rows."""
         shape = (int(self.users.max()) + 1, int(self.items.max()) + 1)
-        matrix = RatingMatrix.from_cells(self.users[chosen], self.items[chosen], self.values[chosen], shape)
+        matrix = RatingMatrix.from_cells(self.users[chosen], self.items[chosen], self.ratings[chosen], shape)
         return matrix if side == "user" else matrix.transposed
 
     def split(self, seed: int, part: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -58,7 +58,7 @@ class Triples(NamedTuple):
 
         A tenth of all ratings is for testing. For validation, a tenth of the other nine tenths.
         """
-        order = np.random.default_rng(seed).permutation(len(self.values))
+        order = np.random.default_rng(seed).permutation(len(self.ratings))
         test, train = np.split(order, [len(order) // 10])
         if part == "test":
             return train, test
