@@ -59,8 +59,8 @@ class Way(NamedTuple):
     stretched : bool
         Whether the sigmoid of the output is stretched from 0..1 onto the rating scale.
     patient : bool
-        False: SGD on the mean over all cells, with a penalty on the encoder alone. True: Adam on the squared
-        errors of the ratings, with a penalty on both matrices.
+        False: SGD on the mean over all cells, 16 rows at a time, with a penalty on the encoder alone. True:
+        Adam on the squared errors of the ratings, 64 rows at a time, with a penalty on both matrices.
     n_epochs : int
     penalty : float
         Where ``patient``, what half the sum of squared weights is multiplied by.
@@ -98,17 +98,16 @@ class Network:
 
 
 def train(ratings: Ratings, way: Way, after_epoch: Callable[[Network], None] = lambda _: None) -> Network:
-    """Train on batches of 16 rows."""
+    """Train."""
     generator = torch.Generator().manual_seed(0)
     n_rows, n_columns = ratings.matrix.shape
     network = Network(n_columns, way.stretched, generator)
-    optimizer = (
-        torch.optim.Adam(network.parameters, lr=0.001)
-        if way.patient
-        else torch.optim.SGD(network.parameters, lr=0.001)
-    )
+    if way.patient:
+        optimizer, batch_size = torch.optim.Adam(network.parameters, lr=0.001), 64
+    else:
+        optimizer, batch_size = torch.optim.SGD(network.parameters, lr=0.001), 16
     for _ in range(way.n_epochs):
-        for chosen in torch.randperm(n_rows, generator=generator).split(16):
+        for chosen in torch.randperm(n_rows, generator=generator).split(batch_size):
             values, mask = ratings.rows(chosen)
             squares = (mask * network(values) - values).square()
             if way.patient:
@@ -174,7 +173,7 @@ class Line(NamedTuple):
 
 def run(
     frame: pd.DataFrame,
-    n_epochs: int = 20,
+    n_epochs: int = 30,
     penalties: Sequence[float] = (10.0, 30.0, 100.0),
     presets: dict[str, dict[str, Any]] = PRESETS,
 ) -> Iterator[Line]:
