@@ -22,7 +22,8 @@ def test_small_version(post):
     frame = datasets.make_ratings(
         n_users=150, n_items=120, n_ratings=3000, noise=0.4, rating_scale=(0.5, 5), random_state=1
     )
-    lines = [*post.run(frame, n_epochs=12, penalties=(3.0, 30.0), presets={"AutoRec": {"n_epochs": 15}})]
+    study = post.Study(frame, n_epochs=12, penalties=(3.0, 30.0), presets={"AutoRec": {"n_epochs": 15}})
+    lines = [make() for make in study.lines()]
     tutorial, stretched, patient, chosen, penalised, autorec, mean, copy = lines
 
     # What the tutorial would report looks good, and says nothing.

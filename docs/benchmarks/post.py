@@ -9,9 +9,11 @@ told to do what the tutorial does.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -42,7 +44,7 @@ class Ratings(NamedTuple):
     def of(cls, items: Any, users: Any, ratings: Any, shape: tuple[int, int]) -> Ratings:
         """From triples."""
         values, mask = torch.zeros(shape), torch.zeros(shape)
-        values[items, users] = torch.from_numpy(ratings).float()
+        values[items, users] = torch.from_numpy(np.array(ratings)).float()
         mask[items, users] = 1.0
         return cls(values, mask)
 
@@ -171,13 +173,8 @@ class Line(NamedTuple):
     of_hidden_ratings: float
 
 
-def run(
-    frame: pd.DataFrame,
-    n_epochs: int = 30,
-    penalties: Sequence[float] = (10.0, 30.0, 100.0),
-    presets: dict[str, dict[str, Any]] = PRESETS,
-) -> Iterator[Line]:
-    """Lines of the table, one after another.
+class Study:
+    """The lines of the table, each of which can be made alone.
 
     Parameters
     ----------
@@ -190,63 +187,123 @@ def run(
     presets : dict
         Parameters of AutoRec, by name.
     """
-    users, items = (pd.factorize(frame[name])[0] for name in ("user", "item"))
-    ratings = frame["rating"].to_numpy(np.float64, copy=True)
-    shape = (int(items.max()) + 1, int(users.max()) + 1)
-    everything = Ratings.of(items, users, ratings, shape)
-    rows = torch.from_numpy(np.random.default_rng(0).permutation(shape[0])).split(shape[0] // 10)
-    other_rows, new_rows = everything.rows(torch.cat(rows[1:])), everything.rows(rows[0])
-    order = np.random.default_rng(0).permutation(len(ratings))
-    hidden, shown = np.split(order, [len(order) // 10])
-    held_out, learnt = np.split(shown, [len(shown) // 10])
 
-    def part(chosen: Any) -> Ratings:
-        return Ratings.of(items[chosen], users[chosen], ratings[chosen], shape)
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        n_epochs: int = 30,
+        penalties: Sequence[float] = (20.0, 60.0),
+        presets: dict[str, dict[str, Any]] = PRESETS,
+    ) -> None:
+        self.n_epochs, self.penalties, self.presets = n_epochs, penalties, presets
+        users, items = (pd.factorize(frame[name])[0] for name in ("user", "item"))
+        self.pairs, self.ratings = np.column_stack([users, items]), frame["rating"].to_numpy(copy=True)
+        self.shape = (int(items.max()) + 1, int(users.max()) + 1)
+        order = np.random.default_rng(0).permutation(len(frame))
+        self.hidden, self.shown = np.split(order, [len(order) // 10])
 
-    def measured(name: str, for_new_rows: Tensor, for_all_rows: Tensor) -> Line:
+    def part(self, chosen: Any) -> Ratings:
+        """Some of the ratings."""
+        users, items = self.pairs[chosen].T
+        return Ratings.of(items, users, self.ratings[chosen], self.shape)
+
+    def rows(self) -> tuple[Ratings, Ratings]:
+        """Nine tenths of the rows, and the others."""
+        everything = self.part(slice(None))
+        order = torch.from_numpy(np.random.default_rng(0).permutation(self.shape[0]))
+        return everything.rows(order[len(order) // 10 :]), everything.rows(order[: len(order) // 10])
+
+    def measured(self, name: str, for_new_rows: Tensor, for_all_rows: Tensor) -> Line:
+        """A line of two outputs."""
+        _, new_rows = self.rows()
         return Line(
             name,
             rmse(for_new_rows, new_rows, over_all_cells=True),
             rmse(for_new_rows, new_rows),
-            rmse(for_all_rows, part(hidden)),
+            rmse(for_all_rows, self.part(self.hidden)),
         )
 
-    def trained(name: str, way: Way) -> Line:
-        known = part(shown)
-        return measured(
+    def trained(self, name: str, way: Way) -> Line:
+        """A line of networks trained in one way."""
+        other_rows, new_rows = self.rows()
+        known = self.part(self.shown)
+        return self.measured(
             name,
             predicted(train(other_rows, way), new_rows.matrix),
             predicted(train(known, way), known.matrix),
         )
 
-    yield trained("the tutorial's", Way(stretched=False, patient=False, n_epochs=10))
-    yield trained("1. output stretched onto the scale", Way(stretched=True, patient=False, n_epochs=10))
-    patient = Way(stretched=True, patient=True, n_epochs=n_epochs)
-    yield trained(f"2. and Adam, {n_epochs} epochs, a loss of ratings only", patient)
-    chosen = chosen_way(part(learnt), part(held_out), [patient])
-    yield trained(f"3. and epochs chosen on held-out ratings: {chosen.n_epochs}", chosen)
-    ways = [patient._replace(penalty=penalty) for penalty in penalties]
-    chosen = chosen_way(part(learnt), part(held_out), ways)
-    yield trained(f"4. and a penalty: {chosen.penalty:g}, {chosen.n_epochs} epochs", chosen)
+    def patient(self, penalty: float = 0.0) -> Way:
+        """Adam, and the output stretched."""
+        return Way(stretched=True, patient=True, n_epochs=self.n_epochs, penalty=penalty)
 
-    pairs = np.column_stack([users, items])
-    for name, preset in presets.items():
-        regressor = AutoRecRegressor(**preset, rating_scale=(LOWEST, HIGHEST), random_state=0)
-        regressor.fit(pairs[shown], ratings[shown])
-        outputs = Ratings.of(items[hidden], users[hidden], regressor.predict(pairs[hidden]), shape)
-        yield Line(name, None, None, rmse(outputs.matrix, part(hidden)))
-    mean = torch.tensor(ratings[shown].mean())
-    yield measured("no network: the mean rating", mean, mean)
-    yield measured("no network: the input is the output", new_rows.matrix, part(shown).matrix)
+    def chosen(self, ways: Sequence[Way]) -> Way:
+        """The best way on a tenth held out of what is shown."""
+        held_out, learnt = np.split(self.shown, [len(self.shown) // 10])
+        return chosen_way(self.part(learnt), self.part(held_out), ways)
+
+    def tutorial(self) -> Line:
+        """As it is."""
+        return self.trained("the tutorial's", Way(stretched=False, patient=False, n_epochs=10))
+
+    def stretched(self) -> Line:
+        """With an output that can be any rating."""
+        return self.trained(
+            "1. output stretched onto the scale", Way(stretched=True, patient=False, n_epochs=10)
+        )
+
+    def adam(self) -> Line:
+        """And with training that arrives."""
+        return self.trained(f"2. and Adam, {self.n_epochs} epochs, a loss of ratings only", self.patient())
+
+    def chosen_epochs(self) -> Line:
+        """And that ends in time."""
+        way = self.chosen([self.patient()])
+        return self.trained(f"3. and epochs chosen on held-out ratings: {way.n_epochs}", way)
+
+    def penalised(self) -> Line:
+        """And with a penalty."""
+        way = self.chosen([self.patient(penalty) for penalty in self.penalties])
+        return self.trained(f"4. and a penalty: {way.penalty:g}, {way.n_epochs} epochs", way)
+
+    def preset(self, name: str) -> Line:
+        """The package."""
+        regressor = AutoRecRegressor(**self.presets[name], rating_scale=(LOWEST, HIGHEST), random_state=0)
+        regressor.fit(self.pairs[self.shown], self.ratings[self.shown])
+        users, items = self.pairs[self.hidden].T
+        outputs = Ratings.of(items, users, regressor.predict(self.pairs[self.hidden]), self.shape)
+        return Line(name, None, None, rmse(outputs.matrix, self.part(self.hidden)))
+
+    def mean(self) -> Line:
+        """The mean rating, for everything."""
+        mean = torch.tensor(self.ratings[self.shown].mean())
+        return self.measured("no network: the mean rating", mean, mean)
+
+    def copy(self) -> Line:
+        """The input, as it is."""
+        _, new_rows = self.rows()
+        return self.measured(
+            "no network: the input is the output", new_rows.matrix, self.part(self.shown).matrix
+        )
+
+    def lines(self) -> list[Callable[[], Line]]:
+        """What makes each line of the table."""
+        steps = [self.tutorial, self.stretched, self.adam, self.chosen_epochs, self.penalised]
+        return [*steps, *(partial(self.preset, name) for name in self.presets), self.mean, self.copy]
+
+
+def made(make: Callable[[], Line]) -> Line:
+    """A line, made in one thread."""
+    torch.set_num_threads(1)
+    line = make()
+    print(line, flush=True)
+    return line
 
 
 def main() -> None:
-    torch.set_num_threads(1)
     raw = datasets.load("ml-latest-small").raw_ratings
-    lines = []
-    for line in run(pd.DataFrame(raw, columns=["user", "item", "rating", "time"])):
-        print(line, flush=True)
-        lines.append(line)
+    study = Study(pd.DataFrame(raw, columns=["user", "item", "rating", "time"]))
+    lines = joblib.Parallel(n_jobs=-1)(joblib.delayed(made)(make) for make in study.lines())
     headers = ["settings", "reported", "ratings of these rows", "ratings not shown"]
     publish_table(__file__, "", lines, headers, ["", ".3f", ".3f", ".3f"])
 

@@ -19,9 +19,9 @@ from surprise_autorec.core.network import AutoEncoder
 #: Learning rates relative to the encoder's, which alone starts from random weights.
 DECODER_RATE, BIAS_RATE, COLUMN_ENCODER_RATE = 2.0, 10.0, 0.4
 
-#: The most evaluations of an L-BFGS step. (torch's default depends on the number of iterations, and a step has
-#: one. A line search that may look only once stays where it is if the error there is not less, and so does every
-#: later step.)
+#: The most evaluations of an L-BFGS step. (torch's default depends on the number of iterations, and a step
+#: has one. A line search that may look only once stays where it is if the error there is not less, and so
+#: does every later step.)
 LINE_SEARCH_EVALUATIONS = 25
 
 #: Takes the gradient of some rows of a parameter.
