@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
-from surprise_autorec import datasets
+from surprise_autorec import PAPER, datasets
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import RatingScale
 from surprise_autorec.parameters import AutoRecParameters
@@ -252,3 +252,37 @@ def test_full_study_has_what_the_paper_has(paper):
     assert {candidate["reg_all"] for candidate in item.candidates} >= {0.004, 0.04, 0.4, 4.0, 400.0, 4000.0}
     assert item.seeds == (0, 1, 2, 3, 4)
     assert {candidate["optimizer"] for candidate in item.candidates} == {"adam", "rprop", "lbfgs"}
+
+
+# What is published
+
+
+@pytest.fixture
+def published(fits):
+    file = FOLDER / "paper-ml-1m.jsonl"
+    first = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
+    return fits.Records(file, first["ratings"])
+
+
+def test_published_tables_are_those_of_the_published_fits(paper, published, tmp_path):
+    paper.report(str(tmp_path / "paper.py"), paper.FULL, published)
+    tables = [*tmp_path.glob("*.md")]
+    assert len(tables) == len(paper.TABLES) + 2
+    for file in tables:
+        assert file.read_text(encoding="utf-8") == (FOLDER / file.name).read_text(encoding="utf-8")
+
+
+def test_preset_is_what_was_chosen_and_has_the_error_of_the_paper(paper, published):
+    item, user, *_ = (row.tests(published) for row in paper.rows_of(paper.FULL))
+    assert item[0].parameters == {**PAPER, "optimizer": "adam"}
+    for fits, error in ((item, 0.831), (user, 0.874)):
+        errors = [published.last(fit).papers_rmse for fit in fits]
+        assert len(errors) == 5
+        assert abs(np.mean(errors) - error) < 0.003
+
+
+def test_all_fits_are_published(paper, published):
+    rows = paper.rows_of(paper.FULL)
+    wanted = [fit for row in rows for fit in [*row.validation(), *row.tests(published)]]
+    wanted += paper.authors_fits(paper.FULL).values()
+    assert all(fit in published for fit in wanted)
