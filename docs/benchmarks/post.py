@@ -9,7 +9,7 @@ told to do what the tutorial does.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,10 +20,14 @@ import torch
 from tables import publish_table
 from torch import Tensor
 
-from surprise_autorec import BEST, AutoRecRegressor, datasets
+from surprise_autorec import BEST, PAPER, AutoRecRegressor, datasets
 
 LOWEST, HIGHEST = 0.5, 5.0
-PRESETS: dict[str, dict[str, Any]] = {"AutoRec, defaults": {}, "AutoRec, `BEST`": BEST}
+PRESETS: dict[str, dict[str, Any]] = {
+    "4. and a penalty on all weights: `AutoRec(**PAPER)`": PAPER,
+    "`AutoRec()`": {},
+    "`AutoRec(**BEST)`": BEST,
+}
 
 
 class Ratings(NamedTuple):
@@ -62,16 +66,13 @@ class Way(NamedTuple):
         Whether the sigmoid of the output is stretched from 0..1 onto the rating scale.
     patient : bool
         False: SGD on the mean over all cells, 16 rows at a time, with a penalty on the encoder alone. True:
-        Adam on the squared errors of the ratings, 64 rows at a time, with a penalty on both matrices.
+        Adam on the squared errors of the ratings, 64 rows at a time.
     n_epochs : int
-    penalty : float
-        Where ``patient``, what half the sum of squared weights is multiplied by.
     """
 
     stretched: bool
     patient: bool
     n_epochs: int
-    penalty: float = 0.0
 
 
 class Network:
@@ -113,8 +114,7 @@ def train(ratings: Ratings, way: Way, after_epoch: Callable[[Network], None] = l
             values, mask = ratings.rows(chosen)
             squares = (mask * network(values) - values).square()
             if way.patient:
-                penalty = way.penalty / 2 * (network.V.square().sum() + network.W.square().sum()) / n_rows
-                loss = squares.sum() / len(chosen) + penalty
+                loss = squares.sum() / len(chosen)
             else:
                 loss = squares.mean() + 0.01 * network.V.square().sum()
             optimizer.zero_grad()
@@ -137,19 +137,11 @@ def predicted(network: Network, values: Tensor) -> Tensor:
     return network(values).clamp(LOWEST, HIGHEST)
 
 
-def chosen_way(known: Ratings, held_out: Ratings, ways: Sequence[Way]) -> Way:
-    """The penalty and the number of epochs with the lowest error on ratings that are held out."""
-    found: list[tuple[float, Way]] = []
-    for way in ways:
-        errors: list[float] = []
-
-        def measure(network: Network, errors: list[float] = errors) -> None:
-            errors.append(rmse(predicted(network, known.matrix), held_out))
-
-        train(known, way, measure)
-        best = int(np.argmin(errors))
-        found.append((errors[best], way._replace(n_epochs=best + 1)))
-    return min(found)[1]
+def best_epoch(known: Ratings, held_out: Ratings, way: Way) -> int:
+    """The number of epochs with the lowest error on ratings that are held out."""
+    errors: list[float] = []
+    train(known, way, lambda network: errors.append(rmse(predicted(network, known.matrix), held_out)))
+    return int(np.argmin(errors)) + 1
 
 
 class Line(NamedTuple):
@@ -182,8 +174,6 @@ class Study:
         Columns user, item and rating.
     n_epochs : int
         Of patient training, at most.
-    penalties : sequence of float
-        To choose from.
     presets : dict
         Parameters of AutoRec, by name.
     """
@@ -192,10 +182,9 @@ class Study:
         self,
         frame: pd.DataFrame,
         n_epochs: int = 30,
-        penalties: Sequence[float] = (20.0, 60.0),
         presets: dict[str, dict[str, Any]] = PRESETS,
     ) -> None:
-        self.n_epochs, self.penalties, self.presets = n_epochs, penalties, presets
+        self.n_epochs, self.presets = n_epochs, presets
         users, items = (pd.factorize(frame[name])[0] for name in ("user", "item"))
         self.pairs, self.ratings = np.column_stack([users, items]), frame["rating"].to_numpy(copy=True)
         self.shape = (int(items.max()) + 1, int(users.max()) + 1)
@@ -233,15 +222,6 @@ class Study:
             predicted(train(known, way), known.matrix),
         )
 
-    def patient(self, penalty: float = 0.0) -> Way:
-        """Adam, and the output stretched."""
-        return Way(stretched=True, patient=True, n_epochs=self.n_epochs, penalty=penalty)
-
-    def chosen(self, ways: Sequence[Way]) -> Way:
-        """The best way on a tenth held out of what is shown."""
-        held_out, learnt = np.split(self.shown, [len(self.shown) // 10])
-        return chosen_way(self.part(learnt), self.part(held_out), ways)
-
     def tutorial(self) -> Line:
         """As it is."""
         return self.trained("the tutorial's", Way(stretched=False, patient=False, n_epochs=10))
@@ -254,17 +234,15 @@ class Study:
 
     def adam(self) -> Line:
         """And with training that arrives."""
-        return self.trained(f"2. and Adam, {self.n_epochs} epochs, a loss of ratings only", self.patient())
+        way = Way(stretched=True, patient=True, n_epochs=self.n_epochs)
+        return self.trained(f"2. and Adam, {way.n_epochs} epochs, a loss of ratings only", way)
 
     def chosen_epochs(self) -> Line:
-        """And that ends in time."""
-        way = self.chosen([self.patient()])
+        """And that ends in time: the number of epochs is chosen on a tenth held out of what is shown."""
+        held_out, learnt = np.split(self.shown, [len(self.shown) // 10])
+        way = Way(stretched=True, patient=True, n_epochs=self.n_epochs)
+        way = way._replace(n_epochs=best_epoch(self.part(learnt), self.part(held_out), way))
         return self.trained(f"3. and epochs chosen on held-out ratings: {way.n_epochs}", way)
-
-    def penalised(self) -> Line:
-        """And with a penalty."""
-        way = self.chosen([self.patient(penalty) for penalty in self.penalties])
-        return self.trained(f"4. and a penalty: {way.penalty:g}, {way.n_epochs} epochs", way)
 
     def preset(self, name: str) -> Line:
         """The package."""
@@ -288,7 +266,7 @@ class Study:
 
     def lines(self) -> list[Callable[[], Line]]:
         """What makes each line of the table."""
-        steps = [self.tutorial, self.stretched, self.adam, self.chosen_epochs, self.penalised]
+        steps = [self.tutorial, self.stretched, self.adam, self.chosen_epochs]
         return [*steps, *(partial(self.preset, name) for name in self.presets), self.mean, self.copy]
 
 
