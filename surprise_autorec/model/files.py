@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors.numpy import save as to_safetensors
 
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import InputRules, RowsAndColumns
+from surprise_autorec.core.checkpoints import written_whole
 from surprise_autorec.core.network import Architecture, AutoEncoder
 from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
 from surprise_autorec.core.training import Epoch
@@ -25,7 +25,7 @@ from surprise_autorec.model.scoring import AutoRecModel, Rated, RatingScale
 
 #: Raised by one whenever an older version of this package could not read what is written, or would read it
 #: wrongly.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 #: What safetensors reads of a header, and somewhat less.
 LARGEST_TEXT = 90_000_000
@@ -99,7 +99,14 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
         "mean_rating": model.mean_rating,
         "biased": model.biased,
         "decoder_activation": model.decoder_activation,
-        "baselines": [baselines.mean, baselines.row_reg, baselines.column_reg, baselines.reg_per_rating],
+        "baselines": [
+            baselines.mean,
+            baselines.row_reg,
+            baselines.column_reg,
+            baselines.reg_per_rating,
+            baselines.row_share,
+            baselines.column_share,
+        ],
         "networks": networks,
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -108,7 +115,9 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
         raise ValueError(
             f"ids and parameters must have at most {LARGEST_TEXT:,} characters as JSON, got {len(text):,}"
         )
-    _replace(Path(path), to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"}))
+    data = to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"})
+    with written_whole(Path(path)) as file:
+        file.write(data)
 
 
 def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
@@ -172,20 +181,6 @@ def _network(
     return TrainedNetwork(member, users, items, encoders)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: whatever happens, there is the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def _checksum(text: str, arrays: Arrays) -> str:
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     for name, array in sorted(arrays.items()):
@@ -194,8 +189,14 @@ def _checksum(text: str, arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def read(path: str | os.PathLike[str]) -> SavedModel:
-    """Read a file.
+def read(path: str | os.PathLike[str], verify: bool = True) -> SavedModel:
+    """Read a file. Its arrays stay there: processes that read the same file share the memory.
+
+    Parameters
+    ----------
+    path : str or path-like
+    verify : bool, default=True
+        Whether to compare the checksum, for which all of the file is read.
 
     Raises
     ------
@@ -208,15 +209,16 @@ def read(path: str | os.PathLike[str]) -> SavedModel:
     with path.open("rb"):  # what keeps it from being read is reported as by any other program
         pass
     try:
-        with safe_open(path, framework="numpy") as file:
+        # (As tensors, which are mapped into memory. Of NumPy's arrays it would make copies.)
+        with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise ModelFileError(f"{path} is not a saved model, or is damaged: {error}") from error
     if _CONTENTS not in header:
         raise ModelFileError(f"{path} is not a saved model: it is a safetensors file of something else")
     checksum, _, text = header[_CONTENTS].partition(" ")
-    if checksum != _checksum(text, arrays):
+    if verify and checksum != _checksum(text, arrays):
         raise ModelFileError(f"{path} is damaged: its checksum does not match what it holds")
     with problems_named(path):
         contents = json.loads(text)
