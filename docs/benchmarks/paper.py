@@ -151,6 +151,7 @@ def rows_of(scale: Scale) -> list[Row]:
     papers_reg = REG_PER_PENALTY * 100
     regs = [*scale.regs, papers_reg]
     few_regs = [scale.regs[-1], papers_reg]
+    little = scale.regs[0] / 5  # for narrow networks, which overfit less
     item = {
         "Adam": [adam(reg_all=reg) for reg in [*scale.regs, *papers_regs]],
         "RProp": [plain("rprop", reg_all=reg) for reg in regs],
@@ -183,7 +184,7 @@ def rows_of(scale: Scale) -> list[Row]:
         ),
         *(
             Row("widths", str(k), "",
-                [adam(reg_all=reg, n_factors=k) for reg in [*scale.regs[:2], papers_reg]], first)
+                [adam(reg_all=reg, n_factors=k) for reg in [little, *scale.regs[:2], papers_reg]], first)
             for k in [*scale.widths, scale.width]
         ),
         *(Row("optimizers", name, "", candidates, first) for name, candidates in item.items()),

@@ -24,7 +24,7 @@ from surprise_autorec import BEST, PAPER, AutoRecRegressor, datasets
 
 LOWEST, HIGHEST = 0.5, 5.0
 PRESETS: dict[str, dict[str, Any]] = {
-    "4. and a penalty on all weights: `AutoRec(**PAPER)`": PAPER,
+    "`AutoRec(**PAPER)`": PAPER,
     "`AutoRec()`": {},
     "`AutoRec(**BEST)`": BEST,
 }
