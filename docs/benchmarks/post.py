@@ -181,7 +181,7 @@ class Study:
     def __init__(
         self,
         frame: pd.DataFrame,
-        n_epochs: int = 30,
+        n_epochs: int = 10,
         presets: dict[str, dict[str, Any]] = PRESETS,
     ) -> None:
         self.n_epochs, self.presets = n_epochs, presets
