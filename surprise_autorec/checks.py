@@ -34,6 +34,11 @@ def number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> 
     return float(value)
 
 
+def is_nan(one: Any) -> bool:
+    """Whether an id is NaN: it equals nothing, so that nobody could ask for it."""
+    return isinstance(one, (float, np.floating)) and math.isnan(one)
+
+
 def flag(name: str, value: Any) -> bool:
     """Check that a value is True or False, and return it as a bool."""
     check(name, value, "True or False", isinstance(value, (Integral, np.bool_)) and value in (0, 1))
