@@ -138,6 +138,11 @@ WRONG = {
     "a loss is NaN": (setting("loss_curve", value=[float("nan")]), "finite numbers"),
     "more scores than epochs": (setting("validation_scores", value=[1.0, 2.0]), "or empty"),
     "baselines of NaN": (setting("baselines", value=[float("nan"), 1, 1, 0]), "a mean and three penalties"),
+    "a penalty that is no float": (
+        setting("baselines", value=[1, 10**400, 1, 0]),
+        "a mean and three penalties",
+    ),
+    "three baselines": (setting("baselines", value=[1, 1, 0]), "a mean and three penalties"),
     "a state that is none": (setting("state", value={"dict": {"a": 1}}), "what the class needs"),
     "an impossible generator": (
         setting(

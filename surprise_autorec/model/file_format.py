@@ -80,6 +80,10 @@ def _is_number(value: Any, low: float = -LARGEST_NUMBER, high: float = LARGEST_N
     return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
 
 
+def _is_penalty(value: Any) -> bool:
+    return _is_number(value, 0, sys.float_info.max)
+
+
 def _is_list(value: Any, holds: Callable[[Any], bool]) -> bool:
     return isinstance(value, (list, tuple)) and all(map(holds, value))
 
@@ -103,7 +107,8 @@ def _is_mean(mean: Any, contents: Mapping[str, Any]) -> bool:
 
 
 def _are_baselines(value: Any, _: Mapping[str, Any]) -> bool:
-    return len(value) == 4 and _is_number(value[0]) and all(_is_number(reg, 0, math.inf) for reg in value[1:])
+    mean, *regs = value
+    return _is_number(mean) and len(regs) == 3 and all(reg == math.inf or _is_penalty(reg) for reg in regs)
 
 
 def _is_state_of_algorithm(state: Any) -> bool:
@@ -145,7 +150,7 @@ def _are_networks(networks: Any, _: Mapping[str, Any]) -> bool:
 _ACTIVATION = Entry(
     f"one of {', '.join(ACTIVATIONS)}", lambda value, _: isinstance(value, str) and value in ACTIVATIONS
 )
-_PENALTY = Entry("a number >= 0", lambda value, _: _is_number(value, 0, sys.float_info.max))
+_PENALTY = Entry("a number >= 0", lambda value, _: _is_penalty(value))
 _FLAG = Entry("true or false", lambda value, _: isinstance(value, bool))
 _IDS = Entry("distinct ids, one at least, none of them NaN", _are_ids)
 
