@@ -138,10 +138,8 @@ WRONG = {
     "a loss is NaN": (setting("loss_curve", value=[float("nan")]), "finite numbers"),
     "more scores than epochs": (setting("validation_scores", value=[1.0, 2.0]), "or empty"),
     "baselines of NaN": (setting("baselines", value=[float("nan"), 1, 1, 0]), "a mean and three penalties"),
-    "a penalty that is no float": (
-        setting("baselines", value=[1, 10**400, 1, 0]),
-        "a mean and three penalties",
-    ),
+    "a penalty that fits into no float": (setting("baselines", value=[1, 2**70, 1, 0]), "three penalties"),
+    "a mean that is none": (setting("baselines", value=[True, 1, 1, 0]), "a mean and three penalties"),
     "three baselines": (setting("baselines", value=[1, 1, 0]), "a mean and three penalties"),
     "a state that is none": (setting("state", value={"dict": {"a": 1}}), "what the class needs"),
     "an impossible generator": (
@@ -206,6 +204,13 @@ def test_the_state_of_a_regressor_is_checked(folder, tmp_path, state):
     forgery.write(tmp_path / "model", contents, arrays)
     with pytest.raises(ModelFileError, match="state must be what the class needs"):
         load(tmp_path / "model")
+
+
+def test_penalties_that_are_large_integers_are_saved(tmp_path):
+    trainset = Dataset.load_from_df(FRAME, Reader(rating_scale=(1, 5))).build_full_trainset()
+    algorithm = AutoRec(**TINY, bsl_options={"reg_u": 10**20}).fit(trainset)
+    algorithm.save(tmp_path / "model")
+    assert load(tmp_path / "model").model_.baselines.row_reg == 1e20
 
 
 def test_messages_about_large_values_are_short(folder, tmp_path):

@@ -299,7 +299,7 @@ PARAMETERS = st.fixed_dictionaries(
         "encoder_activation": st.sampled_from(["identity", "sigmoid", "tanh", "relu", "elu", "selu", "x"]),
         "decoder_activation": st.sampled_from(["identity", "sigmoid", "tanh", "relu", "elu", "selu", None]),
         "lr_all": st.sampled_from(["auto", 1e-300, 1e-3, 1.0, 1e3, 1e30, 0, float("inf")]),
-        "reg_all": st.sampled_from(["auto", 0, 1e-300, 1.0, 1e6, 1e300, -1]),
+        "reg_all": st.sampled_from(["auto", 0, 1e-300, 1.0, 1e6, 1e300, -1, 10**400]),
         "reg_bias": st.sampled_from(["auto", 0, 1.0, 1e300, -1]),
         "dropout": st.sampled_from([0, 0.5, 0.999999, 1]),
         "input_centering": st.sampled_from(["auto", 0, 0.5, 1, 2]),

@@ -77,7 +77,9 @@ class Entry(NamedTuple):
 
 
 def _is_number(value: Any, low: float = -LARGEST_NUMBER, high: float = LARGEST_NUMBER) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+    """Whether it is a float, or an integer that fits into one, in an interval."""
+    is_integer = type(value) is int and abs(value) <= 2**53
+    return (is_integer or isinstance(value, float)) and low <= value <= high
 
 
 def _is_penalty(value: Any) -> bool:

@@ -70,6 +70,7 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
     """
     model = saved.model
     baselines = model.baselines
+    penalties = baselines.row_reg, baselines.column_reg, baselines.reg_per_rating
     arrays: Arrays = {
         "user_biases": baselines.row_biases,
         "item_biases": baselines.column_biases,
@@ -96,7 +97,7 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
         "mean_rating": model.mean_rating,
         "biased": model.biased,
         "decoder_activation": model.decoder_activation,
-        "baselines": [baselines.mean, baselines.row_reg, baselines.column_reg, baselines.reg_per_rating],
+        "baselines": [float(number) for number in (baselines.mean, *penalties)],
         "networks": networks,
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
