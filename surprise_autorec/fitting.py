@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from numbers import Real
+from inspect import signature
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from surprise_autorec.callbacks import Callback, EarlyStopping, Epoch, History, Progress, StopTraining
 from surprise_autorec.checks import check, is_nan, positive_integer
-from surprise_autorec.core.arrays import Float64Array, Int32Array, Int64Array
+from surprise_autorec.core.arrays import Float64Array, Int32Array, Int64Array, check_count
+from surprise_autorec.core.checkpoints import Checkpoints
+from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.training import train
+from surprise_autorec.memory import machine_memory, memory_needed
 from surprise_autorec.model import AutoRecModel, Rated, RatingScale
 from surprise_autorec.model.scoring import SCALE_RULE, is_rating_scale
-from surprise_autorec.parameters import AutoRecParameters
+from surprise_autorec.parameters import AutoRecParameters, CheckedParameters
 
 
 class Ratings(NamedTuple):
@@ -105,6 +111,8 @@ def fit_model(
     parameters: AutoRecParameters,
     start: AutoRecModel | None = None,
     n_epochs: int | None = None,
+    collective: Collective = ALONE,
+    checkpoints: str | os.PathLike[str] | None = None,
 ) -> Fit:
     """Check parameters and ratings, train, and put the model together.
 
@@ -117,6 +125,11 @@ def fit_model(
         first of those here. Default: from nothing.
     n_epochs : int, optional
         Default: that of the parameters.
+    collective : Collective, default=ALONE
+        The processes that train together. Each gives ratings of its own, by users whom no other has, of the
+        same users, items and scale.
+    checkpoints : path-like, optional
+        A folder to save each epoch in, and to go on from when training was ended.
 
     Raises
     ------
@@ -134,40 +147,84 @@ def fit_model(
         )
     if n_epochs is not None:
         options = replace(options, n_epochs=positive_integer("n_epochs", n_epochs))
-    check("the rating scale", tuple(ratings.scale), SCALE_RULE, is_rating_scale(*ratings.scale))
-    for side, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
-        check(f"{side} ids", math.nan, "other than NaN, which equals nothing", not any(map(is_nan, ids)))
-    ratings.check()
-    if not len(ratings.values):
-        raise ValueError("training needs at least one rating, got none")
-    matrix = _matrix(ratings, options.early_stopping)
+    with collective.errors_shared():
+        check_count("ratings", len(ratings.values))
+        check("the rating scale", tuple(ratings.scale), SCALE_RULE, is_rating_scale(*ratings.scale))
+        for side, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
+            check(f"{side} ids", math.nan, "other than NaN, which equals nothing", not any(map(is_nan, ids)))
+        ratings.check()
+        if not len(ratings.values):
+            raise ValueError("training needs at least one rating, got none")
+    needed = memory_needed(parameters, len(ratings.values), len(ratings.user_ids), len(ratings.item_ids))
+    is_estimate = options.device.type == "cpu" and collective.size == 1  # what the estimate is for
+    if is_estimate:
+        _warn_of_memory(needed, checked)
+    matrix = _matrix(ratings, options.early_stopping, collective)
+    total, n_ratings = collective.sums(ratings.values.sum(), len(ratings.values))
+    seed = int(collective.sums(parameters.draw_seed() if collective.rank == 0 else 0)[0])
     history = History()
     callbacks: list[Callback] = [history, *checked.callbacks]
     if checked.early_stopping is not None:
         n_iter_no_change, tol = checked.early_stopping
         callbacks.append(EarlyStopping(n_iter_no_change, tol * unit))
-    with Progress(options.n_epochs, checked.verbose) as progress:
+    with Progress(options.n_epochs, checked.verbose and collective.rank == 0) as progress:
+        if is_estimate:
+            progress.tell(f"Training needs about {_size(needed)} of memory")
         training = train(
             matrix,
             checked.members,
             options,
             checked.estimate_baselines,
-            parameters.draw_seed(),
+            seed,
             on_epoch_end=partial(_tell, [progress, *callbacks], unit),
             start=start.networks if start else None,
+            checkpoints=None if checkpoints is None else _checkpoints(checkpoints, parameters, matrix),
         )
     model = AutoRecModel(
         user_ids=ratings.user_ids,
         item_ids=ratings.item_ids,
         scale=ratings.scale,
-        mean_rating=float(ratings.values.mean()),
+        mean_rating=total / n_ratings,
         biased=options.biased,
         decoder_activation=options.decoder_activation,
         baselines=training.baselines,
         networks=training.networks,
-        rated=Rated(matrix.row_offsets, matrix.columns),
+        rated=Rated(*matrix.all_cells()),
     )
     return Fit(model, history.epochs)
+
+
+def _checkpoints(
+    folder: str | os.PathLike[str], parameters: AutoRecParameters, matrix: RatingMatrix
+) -> Checkpoints:
+    """Those of a fit, known by its parameters and ratings."""
+    if not isinstance(parameters.random_state, Integral):
+        raise ValueError(
+            f"random_state must be an int where checkpoints are kept, got {parameters.random_state!r}"
+        )
+    names = set(signature(AutoRecParameters).parameters) - {"callbacks", "verbose"}
+    fit = {name: repr(getattr(parameters, name)) for name in sorted(names)}
+    fit["ratings"] = f"{matrix.n_ratings} of {matrix.n_rows} x {matrix.n_columns} cells, mean {matrix.mean}"
+    return Checkpoints(Path(folder), fit, matrix.collective)
+
+
+def _warn_of_memory(needed: int, checked: CheckedParameters) -> None:
+    """Warn if the machine has less memory than needed, and say what to lower."""
+    available = machine_memory()
+    if available is None or needed <= available:
+        return
+    width = "auto" if checked.options.n_factors is None else max(checked.options.n_factors)
+    warnings.warn(
+        f"training needs about {_size(needed)} of memory and there are {_size(available)}: lower "
+        f"n_factors ({width}), the number of networks ({len(checked.members)}, by variant and n_estimators) "
+        "or the number of ratings",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
 
 
 def _tell(callbacks: Sequence[Callback], unit: float, epoch: Epoch) -> None:
@@ -184,15 +241,16 @@ def _tell(callbacks: Sequence[Callback], unit: float, epoch: Epoch) -> None:
         raise stop
 
 
-def _matrix(ratings: Ratings, early_stopping: bool) -> RatingMatrix:
+def _matrix(ratings: Ratings, early_stopping: bool, collective: Collective) -> RatingMatrix:
     """Ratings as the core takes them, users in rows."""
-    matrix = RatingMatrix.from_cells(
+    matrix = RatingMatrix.spread(
         ratings.users,
         ratings.items,
         ratings.scale.to_core(ratings.values),
         (len(ratings.user_ids), len(ratings.item_ids)),
+        collective,
     )
-    if matrix.n_ratings < len(ratings.values):
+    if len(matrix.values) < len(ratings.values):
         _warn_of_repeats(ratings)
     if early_stopping and matrix.n_ratings < 2:
         raise ValueError(

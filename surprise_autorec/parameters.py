@@ -184,7 +184,7 @@ class AutoRecParameters:
             One of torch's optimisers. The paper used rprop and lbfgs.
         batch_size : int or "auto", default="auto"
             Rows in a mini-batch. "auto" is all of them for rprop and lbfgs. Otherwise it gives 8 steps an
-            epoch, or as few as 4 where there are so few ratings to a column that updating the weights would
+            epoch, or as few as 2 where there are so few ratings to a column that updating the weights would
             take most of the time.
         early_stopping : bool, default=False
             Whether to hold out some training ratings, stop when the error on them no longer falls, and keep

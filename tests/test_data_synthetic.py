@@ -76,3 +76,19 @@ def test_more_ratings_than_pairs_or_none_are_refused(n_ratings):
 def test_a_million_ratings_have_no_pair_twice():
     frame = make_ratings(n_users=20_000, n_items=5_000, n_ratings=1_000_000)
     assert len(np.unique(frame["user"].to_numpy(np.int64) * 5_000 + frame["item"])) == 1_000_000
+
+
+def test_items_rated_once_are_the_last_and_the_others_share_the_other_ratings():
+    frame = make_ratings(n_users=60, n_items=140, n_ratings=600, n_rated_once=100)
+    counts = np.bincount(frame["item"], minlength=140)
+    assert (counts[40:] == 1).all()
+    assert counts[:40].sum() == 500
+    assert not frame.duplicated(["user", "item"]).any()
+    assert 0 < frame["item"].head(60).gt(39).sum() < 60  # in random order
+    assert frame["user"].nunique() > 50
+
+
+@pytest.mark.parametrize("n_rated_once", [-1, 3, 10])
+def test_items_rated_once_must_leave_the_others_their_ratings(n_rated_once):
+    with pytest.raises(ValueError, match=rf"n_rated_once must leave .* got {n_rated_once} of 3 items"):
+        make_ratings(n_users=4, n_items=3, n_ratings=10, n_rated_once=n_rated_once)

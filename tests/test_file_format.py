@@ -137,10 +137,11 @@ WRONG = {
     "a flag is a number": (setting("biased", value=1), "true or false"),
     "a loss is NaN": (setting("loss_curve", value=[float("nan")]), "finite numbers"),
     "more scores than epochs": (setting("validation_scores", value=[1.0, 2.0]), "or empty"),
-    "baselines of NaN": (setting("baselines", value=[float("nan"), 1, 1, 0]), "a mean and three penalties"),
+    "baselines of NaN": (setting("baselines", value=[float("nan"), 1, 1, 0]), "a mean, three penalties"),
     "a penalty that fits into no float": (setting("baselines", value=[1, 2**70, 1, 0]), "three penalties"),
-    "a mean that is none": (setting("baselines", value=[True, 1, 1, 0]), "a mean and three penalties"),
-    "three baselines": (setting("baselines", value=[1, 1, 0]), "a mean and three penalties"),
+    "a mean that is none": (setting("baselines", value=[True, 1, 1, 0]), "a mean, three penalties"),
+    "three baselines": (setting("baselines", value=[1, 1, 0]), "a mean, three penalties"),
+    "a share of 2": (setting("baselines", value=[1, 1, 1, 0, 2, 1]), "two shares"),
     "a state that is none": (setting("state", value={"dict": {"a": 1}}), "what the class needs"),
     "an impossible generator": (
         setting(
@@ -148,7 +149,7 @@ WRONG = {
         ),
         "a RandomState is impossible",
     ),
-    "version 0": (setting("version", value=0), "1 to 2"),
+    "version 0": (setting("version", value=0), "1 to 3"),
     "biases of NaN": (changing("user_biases", with_value(3, np.nan)), "user_biases must be numbers from"),
     "endless weights": (changing("0.weight", with_value(3, np.inf)), "0.weight must be numbers from"),
     "huge weights": (changing("0.weight", with_value(3, -1e13)), "0.weight must be numbers from"),

@@ -16,6 +16,9 @@ from surprise_autorec.core.ratings import RatingMatrix
 class Baselines:
     """A mean and one bias for each row and column: ``mean + row_biases[z] + column_biases[c]``.
 
+    A network that is added to the baselines may take over a part of the biases of one side. Where it is
+    there, for known rows and columns, only the other part counts.
+
     Parameters
     ----------
     mean : float
@@ -25,6 +28,8 @@ class Baselines:
         n``. Infinite where biases are to stay zero.
     reg_per_rating : float
         A penalty that grows with n: ``n * reg_per_rating``, in addition.
+    row_share, column_share : float
+        What counts of a bias beside a network.
     """
 
     mean: float
@@ -33,6 +38,8 @@ class Baselines:
     row_reg: float = 0.0
     column_reg: float = 0.0
     reg_per_rating: float = 0.0
+    row_share: float = 1.0
+    column_share: float = 1.0
 
     @property
     def transposed(self) -> Baselines:
@@ -43,6 +50,8 @@ class Baselines:
             column_biases=self.row_biases,
             row_reg=self.column_reg,
             column_reg=self.row_reg,
+            row_share=self.column_share,
+            column_share=self.row_share,
         )
 
     def take_rows(self, rows: npt.NDArray[np.integer]) -> Baselines:
@@ -93,9 +102,15 @@ class Baselines:
         return replace(self, row_biases=sums / weights)
 
     def at(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> Float64Array:
-        """Baseline estimates of the given cells, shape (n_cells,). An index of -1 has no bias."""
+        """Baseline estimates of the given cells, shape (n_cells,).
+
+        An index of -1 has no bias. As no network knows of it, all of the other bias counts.
+        """
+        row_shares = np.where(np.asarray(columns) >= 0, self.row_share, 1.0)
+        column_shares = np.where(np.asarray(rows) >= 0, self.column_share, 1.0)
         biases: Float64Array = (
-            np.append(self.row_biases, 0.0)[rows] + np.append(self.column_biases, 0.0)[columns]
+            np.append(self.row_biases, 0.0)[rows] * row_shares
+            + np.append(self.column_biases, 0.0)[columns] * column_shares
         )
         return self.mean + biases
 
@@ -111,14 +126,15 @@ def als_baselines(
     """Baselines by alternating least squares; the defaults and the order of the sweeps are Surprise's."""
     rows, columns = users_by_items.rows, users_by_items.columns
     n_users, n_items = users_by_items.n_rows, users_by_items.n_columns
-    mean = float(users_by_items.values.mean(dtype=np.float64))
+    summed = users_by_items.collective.sum_array
+    mean = users_by_items.mean
     deviations = users_by_items.values.astype(np.float64) - mean
     user_weights = reg_u + users_by_items.row_counts
     item_weights = reg_i + users_by_items.column_counts
     user_biases, item_biases = np.zeros(n_users), np.zeros(n_items)
     for _ in range(n_epochs):
-        item_biases = np.bincount(columns, deviations - user_biases[rows], n_items) / item_weights
-        user_biases = np.bincount(rows, deviations - item_biases[columns], n_users) / user_weights
+        item_biases = summed(np.bincount(columns, deviations - user_biases[rows], n_items)) / item_weights
+        user_biases = summed(np.bincount(rows, deviations - item_biases[columns], n_users)) / user_weights
     return Baselines(mean, user_biases, item_biases, reg_u, reg_i)
 
 
@@ -126,7 +142,9 @@ def sgd_baselines(
     users_by_items: RatingMatrix, n_epochs: int = 20, reg: float = 0.02, learning_rate: float = 0.005
 ) -> Baselines:
     """Baselines by stochastic gradient descent, with Surprise's defaults; rating by rating, hence slow."""
-    mean = float(users_by_items.values.mean(dtype=np.float64))
+    if users_by_items.collective.size > 1:
+        raise ValueError("bsl_options['method'] must be 'als' where several processes train, got 'sgd'")
+    mean = users_by_items.mean
     user_biases, item_biases = [0.0] * users_by_items.n_rows, [0.0] * users_by_items.n_columns
     deviations = (users_by_items.values.astype(np.float64) - mean).tolist()
     cells = list(zip(users_by_items.rows.tolist(), users_by_items.columns.tolist(), deviations, strict=True))

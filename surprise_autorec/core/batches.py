@@ -23,13 +23,15 @@ class Batch(NamedTuple):
     Attributes
     ----------
     rows : Tensor of int64, shape (n_rows,)
-        Which rows of the matrix these are.
+        Which rows of the matrix these are: the places, among the rows held here, of those of the batch.
     cells : Cells
         Where they have ratings.
     inputs, column_inputs : Tensor, shape (n_cells,)
         What the encoder of rows and that of columns see, in row order.
     targets : Tensor, shape (n_cells,)
         The ratings less their baselines, in row order.
+    size : int
+        Number of rows of the batch, of all processes.
     """
 
     rows: Tensor
@@ -37,6 +39,7 @@ class Batch(NamedTuple):
     inputs: Tensor
     column_inputs: Tensor
     targets: Tensor
+    size: int
 
 
 class RowsAndColumns(NamedTuple):
@@ -86,16 +89,27 @@ class BatchCutter:
         """Batches of the given rows, in their order, of nearly one size."""
         rules, column_scale = self.rules, np.maximum(ratings.column_counts, 1) ** -0.5
         for batch_rows in np.array_split(rows, math.ceil(len(rows) / batch_size)):
-            part = ratings.take_rows(batch_rows)
-            baselines = self.baselines.take_rows(batch_rows).at(part.rows, part.columns)
+            own_rows = ratings.collective.own(batch_rows)
+            places = own_rows // ratings.collective.size
+            part = ratings.take_rows(places)
+            baselines = self.baselines.take_rows(own_rows).at(part.rows, part.columns)
             row_scale = (np.maximum(part.row_counts, 1) / rules.typical_count) ** -rules.row_scaling
             arrays = (
                 (part.values - rules.centering.rows * baselines) * row_scale[part.rows],
                 (part.values - rules.centering.columns * baselines) * column_scale[part.columns],
                 part.values - baselines,
             )
-            tensors = (torch.from_numpy(array.astype(np.float32)).to(self.device) for array in arrays)
-            yield Batch(torch.from_numpy(batch_rows).to(self.device), Cells.of(part, self.device), *tensors)
+            inputs, column_inputs, targets = (
+                torch.from_numpy(array.astype(np.float32)).to(self.device) for array in arrays
+            )
+            yield Batch(
+                torch.from_numpy(places).to(self.device),
+                Cells.of(part, self.device),
+                inputs,
+                column_inputs,
+                targets,
+                len(batch_rows),
+            )
 
 
 def typical_count(counts: Int32Array) -> float:

@@ -19,12 +19,16 @@ import torch
 from torch import Tensor
 
 from surprise_autorec.core.batches import Batch
+from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.optimizers import Adam, Setting
 from surprise_autorec.core.sparse import sum_rows, weight_gradient
 
 
 def column_vectors(
-    weight: Tensor, batches: Sequence[Batch], precision: torch.dtype = torch.float32
+    weight: Tensor,
+    batches: Sequence[Batch],
+    precision: torch.dtype = torch.float32,
+    collective: Collective = ALONE,
 ) -> Tensor:
     """What the encoder makes of each column: the sums of ``y_zc * E_z``.
 
@@ -36,6 +40,8 @@ def column_vectors(
         All rows that have ratings.
     precision : torch.dtype
         What the sums are rounded to.
+    collective : Collective
+        The processes that hold the rows.
 
     Returns
     -------
@@ -44,12 +50,13 @@ def column_vectors(
     vectors = weight.new_empty(len(batches[0].cells.column_offsets) - 1, weight.shape[1], dtype=precision)
     parts = [
         weight_gradient(inputs, weight.index_select(0, rows), cells).blocks()
-        for rows, cells, _, inputs, _ in batches
+        for rows, cells, _, inputs, *_ in batches
     ]
     for blocks in zip(*parts, strict=True):
         columns, total = blocks[0]
         for _, sums in blocks[1:]:
             total += sums
+        collective.sum_(total)
         vectors[columns] = total
     return vectors
 
@@ -119,8 +126,7 @@ class ColumnEncoder:
         """
         table = self.vectors_gradient.to(precision)
         for batch in batches:
-            self.own_gradient[batch.rows] += sum_rows(
-                table, batch.cells.columns, batch.cells.row_offsets, batch.column_inputs
-            )
+            sums = sum_rows(table, batch.cells.columns, batch.cells.row_offsets, batch.column_inputs)
+            self.own_gradient.index_add_(0, batch.rows, sums)  # in a fifth of the time of indexing twice
         self.optimizer.begin()
         self.optimizer.update(self.weight, slice(None), self.own_gradient.div_(len(batches)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from surprise_autorec.core import automatic
 from surprise_autorec.core.arrays import Int64Array
 from surprise_autorec.core.batches import Batch, BatchCutter
+from surprise_autorec.core.collective import Collective
 from surprise_autorec.core.columns import ColumnEncoder, column_vectors
 from surprise_autorec.core.network import Architecture, AutoEncoder
 from surprise_autorec.core.optimizers import COLUMN_ENCODER_RATE, OPTIMIZERS, settings_of
@@ -67,13 +69,18 @@ class Learner:
     ) -> None:
         _keep_freed_memory()
         self.options, self.generator, self.n_ratings = options, generator, ratings.n_ratings
+        self.collective = ratings.collective
         mask_generator = torch.Generator(options.device)
-        mask_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        mask_seed = int(torch.randint(2**62, (), generator=generator))
+        mask_generator.manual_seed(mask_seed + self.collective.rank)  # masks of its own rows
         rated_rows = np.flatnonzero(ratings.row_counts)
         self.batches = self._cut(ratings, rated_rows, cutter)
 
-        mean = sum(ordered_sum(batch.targets) for batch in self.batches) / self.n_ratings
-        mean_square = sum(ordered_sum(batch.targets.square()) for batch in self.batches) / self.n_ratings
+        totals = self.collective.sums(
+            sum(ordered_sum(batch.targets) for batch in self.batches),
+            sum(ordered_sum(batch.targets.square()) for batch in self.batches),
+        )
+        mean, mean_square = (total / self.n_ratings for total in totals)
         self.initial_error = max(mean_square, 1.0)
         self.reg = (
             automatic.penalty(mean_square - mean**2, self.n_ratings) if options.reg is None else options.reg
@@ -89,7 +96,7 @@ class Learner:
             encoder_activation=options.encoder_activation,
             decoder_activation=options.decoder_activation,
         )
-        self.network = AutoEncoder(ratings.n_rows, ratings.n_columns, architecture, mean, generator)
+        self.network = AutoEncoder(ratings.n_own_rows, ratings.n_columns, architecture, mean, generator)
         if start is not None:
             self.network.start_from(start)
         self.network.to(options.device)
@@ -100,7 +107,9 @@ class Learner:
             len(rated_rows), mask_generator, 1.0 if start is None else CONTINUED_RATE
         )
         self.threads = self._choose_threads()
-        self.averaged = AveragedNetwork(self.network, member, self.batches, cutter, options, self.reg)
+        self.averaged = AveragedNetwork(
+            self.network, member, self.batches, cutter, options, self.reg, self.collective
+        )
 
     def _cut(self, ratings: RatingMatrix, rows: Int64Array, cutter: BatchCutter) -> list[Batch]:
         """Shuffled rows in batches, cut once: epochs differ in their order and in the dropout masks."""
@@ -133,7 +142,14 @@ class Learner:
             )
         optimizer = OPTIMIZERS[options.optimizer](settings)
         return Stepper(
-            network, optimizer, column_encoder, options.precision, options.dropout, mask_generator, shared
+            network,
+            optimizer,
+            column_encoder,
+            options.precision,
+            options.dropout,
+            mask_generator,
+            shared,
+            self.collective,
         )
 
     def _choose_threads(self) -> ThreadChooser | None:
@@ -141,6 +157,22 @@ class Learner:
         if not self.options.threads_are_free:
             return None
         return ThreadChooser(self.options.n_threads, self.n_ratings * self.options.n_epochs)
+
+    def state(self) -> dict[str, Any]:
+        """All that training has changed, between two epochs."""
+        return {
+            "weights": self.network.state_dict(),
+            "averaged": self.averaged.network.state_dict(),
+            "stepper": self.stepper.state(),
+            "initial_error": self.initial_error,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what another one was, of the same ratings, options and seed."""
+        self.network.load_state_dict(state["weights"])
+        self.averaged.network.load_state_dict(state["averaged"])
+        self.stepper.restore(state["stepper"])
+        self.initial_error = state["initial_error"]
 
     def run_epoch(self, number: int) -> tuple[float, float]:
         """Train on every batch once.
@@ -161,16 +193,17 @@ class Learner:
         self.stepper.begin_epoch(self.batches)
         sums = [self._step(self.batches[n]) for n in order]
         self.stepper.end_epoch(self.batches)
+        total, first, n_first = self.collective.sums(sum(sums), sums[0], len(self.batches[order[0]].targets))
         if number == 1:
-            self.initial_error = max(self.initial_error, sums[0] / len(self.batches[order[0]].targets))
+            self.initial_error = max(self.initial_error, first / n_first)
         self.averaged.update(self.network, number)
-        error = sum(sums) / self.n_ratings
+        error = total / self.n_ratings
         return error + self._penalties() / self.n_ratings, error
 
     def _step(self, batch: Batch) -> float:
         if self.threads is None:
             return self.stepper.step(batch)
-        return self.threads.run(partial(self.stepper.step, batch), len(batch.targets))
+        return self.threads.run(partial(self.stepper.step, batch), max(len(batch.targets), 1))
 
     @torch.no_grad()
     def _penalties(self) -> float:
@@ -178,6 +211,8 @@ class Learner:
         squares = [
             torch.linalg.vector_norm(weight, dim=1).square().sum() for weight in self.network.weights()
         ]
+        if self.network.column_encoder_weight is not None:  # the last: some of its rows are held elsewhere
+            self.collective.sum_(squares[-1])
         bias_squares = self.network.decoder_bias.square().sum()
         penalties = self.reg / 2 * torch.stack(squares).sum() + self.options.reg_bias / 2 * bias_squares
         if self.bias_penalty:
@@ -199,6 +234,8 @@ class AveragedNetwork:
     options : TrainingOptions
     reg : float
         The penalty of training.
+    collective : Collective
+        The processes that hold the rows.
     """
 
     def __init__(
@@ -209,8 +246,9 @@ class AveragedNetwork:
         cutter: BatchCutter,
         options: TrainingOptions,
         reg: float,
+        collective: Collective,
     ) -> None:
-        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.network, self.collective = copy.deepcopy(network).requires_grad_(False), collective
         self.member, self.batches, self.cutter, self.options, self.reg = member, batches, cutter, options, reg
 
     @torch.no_grad()
@@ -222,7 +260,7 @@ class AveragedNetwork:
 
     @torch.no_grad()
     def outputs_at(self, wanted: Cells) -> Tensor:
-        """Outputs at the wanted cells, given the ratings it is trained on, shape (n_cells,)."""
+        """Outputs at wanted cells of its own rows, given the ratings it is trained on, shape (n_cells,)."""
         hidden, weight, _ = self._represent(self.batches, len(wanted.row_offsets) - 1)
         return self.network.decode(hidden, wanted, weight)
 
@@ -244,19 +282,22 @@ class AveragedNetwork:
         """
         batches = self.batches
         if ratings is not None:
-            size = sum(len(batch.rows) for batch in batches)
+            size = sum(batch.size for batch in batches)
             batches = list(self.cutter.cut(ratings, np.flatnonzero(ratings.row_counts), size))
-        hidden, weight, mean_hidden = self._represent(batches, n_rows)
+        hidden, weight, mean_hidden = self._represent(batches, self.collective.n_own(n_rows))
         errors = (
             ordered_sum(
                 (batch.targets - self.network.decode(hidden[batch.rows], batch.cells, weight)).square()
             )
             for batch in batches
         )
-        error = sum(errors) / sum(len(batch.targets) for batch in batches)
+        error, n_ratings = self.collective.sums(sum(errors), sum(len(batch.targets) for batch in batches))
 
         weights = self.network.get_weights()
-        encoded = Factors(hidden.cpu().numpy().copy(), np.zeros(n_rows, np.float32))
+        if "column_encoder_weight" in weights:
+            weights["column_encoder_weight"] = self.collective.all_rows(weights["column_encoder_weight"])
+        hidden_of_all = self.collective.all_rows(hidden.cpu().numpy().copy())
+        encoded = Factors(hidden_of_all, np.zeros(n_rows, np.float32))
         decoded = Factors(weight.cpu().numpy().copy(), weights["decoder_bias"])
         users, items = (encoded, decoded) if self.member.side == "user" else (decoded, encoded)
         encoders = Encoders(
@@ -268,7 +309,7 @@ class AveragedNetwork:
             reg_bias=self.options.reg_bias,
             joint_biases=self.options.joint_biases,
         )
-        return TrainedNetwork(self.member, users, items, encoders), error
+        return TrainedNetwork(self.member, users, items, encoders), error / n_ratings
 
     def _represent(self, batches: Sequence[Batch], n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
         """What the network makes of rows and columns: hidden activations, decoder weights, and the mean."""
@@ -279,11 +320,15 @@ class AveragedNetwork:
             hidden[batch.rows] = network.encode(batch.cells, batch.inputs)
             counts[batch.rows] = batch.cells.row_counts.float()
         full_batch = OPTIMIZERS[self.options.optimizer].full_batch
-        mean_hidden = torch.zeros_like(hidden[0]) if full_batch else mean_over_ratings(hidden, counts)
+        mean_hidden = torch.zeros_like(network.encode_nothing()[0])
+        if not full_batch:
+            mean_hidden = mean_over_ratings(hidden, counts, self.collective)
         hidden -= mean_hidden
         weight: Tensor = network.decoder_weight
         if network.column_encoder_weight is not None:
-            weight = weight + column_vectors(network.column_encoder_weight, batches)
+            weight = weight + column_vectors(
+                network.column_encoder_weight, batches, collective=self.collective
+            )
         return hidden, weight, mean_hidden
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, optim
@@ -62,6 +62,14 @@ class Optimizer(ABC):
     def step(self, objective: Objective) -> None:
         """Make one step towards less of the objective and the penalties."""
 
+    @abstractmethod
+    def state(self) -> Any:
+        """What it remembers of the steps so far, for `torch.save`."""
+
+    @abstractmethod
+    def restore(self, state: Any) -> None:
+        """Remember what another one, of like parameters, remembered."""
+
 
 class ElementwiseOptimizer(Optimizer):
     """An optimiser that treats each element alone, so that it can use a gradient as it comes.
@@ -82,6 +90,15 @@ class ElementwiseOptimizer(Optimizer):
         """Begin a step."""
 
     @abstractmethod
+    def state(self) -> list[Tensor]:
+        """What it remembers of the steps so far."""
+
+    def restore(self, state: Sequence[Tensor]) -> None:
+        """Remember what another one, of like parameters, remembered."""
+        for own, other in zip(self.state(), state, strict=True):
+            own.copy_(other)
+
+    @abstractmethod
     def update(self, parameter: Tensor, rows: slice, gradient: Tensor) -> None:
         """Change some rows of a parameter, by their gradient; once in a step."""
 
@@ -94,6 +111,10 @@ class Adam(ElementwiseOptimizer):
         self.means = {parameter: torch.zeros_like(parameter) for parameter in self.settings}
         self.mean_squares = {parameter: torch.zeros_like(parameter) for parameter in self.settings}
         self.n_steps = settings[0].parameter.new_zeros(())
+
+    def state(self) -> list[Tensor]:
+        """Its moments, and the number of steps."""
+        return [*self.means.values(), *self.mean_squares.values(), self.n_steps]
 
     def begin(self) -> None:
         """Count the step, on which Adam's corrections depend."""
@@ -127,6 +148,10 @@ class SGD(ElementwiseOptimizer):
         super().__init__(settings)
         self.momenta = {parameter: torch.zeros_like(parameter) for parameter in self.settings}
 
+    def state(self) -> list[Tensor]:
+        """Its momenta."""
+        return list(self.momenta.values())
+
     @torch.no_grad()
     def update(self, parameter: Tensor, rows: slice, gradient: Tensor) -> None:
         """Change some rows of a parameter, by their gradient; once in a step."""
@@ -153,6 +178,14 @@ class WholeGradientOptimizer(Optimizer):
     def __init__(self, settings: Sequence[Setting]) -> None:
         super().__init__(settings)
         self.optimizer = self.make(settings)
+
+    def state(self) -> Any:
+        """What torch's optimiser remembers."""
+        return self.optimizer.state_dict()
+
+    def restore(self, state: Any) -> None:
+        """Let torch's optimiser remember it."""
+        self.optimizer.load_state_dict(state)
 
     @staticmethod
     @abstractmethod

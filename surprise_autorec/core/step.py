@@ -15,8 +15,8 @@ torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from torch.nn.functional import mse_loss
 from surprise_autorec.core import automatic
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import Batch
+from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.columns import ColumnEncoder, column_vectors, own_part
 from surprise_autorec.core.network import AutoEncoder
 from surprise_autorec.core.optimizers import Optimizer, Receiver
@@ -76,9 +77,8 @@ class BiasPenalty(NamedTuple):
     @classmethod
     def of_columns(cls, baselines: Baselines, device: torch.device) -> BiasPenalty:
         """That of the columns' baselines."""
-        return cls(
-            baselines.column_reg, torch.from_numpy(baselines.column_biases.astype(np.float32)).to(device)
-        )
+        biases = baselines.column_share * baselines.column_biases
+        return cls(baselines.column_reg, torch.from_numpy(biases.astype(np.float32)).to(device))
 
     def over(self, n_rows: int) -> BiasPenalty:
         """The same per row."""
@@ -110,6 +110,8 @@ class Stepper:
         Chooses them, on the device that uses them.
     bias_penalty : BiasPenalty or None
         Of the decoder's biases together with those of the baselines.
+    collective : Collective
+        The processes that hold the rows of each batch.
     """
 
     def __init__(
@@ -121,8 +123,9 @@ class Stepper:
         dropout: float,
         mask_generator: torch.Generator,
         bias_penalty: BiasPenalty | None,
+        collective: Collective,
     ) -> None:
-        self.bias_penalty = bias_penalty
+        self.bias_penalty, self.collective = bias_penalty, collective
         self.network, self.optimizer, self.column_encoder = network, optimizer, column_encoder
         self.dropout, self.mask_generator = dropout, mask_generator
         encoder_precision, self.decoder_precision = (
@@ -135,11 +138,31 @@ class Stepper:
         )  # until an epoch begins
         self.mean_hidden: Tensor | None = None
 
+    def state(self) -> dict[str, Any]:
+        """What it remembers of the steps so far, between two epochs."""
+        return {
+            "optimizer": self.optimizer.state(),
+            "column_encoder": self.column_encoder and self.column_encoder.optimizer.state(),
+            "mask_generator": self.mask_generator.get_state(),
+            "mean_hidden": self.mean_hidden,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what another one remembered, whose network's weights are now this one's."""
+        self.optimizer.restore(state["optimizer"])
+        if self.column_encoder:
+            self.column_encoder.optimizer.restore(state["column_encoder"])
+        self.mask_generator.set_state(state["mask_generator"])
+        self.mean_hidden = state["mean_hidden"]
+        self.encoder.refresh()
+
     def begin_epoch(self, batches: Sequence[Batch]) -> None:
         """Encode the columns of all batches for the steps of an epoch."""
         vectors = None
         if self.column_encoder:
-            vectors = column_vectors(self.column_encoder.weight, batches, self.decoder_precision)
+            vectors = column_vectors(
+                self.column_encoder.weight, batches, self.decoder_precision, self.collective
+            )
             self.column_encoder.begin_epoch()
         self.decoder = WorkingCopy(self.network.decoder_weight, self.decoder_precision, plus=vectors)
 
@@ -150,7 +173,7 @@ class Stepper:
             self.column_encoder.end_epoch(batches, self.decoder_precision)
 
     def step(self, batch: Batch) -> float:
-        """Make a step on a batch; returns the sum of squared errors before it."""
+        """Make a step on a batch; returns the sum of squared errors before it, of the rows held here."""
         inputs = self._hide(batch)
         sums: list[float] = []
 
@@ -186,28 +209,31 @@ class Stepper:
             pre_activation = decoded - own_part(own_weight[0], hidden, batch)
         squared_errors = mse_loss(network.output(pre_activation), batch.targets, reduction="none")
         loss = (inputs.weights * squared_errors).sum()
-        if self.bias_penalty:
+        if self.bias_penalty and self.collective.rank == 0:  # once in the sum over processes
             loss = loss + self.bias_penalty.of(network.decoder_bias)
 
         dense = network.dense_parameters()
         by_decoded, by_products, *others = torch.autograd.grad(loss, [decoded, products, *dense, *own_weight])
+        *by_dense, loss = self.collective.sum_all([*others[: len(dense)], loss.detach()])
         for rows, gradient in weight_gradient(by_decoded, hidden.detach(), batch.cells).blocks():
+            self.collective.sum_gradient_(gradient)
             if columns and is_first:
                 columns.add(rows, gradient)
             receive(network.decoder_weight, rows, gradient)
             self.decoder.refresh(rows)
         for rows, gradient in weight_gradient(inputs.values, by_products, inputs.cells).blocks():
+            self.collective.sum_gradient_(gradient)
             receive(network.encoder_weight, rows, gradient)
             self.encoder.refresh(rows)
-        for parameter, gradient in zip(dense, others, strict=False):
+        for parameter, gradient in zip(dense, by_dense, strict=True):
             receive(parameter, slice(None), gradient)
         if columns and is_first:
             columns.add_own(batch, others[-1])
-        return loss.detach(), squared_errors.detach()
+        return loss, squared_errors.detach()
 
     def _hide(self, batch: Batch) -> Inputs:
         """Hide a share of the inputs, and weigh the errors of what is hidden and of what is not."""
-        unit = 1 / len(batch.rows)
+        unit = 1 / batch.size
         if self.dropout == 0:
             return Inputs(batch.cells, batch.inputs, unit)
         kept = torch.empty_like(batch.inputs).uniform_(generator=self.mask_generator) >= self.dropout
@@ -221,14 +247,17 @@ class Stepper:
         """Hidden activations less their mean over the ratings of this batch and, fading, those before it."""
         if self.optimizer.full_batch:  # a moving mean would bend the curvature that these optimisers measure
             return hidden
-        mean = mean_over_ratings(hidden.detach(), batch.cells.row_counts)
+        mean = mean_over_ratings(hidden.detach(), batch.cells.row_counts, self.collective)
         self.mean_hidden = mean if self.mean_hidden is None else self.mean_hidden.lerp(mean, 1 - MEAN_DECAY)
         return hidden - self.mean_hidden
 
 
-def mean_over_ratings(hidden: Tensor, counts: Tensor) -> Tensor:
+def mean_over_ratings(hidden: Tensor, counts: Tensor, collective: Collective = ALONE) -> Tensor:
     """The mean of the rows of hidden activations, each as often as the row has ratings."""
-    return (hidden * counts.unsqueeze(1)).sum(0) / counts.sum()
+    total, n_ratings = collective.sum_all(
+        [(hidden * counts.unsqueeze(1)).sum(0), counts.sum().to(hidden.dtype)]
+    )
+    return total / n_ratings
 
 
 def ordered_sum(values: Tensor) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import torch
 from surprise_autorec.core import automatic
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
+from surprise_autorec.core.checkpoints import Checkpoints
 from surprise_autorec.core.learner import AveragedNetwork, Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
@@ -66,6 +67,7 @@ def train(
     seed: int,
     on_epoch_end: Callable[[Epoch], None],
     start: Sequence[TrainedNetwork] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Training:
     """Train the networks of a model, epoch by epoch side by side.
 
@@ -86,6 +88,8 @@ def train(
     start : sequence of TrainedNetwork, optional
         Where to go on from: the same members, trained on some of the ratings, whose users and items are the
         first of those here. Default: random weights.
+    checkpoints : Checkpoints, optional
+        Where to save each epoch, and to find those of the same training that was ended.
 
     Raises
     ------
@@ -119,12 +123,25 @@ def train(
         # the learners have all they need: of many ratings, one copy is enough.
         n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
         all_ratings = ratings if held_out else None
+        collective = ratings.collective
         del ratings, trained_on
 
-        _run_epochs(learners, validation, options, on_epoch_end)
+        progress = _Progress(learners, validation, generator, checkpoints)
+        for number in range(1, options.n_epochs + 1):
+            epoch = progress.run_epoch(number, options)
+            wants_to_stop = False
+            try:
+                on_epoch_end(epoch)
+            except StopTraining:
+                wants_to_stop = True
+            if any(collective.sums(wants_to_stop)):
+                break
         averaged = [learner.averaged for learner in learners]
+        if validation:
+            validation.restore_best(averaged)
         initial_errors = [learner.initial_error for learner in learners]
-        del learners  # and with them what only training needs: weights, gradients, the optimisers' memory
+        # And with them what only training needs: weights, gradients, the optimisers' memory.
+        del learners, progress
         networks, errors = [], []
         for network in averaged:
             side = network.member.side
@@ -137,26 +154,55 @@ def train(
         return Training(baselines, networks)
 
 
-def _run_epochs(
-    learners: Sequence[Learner],
-    validation: _Validation | None,
-    options: TrainingOptions,
-    on_epoch_end: Callable[[Epoch], None],
-) -> None:
-    """Train until the epochs are over or a callback stops it; the best weights are then in place."""
-    averaged = [learner.averaged for learner in learners]
-    for number in range(1, options.n_epochs + 1):
-        losses, errors = zip(*(learner.run_epoch(number) for learner in learners), strict=True)
+class _Progress:
+    """The epochs of a training, those before it was ended included."""
+
+    def __init__(
+        self,
+        learners: Sequence[Learner],
+        validation: _Validation | None,
+        generator: torch.Generator,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.learners, self.validation, self.generator = learners, validation, generator
+        self.checkpoints = checkpoints
+        self.epochs: list[Epoch] = []
+        saved = checkpoints.load() if checkpoints else None
+        if saved is not None:
+            self._restore(saved)
+
+    def run_epoch(self, number: int, options: TrainingOptions) -> Epoch:
+        """Train for an epoch, unless that was done before; returns its report."""
+        if number > len(self.epochs):
+            self.epochs.append(self._train(number, options))
+            if self.checkpoints:
+                self.checkpoints.save(number, self._state())
+        return self.epochs[number - 1]
+
+    def _train(self, number: int, options: TrainingOptions) -> Epoch:
+        averaged = [learner.averaged for learner in self.learners]
+        losses, errors = zip(*(learner.run_epoch(number) for learner in self.learners), strict=True)
         loss = sum(network.member.weight * loss for network, loss in zip(averaged, losses, strict=True))
-        rmse = validation.update(averaged) if validation else None
+        rmse = self.validation.update(averaged) if self.validation else None
         if not math.isfinite(loss + (rmse or 0.0)):
-            raise _divergence(options, [learner.initial_error for learner in learners], errors)
-        try:
-            on_epoch_end(Epoch(number, options.n_epochs, loss, rmse))
-        except StopTraining:
-            break
-    if validation:
-        validation.restore_best(averaged)
+            raise _divergence(options, [learner.initial_error for learner in self.learners], errors)
+        return Epoch(number, options.n_epochs, loss, rmse)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "epochs": [tuple(epoch) for epoch in self.epochs],
+            "generator": self.generator.get_state(),
+            "learners": [learner.state() for learner in self.learners],
+            "validation": self.validation and (self.validation.best_rmse, self.validation.best_weights),
+        }
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.epochs = [Epoch(*epoch) for epoch in state["epochs"]]
+        self.generator.set_state(state["generator"])
+        for learner, own in zip(self.learners, state["learners"], strict=True):
+            learner.restore(own)
+        if self.validation:
+            self.validation.best_rmse, self.validation.best_weights = state["validation"]
 
 
 def make_learner(
@@ -209,8 +255,9 @@ class _Validation:
     """Scores the averaged networks on held-out ratings and keeps the best weights."""
 
     def __init__(self, held_out: RatingMatrix, baselines: Baselines, device: torch.device) -> None:
-        self.by_user = Cells.of(held_out, device)
-        self.by_item = Cells.of(held_out.transposed, device)
+        self.by_user, self.held_out_of_items = Cells.of(held_out, device), held_out.transposed
+        self.by_item = Cells.of(self.held_out_of_items, device)
+        self.collective, self.n_ratings = held_out.collective, held_out.n_ratings
         targets = held_out.values - baselines.at(held_out.rows, held_out.columns)
         self.targets = torch.from_numpy(targets).to(device)
         self.best_rmse = math.inf
@@ -223,10 +270,13 @@ class _Validation:
             side, weight = network.member
             if side == "user":
                 outputs += weight * network.outputs_at(self.by_user)
-            else:
-                outputs[self.by_user.order] += weight * network.outputs_at(self.by_item)
+            else:  # these items' users may be held by other processes
+                of_items = network.outputs_at(self.by_item).cpu().numpy()
+                of_users = replace(self.held_out_of_items, values=of_items).transposed.values
+                outputs += weight * torch.from_numpy(of_users).to(outputs.device)
         errors = (self.targets - outputs).cpu().numpy()
-        rmse = math.sqrt(np.square(errors).mean())
+        (square,) = self.collective.sums(np.square(errors).sum())
+        rmse = math.sqrt(square / self.n_ratings)
         if rmse < self.best_rmse:
             self.best_rmse = rmse
             self.best_weights = [copy.deepcopy(network.network.state_dict()) for network in networks]

@@ -17,6 +17,7 @@ def make_ratings(
     n_factors: int = 5,
     noise: float = 0.5,
     popularity_skew: float = 1.0,
+    n_rated_once: int = 0,
     rating_scale: tuple[float, float] = (1.0, 5.0),
     random_state: int = 0,
 ) -> pd.DataFrame:
@@ -39,6 +40,9 @@ def make_ratings(
     popularity_skew : float, default=1.0
         The n-th most popular item is rated in proportion to ``(n + 10) ** -popularity_skew``; with 0, all
         items are equally popular.
+    n_rated_once : int, default=0
+        So many of the items have one rating each, and only the others are rated by popularity: wide, very
+        sparse ratings are like that.
     rating_scale : tuple of float, default=(1.0, 5.0)
         Lowest and highest rating.
     random_state : int, default=0
@@ -53,19 +57,31 @@ def make_ratings(
     Raises
     ------
     ValueError
-        If there are more ratings than pairs, ``noise`` is negative, or ``rating_scale`` does not ascend.
+        If there are more ratings than pairs, or no more than items rated once, ``noise`` is negative, or
+        ``rating_scale`` does not ascend.
     """
     if not 0 < n_ratings <= n_users * n_items:
         raise ValueError(f"n_ratings must be in 1..n_users * n_items ({n_users * n_items}), got {n_ratings}")
+    n_others = n_items - n_rated_once
+    if not (0 <= n_rated_once < n_ratings and n_ratings - n_rated_once <= n_users * n_others):
+        raise ValueError(
+            "n_rated_once must leave at least one rating, and at most n_users for each other item, got "
+            f"{n_rated_once} of {n_items} items and {n_ratings} ratings"
+        )
     if not noise >= 0:
         raise ValueError(f"noise must be a number >= 0, got {noise}")
     low, high = rating_scale
     if not low < high:
         raise ValueError(f"rating_scale must be a lower number and a higher one, got {rating_scale}")
     generator = np.random.default_rng(random_state)
-    popularity: FloatArray = (generator.permutation(n_items) + 10.0) ** -popularity_skew
+    popularity: FloatArray = (generator.permutation(n_others) + 10.0) ** -popularity_skew
     activity = generator.lognormal(sigma=1.0, size=n_users)
-    users, items = _draw_pairs(generator, activity, popularity, n_ratings)
+    users, items = _draw_pairs(generator, activity, popularity, n_ratings - n_rated_once)
+    if n_rated_once:
+        order = generator.permutation(n_ratings)
+        once = generator.choice(n_users, n_rated_once, p=activity / activity.sum())
+        users = np.append(users, once.astype(np.int32))[order]
+        items = np.append(items, np.arange(n_others, n_items, dtype=np.int32))[order]
 
     unit = (high - low) / 8  # one standard deviation of the structure: nearly all ratings fit the scale
     user_biases, item_biases = (generator.normal(size=n, scale=0.5) for n in (n_users, n_items))

@@ -21,7 +21,7 @@ from surprise_autorec.model.scoring import SCALE_RULE, is_rating_scale
 
 #: Raised by one whenever an older version of this package could not read what is written, or would read it
 #: wrongly.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 #: No number of a trained model comes near to this, and products of such numbers do not overflow.
 LARGEST_NUMBER = 1e12
@@ -109,8 +109,10 @@ def _is_mean(mean: Any, contents: Mapping[str, Any]) -> bool:
 
 
 def _are_baselines(value: Any, _: Mapping[str, Any]) -> bool:
-    mean, *regs = value
-    return _is_number(mean) and len(regs) == 3 and all(reg == math.inf or _is_penalty(reg) for reg in regs)
+    mean, *penalties = value[:4]
+    are_penalties = len(penalties) == 3 and all(one == math.inf or _is_penalty(one) for one in penalties)
+    are_shares = len(value) in (4, 6) and all(_is_number(share, 0, 1) for share in value[4:])
+    return _is_number(mean) and are_penalties and are_shares
 
 
 def _is_state_of_algorithm(state: Any) -> bool:
@@ -173,7 +175,7 @@ CONTENTS: dict[str, Entry] = {
     "mean_rating": Entry("a number on the scale", _is_mean),
     "biased": _FLAG,
     "decoder_activation": _ACTIVATION,
-    "baselines": Entry("a mean and three penalties >= 0", _are_baselines),
+    "baselines": Entry("a mean, three penalties >= 0 and two shares in [0, 1]", _are_baselines),
     "networks": Entry("networks whose weights add up to 1", _are_networks),
 }
 
@@ -243,7 +245,7 @@ def of_network(arrays: Arrays, n: int) -> Arrays:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def checked(contents: Mapping[str, Any], arrays: Arrays) -> dict[str, Any]:
+def checked(contents: Mapping[str, Any], arrays: Arrays, numbers: bool = True) -> dict[str, Any]:
     """Check the JSON of a model, with its ids and parameters decoded, and its arrays.
 
     Returns
@@ -270,10 +272,10 @@ def checked(contents: Mapping[str, Any], arrays: Arrays) -> dict[str, Any]:
         if network["member"][0] == "item":
             rows, columns = columns, rows
         rules = network_arrays(sum(name.startswith("network.deeper_biases.") for name in own))
-        _check_arrays(f"{n}.", rules, own, {"n_rows": sizes[rows], "n_columns": sizes[columns]})
+        _check_arrays(f"{n}.", rules, own, {"n_rows": sizes[rows], "n_columns": sizes[columns]}, numbers)
         if ("network.decoder_weight" in own) != ("network.column_encoder_weight" in own):
             raise ValueError(f"network {n} must have both encoders' arrays or those of the first alone")
-    _check_arrays("", ARRAYS, left, sizes)
+    _check_arrays("", ARRAYS, left, sizes, numbers)
     return contents
 
 
@@ -289,7 +291,9 @@ def _with_defaults(where: str, rules: Mapping[str, Entry], entries: Mapping[str,
     return found
 
 
-def _check_arrays(prefix: str, rules: Mapping[str, Array], arrays: Arrays, sizes: Sizes) -> None:
+def _check_arrays(
+    prefix: str, rules: Mapping[str, Array], arrays: Arrays, sizes: Sizes, numbers: bool
+) -> None:
     _refuse_unknown("the arrays", rules, arrays)
     for name, rule in rules.items():
         if name not in arrays:
@@ -305,7 +309,7 @@ def _check_arrays(prefix: str, rules: Mapping[str, Array], arrays: Arrays, sizes
                 f"{prefix}{name} must be {rule.dtype} of shape ({', '.join(rule.shape)}), "
                 f"got {array.dtype} of shape {array.shape}, where sizes are {sizes}"
             )
-        if not rule.holds(array, arrays, sizes):
+        if (numbers or rule.dtype == "int32") and not rule.holds(array, arrays, sizes):
             raise ValueError(f"{prefix}{name} must be {rule.rule}, got {reprlib.repr(array.tolist())}")
 
 

@@ -70,7 +70,14 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
     """
     model = saved.model
     baselines = model.baselines
-    penalties = baselines.row_reg, baselines.column_reg, baselines.reg_per_rating
+    baseline_numbers = (
+        baselines.mean,
+        baselines.row_reg,
+        baselines.column_reg,
+        baselines.reg_per_rating,
+        baselines.row_share,
+        baselines.column_share,
+    )
     arrays: Arrays = {
         "user_biases": baselines.row_biases,
         "item_biases": baselines.column_biases,
@@ -97,7 +104,7 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
         "mean_rating": model.mean_rating,
         "biased": model.biased,
         "decoder_activation": model.decoder_activation,
-        "baselines": [float(number) for number in (baselines.mean, *penalties)],
+        "baselines": [float(number) for number in baseline_numbers],
         "networks": networks,
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -189,8 +196,14 @@ def _checksum(text: str, arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def read(path: str | os.PathLike[str]) -> SavedModel:
-    """Read a file.
+def read(path: str | os.PathLike[str], verify: bool = True) -> SavedModel:
+    """Read a file. Its arrays stay there: processes that read the same file share the memory.
+
+    Parameters
+    ----------
+    path : str or path-like
+    verify : bool, default=True
+        Whether to compare the checksum and check every number, for which all of the file is read.
 
     Raises
     ------
@@ -205,15 +218,16 @@ def read(path: str | os.PathLike[str]) -> SavedModel:
     with path.open("rb"):  # what keeps it from being read is reported as by any other program
         pass
     try:
-        with safe_open(path, framework="numpy") as file:
+        # (As tensors, which are mapped into memory. Of NumPy's arrays it would make copies.)
+        with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
+            arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, TypeError) as error:  # TypeError: numbers of a type that NumPy does not have
         raise ModelFileError(f"{path} is not a saved model, or is damaged: {error}") from error
     if _CONTENTS not in header:
         raise ModelFileError(f"{path} is not a saved model: it is a safetensors file of something else")
     checksum, _, text = header[_CONTENTS].partition(" ")
-    if checksum != _checksum(text, arrays):
+    if verify and checksum != _checksum(text, arrays):
         raise ModelFileError(f"{path} is damaged: its checksum does not match what it holds")
     with problems_named(path):
         contents = json.loads(text)
@@ -225,7 +239,7 @@ def read(path: str | os.PathLike[str]) -> SavedModel:
                 "user_ids": _decoded_ids(contents["user_ids"]),
                 "item_ids": _decoded_ids(contents["item_ids"]),
             }
-            return _saved_model(checked({**contents, **decoded}, arrays), arrays)
+            return _saved_model(checked({**contents, **decoded}, arrays, verify), arrays)
     raise ModelFileError(
         f"{path} has format version {version}, and this package reads versions up to {FORMAT_VERSION}: "
         "upgrade surprise-autorec"

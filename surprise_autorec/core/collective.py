@@ -1,0 +1,206 @@
+"""What several processes that train the same networks tell one another; a process alone tells nobody.
+
+Each holds some rows of the ratings. Whatever is made of all rows, a gradient, a mean, an error, is a sum over
+processes of what each makes of its own, and passes through here. All else they compute alike, each for
+itself, from the same seed. So every process must come to each of these calls, in the same order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from surprise_autorec.core.arrays import Int64Array
+
+Array = TypeVar("Array", bound=npt.NDArray[np.generic])
+
+
+class Collective(ABC):
+    """Processes that train together. Of the rows of a matrix, each holds every ``size``-th.
+
+    Attributes
+    ----------
+    size : int
+        How many there are.
+    rank : int
+        The number of this one, from 0.
+    """
+
+    size: int
+    rank: int
+
+    @abstractmethod
+    def sum_(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over all processes."""
+
+    @abstractmethod
+    def sum_gradient_(self, gradient: Tensor) -> None:
+        """The same for the gradient of a large matrix, which may be sent with less precision."""
+
+    @abstractmethod
+    def gather(self, array: Array) -> list[Array]:
+        """The one-dimensional arrays of all processes, which may differ in length, by rank."""
+
+    @abstractmethod
+    def exchange(self, array: Array, receivers: Int64Array) -> Array:
+        """Send each element of a one-dimensional array to a process.
+
+        Parameters
+        ----------
+        array : ndarray, shape (n_sent,)
+        receivers : ndarray of int64, shape (n_sent,)
+            The rank that each is for.
+
+        Returns
+        -------
+        ndarray, shape (n_received,)
+            By rank of the sender, and those of one sender in its order.
+        """
+
+    @contextmanager
+    def errors_shared(self) -> Iterator[None]:
+        """Within this, which holds no other call of this class, an exception of one process is raised by all.
+
+        Raises
+        ------
+        ValueError
+            In processes that had none, with the message of the first that had one.
+        """
+        if self.size == 1:
+            yield
+            return
+        message, own = "", None
+        try:
+            yield
+        except Exception as error:
+            is_plain = isinstance(error, (ValueError, OSError)) and str(error)
+            message, own = str(error) if is_plain else f"{type(error).__name__}: {error}", error
+        messages = self.gather(np.frombuffer(message.encode(), np.uint8))
+        if own is not None:
+            raise own
+        for rank, other in enumerate(messages):
+            if len(other):
+                raise ValueError(f"process {rank} of {self.size}: {other.tobytes().decode()}")
+
+    def sum_array(self, array: Array) -> Array:
+        """The sum of an array of numbers over all processes."""
+        if self.size == 1:
+            return array
+        total = torch.from_numpy(array.copy())
+        self.sum_(total)
+        return total.numpy()  # type: ignore[return-value]
+
+    def sums(self, *values: float) -> list[float]:
+        """Each of some numbers, summed over all processes."""
+        return [float(total) for total in self.sum_array(np.array(values, np.float64))]
+
+    def sum_all(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The sums of small float tensors over all processes, all in one message."""
+        if self.size == 1:
+            return tensors
+        total = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        self.sum_(total)
+        parts = torch.split(total, [tensor.numel() for tensor in tensors])
+        return [part.view(tensor.shape) for tensor, part in zip(tensors, parts, strict=True)]
+
+    def own(self, rows: Int64Array) -> Int64Array:
+        """Those of the given rows that are held here, row ``z`` at place ``z // size``."""
+        return rows if self.size == 1 else rows[rows % self.size == self.rank]
+
+    def n_own(self, n_rows: int) -> int:
+        """How many of so many rows are held here."""
+        return len(range(self.rank, n_rows, self.size))
+
+    def all_rows(self, own: Array) -> Array:
+        """An array with a value, or a row, for each row of a matrix, from what each process holds of it."""
+        if self.size == 1:
+            return own
+        parts = [part.reshape(-1, *own.shape[1:]) for part in self.gather(own.reshape(-1))]
+        whole = np.empty((sum(map(len, parts)), *own.shape[1:]), own.dtype)
+        for rank, part in enumerate(parts):
+            whole[rank :: self.size] = part
+        return whole  # type: ignore[return-value]
+
+
+class Alone(Collective):
+    """One process."""
+
+    size, rank = 1, 0
+
+    def sum_(self, tensor: Tensor) -> None:
+        """Nothing to add."""
+
+    def sum_gradient_(self, gradient: Tensor) -> None:
+        """Nothing to add."""
+
+    def gather(self, array: Array) -> list[Array]:
+        """The array itself."""
+        return [array]
+
+    def exchange(self, array: Array, receivers: Int64Array) -> Array:  # noqa: ARG002
+        """The array itself."""
+        return array
+
+
+class ProcessGroup(Collective):
+    """The processes of torch.distributed's default group, which has been made.
+
+    Parameters
+    ----------
+    gradient_dtype : torch.dtype, default=torch.float32
+        What gradients of the large matrices are sent and summed in.
+    """
+
+    def __init__(self, gradient_dtype: torch.dtype = torch.float32) -> None:
+        from torch import distributed  # here, as it takes longer to import than all of this package
+
+        self.distributed, self.gradient_dtype = distributed, gradient_dtype
+        self.size, self.rank = distributed.get_world_size(), distributed.get_rank()
+
+    def sum_(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over all processes."""
+        self.distributed.all_reduce(tensor)
+
+    def sum_gradient_(self, gradient: Tensor) -> None:
+        """Replace a gradient by its sum over all processes."""
+        if gradient.dtype == self.gradient_dtype:
+            self.sum_(gradient)
+            return
+        sent = gradient.to(self.gradient_dtype)
+        self.sum_(sent)
+        gradient.copy_(sent)
+
+    def gather(self, array: Array) -> list[Array]:
+        """The arrays of all processes."""
+        lengths = torch.zeros(self.size, dtype=torch.int64)
+        lengths[self.rank] = len(array)
+        self.sum_(lengths)
+        # (gloo's arrays must be of one length.)
+        padded = torch.from_numpy(np.resize(array, int(lengths.max())))
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        self.distributed.all_gather(parts, padded)
+        return [
+            part.numpy()[:length]  # type: ignore[misc]
+            for part, length in zip(parts, lengths.tolist(), strict=True)
+        ]
+
+    def exchange(self, array: Array, receivers: Int64Array) -> Array:
+        """Send each element to a process."""
+        n_sent = torch.from_numpy(np.bincount(receivers, minlength=self.size))
+        n_received = torch.empty_like(n_sent)
+        self.distributed.all_to_all_single(n_received, n_sent)
+        sent = torch.from_numpy(array[np.argsort(receivers, kind="stable")])
+        received = sent.new_empty(int(n_received.sum()))
+        self.distributed.all_to_all_single(received, sent, n_received.tolist(), n_sent.tolist())
+        return received.numpy()  # type: ignore[return-value]
+
+
+#: A process alone.
+ALONE = Alone()
