@@ -5,6 +5,7 @@ FIRST on, and ends with 1 if one of them breaks that rule. It is a program of it
 nothing else.
 """
 
+import copy
 import json
 import sys
 import warnings
@@ -68,7 +69,7 @@ def forge_contents(rng, contents):
     elif kind == 3 and isinstance(value, list) and value:
         del value[rng.integers(len(value))]
     else:
-        holder[last] = JUNK[rng.integers(len(JUNK))]
+        holder[last] = copy.deepcopy(JUNK[rng.integers(len(JUNK))])
 
 
 def forge_arrays(rng, arrays):
