@@ -411,7 +411,8 @@ class FittedAutoRec(ABC):
             for column, values in zip(columns.values(), taken, strict=True):
                 column += values
         types = {"rank": np.int64, **dict.fromkeys(list(columns)[3:], np.float64)}
-        return pd.DataFrame(columns).astype(types)
+        users_and_items = {name: _column(columns[name]) for name in ("user", "item")}
+        return pd.DataFrame({**columns, **users_and_items}).astype(types)
 
     @final
     def recommend_to(
@@ -504,7 +505,7 @@ class FittedAutoRec(ABC):
         n = positive_integer("n", n)
         model = self._fitted_model()
         indices, similarities = nearest(model, side, self._known(side, one), n)
-        return pd.DataFrame({side: _taken(model.ids(side), indices), "similarity": similarities})
+        return pd.DataFrame({side: _column(_taken(model.ids(side), indices)), "similarity": similarities})
 
 
 def _listed(name: str, ids: Iterable[Hashable]) -> list[Hashable]:
@@ -535,6 +536,16 @@ def answered(
 
 def _taken(ids: Sequence[Hashable], positions: npt.NDArray[np.integer]) -> list[Hashable]:
     return [ids[position] for position in positions]
+
+
+def _column(ids: list[Hashable]) -> pd.Series[Any]:
+    """Ids as a column of a table."""
+    import pandas as pd
+
+    try:
+        return pd.Series(ids, dtype=None if ids else object)
+    except UnicodeEncodeError:  # half a pair of surrogates, which pandas cannot keep as text
+        return pd.Series(ids, dtype=object)
 
 
 def _one_of_each(items: Int32Array, values: Float64Array) -> tuple[Int32Array, Float64Array]:

@@ -380,9 +380,9 @@ class AutoRecParameters:
                 name in rules,
             )
             if name == "n_epochs":
-                positive_integer("bsl_options['n_epochs']", value)
+                options[name] = positive_integer("bsl_options['n_epochs']", value)
             else:
-                number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
+                options[name] = number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
         if not self.biased:
             return zero_baselines
         if self.bsl_options is None:

@@ -46,8 +46,6 @@ def load(path: str | os.PathLike[str], verify: bool = True) -> Any:
     """
     saved = read(path, verify)
     with problems_named(path):
-        if saved.class_name not in _MODULES:
-            raise ValueError(f"its class is {saved.class_name!r}")
         constructor = getattr(import_module(_MODULES[saved.class_name]), saved.class_name)
         algorithm: FittedAutoRec = constructor(**saved.parameters)
         algorithm._restore(Fit(saved.model, list(saved.epochs)), saved.state)

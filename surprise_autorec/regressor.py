@@ -335,7 +335,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         if isinstance(X, (list, tuple)):
             X = np.asarray(X, dtype=object)  # or one string among the ids would make strings of all
         array = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
-        return pd.DataFrame(array)
+        return pd.DataFrame(array, dtype=array.dtype)  # (else pandas would make text of objects, or fail to)
 
     def _chosen_columns(self, frame: pd.DataFrame) -> tuple[int, int]:
         """Positions of the columns of users and items."""

@@ -75,8 +75,9 @@ print(*sys.modules)
 MAY_IMPORT = {
     "core": {"core"},
     "arrow": set(),
-    "model": {"arrow", "checks", "core", "model"},
+    "atomic": set(),
     "checks": set(),
+    "model": {"arrow", "atomic", "checks", "core", "model"},
     "callbacks": {"core"},
     "parameters": {"callbacks", "checks", "core"},
     "memory": {"core", "parameters"},

@@ -6,7 +6,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
-from typing import NamedTuple, TypeVar
+from numbers import Real
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,17 @@ from surprise_autorec.core.trained import Side, TrainedNetwork, other_side
 from surprise_autorec.core.uncertainty import ErrorModel
 
 Value = TypeVar("Value", float, Float64Array)
+
+
+#: Squares of ratings on such a scale can be added up without overflow.
+LARGEST_RATING = 1e100
+SCALE_RULE = f"two numbers from {-LARGEST_RATING:g} to {LARGEST_RATING:g}, the lower one first"
+
+
+def is_rating_scale(low: Any, high: Any) -> bool:
+    """Whether two values are the ends of a rating scale."""
+    are_numbers = all(isinstance(end, Real) and not isinstance(end, bool) for end in (low, high))
+    return are_numbers and -LARGEST_RATING <= low <= high <= LARGEST_RATING
 
 
 class RatingScale(NamedTuple):
