@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from surprise_autorec.algorithm import AutoRec
     from surprise_autorec.core.training import DivergenceError
+    from surprise_autorec.memory import memory_needed
     from surprise_autorec.parameters import BEST, PAPER
     from surprise_autorec.persistence import load
     from surprise_autorec.regressor import AutoRecRegressor
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "compare",
     "load",
+    "memory_needed",
     "plot_comparison",
     "plot_history",
 ]
@@ -36,6 +38,7 @@ _LAZY = {
     "PAPER": "surprise_autorec.parameters",
     "compare": "surprise_autorec.study.comparison",
     "load": "surprise_autorec.persistence",
+    "memory_needed": "surprise_autorec.memory",
     "plot_comparison": "surprise_autorec.study.plots",
     "plot_history": "surprise_autorec.study.plots",
 }

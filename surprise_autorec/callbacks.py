@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
@@ -91,6 +92,11 @@ class Progress:
 
             self.bar = tqdm(total=self.n_epochs, desc="AutoRec", unit="epoch")
         return self
+
+    def tell(self, line: str) -> None:
+        """Show a line above the bar."""
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stderr)
 
     def on_epoch_end(self, state: Epoch) -> None:
         """Show the epoch."""

@@ -20,7 +20,8 @@ from surprise_autorec.fitting import Fit, Ratings, numbers
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.model.explanation import Explanation, explain
 from surprise_autorec.model.files import SavedModel, write
-from surprise_autorec.model.ranking import nearest, rank_items
+from surprise_autorec.model.parquet import write_rankings
+from surprise_autorec.model.ranking import nearest, rank_blocks, rank_items
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -389,13 +390,7 @@ class FittedAutoRec(ABC):
 
         n = positive_integer("n", n)
         model = self._fitted_model()
-        items = None
-        if candidates is not None:
-            wanted = list(dict.fromkeys(_listed("candidates", candidates)))
-            items = model.find_items(wanted)
-            if (items < 0).any():
-                unknown = wanted[int(np.argmin(items))]
-                raise ValueError(f"candidates must be items of the training ratings, got {unknown!r}")
+        items = _found_candidates(model, candidates)
         jobs: list[tuple[AutoRecModel, Sequence[Hashable]]] = []
         if uids is not None:
             jobs.append((model, _listed("uids", uids)))
@@ -417,6 +412,63 @@ class FittedAutoRec(ABC):
                 column += values
         types = {"rank": np.int64, **dict.fromkeys(list(columns)[3:], np.float64)}
         return pd.DataFrame(columns).astype(types)
+
+    @final
+    def recommend_to(
+        self,
+        path: str | os.PathLike[str],
+        uids: Iterable[Hashable] | None = None,
+        n: int = 10,
+        exclude_rated: bool = True,
+        candidates: Iterable[Hashable] | None = None,
+        shard: tuple[int, int] = (1, 1),
+    ) -> int:
+        """Write the lists of `recommend` to a Parquet file as they are made.
+
+        Memory does not grow with the number of users. Several processes or machines can share the users, see
+        ``shard``: their files, one after another, hold what a single one would. The file gets its name when
+        it is complete.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, in a folder that exists. A file that is there is replaced.
+        uids, n, exclude_rated, candidates
+            As in `recommend`.
+        shard : tuple of int, default=(1, 1)
+            ``(k, m)`` for the k-th of m equal parts of the users, k from 1 to m.
+
+        Returns
+        -------
+        int
+            The number of rows. Their columns are those of `recommend`; ids of several types are texts.
+
+        Raises
+        ------
+        ImportError
+            If pyarrow is not installed.
+        ValueError
+            If ``n`` or ``shard`` breaks its rule, or a candidate is unknown.
+
+        Warns
+        -----
+        UserWarning
+            If a user is unknown, as by `recommend`.
+        """
+        n = positive_integer("n", n)
+        is_shard = isinstance(shard, (tuple, list)) and len(shard) == 2
+        if not is_shard or not 1 <= positive_integer("shard[0]", shard[0]) <= positive_integer(
+            "shard[1]", shard[1]
+        ):
+            raise ValueError(f"shard must be (k, m), the k-th of m parts, with k from 1 to m, got {shard!r}")
+        model = self._fitted_model()
+        items = _found_candidates(model, candidates)
+        ids = model.user_ids if uids is None else _listed("uids", uids)
+        start, end = ((part * len(ids)) // shard[1] for part in (shard[0] - 1, shard[0]))
+        users = model.find_users(ids[start:end])
+        _warn_of_unknown(ids[start:end], users)
+        blocks = rank_blocks(model, users, n, exclude_rated, items)
+        return write_rankings(path, blocks, ids, model.item_ids, first_user=start)
 
     @final
     def similar_items(self, iid: Hashable, n: int = 10) -> pd.DataFrame:
@@ -467,6 +519,18 @@ def answered(
     """Estimates, and their standard errors if asked for."""
     answers = model.answer(users, items)
     return (answers, model.std(users, items, answers)) if return_std else answers
+
+
+def _found_candidates(model: AutoRecModel, candidates: Iterable[Hashable] | None) -> Int32Array | None:
+    """Indices of the items to choose from, if not all. Raises ValueError if one is unknown."""
+    if candidates is None:
+        return None
+    wanted = list(dict.fromkeys(_listed("candidates", candidates)))
+    items = model.find_items(wanted)
+    if (items < 0).any():
+        unknown = wanted[int(np.argmin(items))]
+        raise ValueError(f"candidates must be items of the training ratings, got {unknown!r}")
+    return items
 
 
 def _taken(ids: Sequence[Hashable], positions: npt.NDArray[np.integer]) -> list[Hashable]:

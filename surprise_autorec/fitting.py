@@ -13,11 +13,12 @@ import numpy as np
 
 from surprise_autorec.callbacks import Callback, EarlyStopping, Epoch, History, Progress, StopTraining
 from surprise_autorec.checks import positive_integer
-from surprise_autorec.core.arrays import Float64Array, Int32Array, Int64Array
+from surprise_autorec.core.arrays import Float64Array, Int32Array, Int64Array, check_count
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.training import train
+from surprise_autorec.memory import machine_memory, memory_needed
 from surprise_autorec.model import AutoRecModel, Rated, RatingScale
-from surprise_autorec.parameters import AutoRecParameters
+from surprise_autorec.parameters import AutoRecParameters, CheckedParameters
 
 
 class Ratings(NamedTuple):
@@ -132,9 +133,14 @@ def fit_model(
         )
     if n_epochs is not None:
         options = replace(options, n_epochs=positive_integer("n_epochs", n_epochs))
+    check_count("ratings", len(ratings.values))
     ratings.check()
     if not len(ratings.values):
         raise ValueError("training needs at least one rating, got none")
+    needed = memory_needed(parameters, len(ratings.values), len(ratings.user_ids), len(ratings.item_ids))
+    is_on_cpu = options.device.type == "cpu"  # for which the estimate is
+    if is_on_cpu:
+        _warn_of_memory(needed, checked)
     matrix = _matrix(ratings, options.early_stopping)
     history = History()
     callbacks: list[Callback] = [history, *checked.callbacks]
@@ -142,6 +148,8 @@ def fit_model(
         n_iter_no_change, tol = checked.early_stopping
         callbacks.append(EarlyStopping(n_iter_no_change, tol * unit))
     with Progress(options.n_epochs, checked.verbose) as progress:
+        if is_on_cpu:
+            progress.tell(f"Training needs about {_size(needed)} of memory")
         training = train(
             matrix,
             checked.members,
@@ -167,6 +175,25 @@ def fit_model(
         errors=errors,
     )
     return Fit(model, history.epochs)
+
+
+def _warn_of_memory(needed: int, checked: CheckedParameters) -> None:
+    """Warn if the machine has less memory than needed, and say what to lower."""
+    available = machine_memory()
+    if available is None or needed <= available:
+        return
+    width = "auto" if checked.options.n_factors is None else max(checked.options.n_factors)
+    warnings.warn(
+        f"training needs about {_size(needed)} of memory and there are {_size(available)}: lower "
+        f"n_factors ({width}), the number of networks ({len(checked.members)}, by variant and n_estimators) "
+        "or the number of ratings",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
 
 
 def _tell(callbacks: Sequence[Callback], unit: float, epoch: Epoch) -> None:

@@ -16,12 +16,19 @@ __all__ = ["ModelFileError", "load"]
 _MODULES = {"AutoRec": "surprise_autorec.algorithm", "AutoRecRegressor": "surprise_autorec.regressor"}
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], verify: bool = True) -> Any:
     """Read what ``save`` has written.
+
+    The model's arrays are mapped into memory and read when they are needed. Processes that load the same file
+    share that memory. So replace a file by another one, as ``save`` does, and do not change it in place while
+    a process uses it.
 
     Parameters
     ----------
     path : str or path-like
+    verify : bool, default=True
+        Whether to compare the checksum. Without, loading does not have to read all of the file, but
+        damage may go unnoticed.
 
     Returns
     -------
@@ -37,7 +44,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     FileNotFoundError
         If there is none.
     """
-    saved = read(path)
+    saved = read(path, verify)
     with problems_named(path):
         if saved.class_name not in _MODULES:
             raise ValueError(f"its class is {saved.class_name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from inspect import Parameter, signature
 from math import isfinite, isinf
 from numbers import Real
@@ -17,6 +17,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
 from surprise_autorec.core.arrays import Float64Array, Int32Array
+from surprise_autorec.data.encoding import encode, factorized
+from surprise_autorec.data.sources import Piece, rating_batches
 from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, answered
 from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
@@ -140,6 +142,68 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         ratings = Ratings(
             users.codes, items.codes, values, users.distinct, items.distinct, self._scale_of(values)
         )
+        self._keep(fit_model(ratings, self))
+        self.ratings_ = ratings
+        return self
+
+    def fit_batches(
+        self, source: Piece | Iterable[Piece], rating_column: str | None = None
+    ) -> AutoRecRegressor:
+        """Train on ratings that are read in batches, from nothing: in less memory than `fit` needs.
+
+        Of the ratings as they are given, one batch at a time is in memory. At the peak reading takes 24 bytes
+        a rating, and the ids. What is learnt is the same as by `fit`.
+
+        Parameters
+        ----------
+        source : path, table, or iterable of paths and tables
+            Columns with the ids of users and items and with the ratings. A path is that of a file or of a
+            folder of parts, in the formats of `surprise_autorec.datasets.load`. A table is a frame of pandas
+            or polars, a table, record batch or reader of pyarrow, a structured array of NumPy, or a sparse
+            matrix of SciPy (users in rows, items in columns; all stored elements are ratings, zeros too).
+            Everything is read once, so a generator will do.
+        rating_column : str, optional
+            Name of the column with the ratings. Default, as for ``user_column`` and ``item_column`` here: a
+            usual name, such as "rating"; see `surprise_autorec.datasets.load`.
+
+        Returns
+        -------
+        AutoRecRegressor
+            This regressor. `predict` takes users in the first column of ``X`` and items in the second.
+
+        Raises
+        ------
+        TypeError
+            If the source is neither a path nor a table.
+        ValueError
+            If a parameter breaks its rule, a column or a file is not there or cannot be read, an id is
+            missing, the ids are of another type than in the batches before, or a rating is NaN, infinite or
+            off ``rating_scale``.
+        ImportError
+            If Parquet files, Arrow tables or frames of polars are given and pyarrow is not installed.
+        DivergenceError
+            If training diverges, as it does with too high a learning rate.
+
+        Warns
+        -----
+        UserWarning
+            If a user rated an item more than once: the mean is used.
+
+        Examples
+        --------
+        >>> from surprise_autorec import AutoRecRegressor, datasets
+        >>> ratings = datasets.make_ratings()
+        >>> batches = (ratings[start : start + 1000] for start in range(0, len(ratings), 1000))
+        >>> regressor = AutoRecRegressor(n_factors=50, rating_scale=(1, 5), random_state=0)
+        >>> len(regressor.fit_batches(batches).ratings_.values)
+        20000
+        """
+        given = {"user": self.user_column, "item": self.item_column, "rating": rating_column}
+        columns = {role: str(name) for role, name in given.items() if name is not None}
+        encoded = encode(rating_batches(source, columns))
+        validate_data(self, np.empty((1, 2)), reset=True)  # X of `predict` has two columns, without names
+        self.columns_ = (0, 1)
+        ratings = Ratings(*encoded, self._scale_of(encoded.values))
         self._keep(fit_model(ratings, self))
         self.ratings_ = ratings
         return self
@@ -356,10 +420,9 @@ class _Ids(NamedTuple):
         """Take a column. TypeError if an id is not hashable, ValueError if one is missing or infinite."""
         column = frame.iloc[:, position]
         try:
-            codes, distinct = pd.factorize(column)
+            codes, ids = factorized(column)
         except TypeError as error:
             raise TypeError(f"{role} ids, column {column.name!r} of X, must be hashable: {error}") from error
-        ids = [one.item() if isinstance(one, np.generic) else one for one in distinct.tolist()]
         infinite = [code for code, one in enumerate(ids) if isinstance(one, float) and isinf(one)]
         wrong = np.flatnonzero((codes == -1) | np.isin(codes, infinite))
         if len(wrong):
@@ -368,7 +431,7 @@ class _Ids(NamedTuple):
                 f"{role} ids must not be missing (NaN, None) or infinite, got {column.iloc[row]} in row "
                 f"{row} (from 0) and column {column.name!r} of X ({len(wrong)} of {len(column)} rows are so)"
             )
-        return cls(codes.astype(np.int32), ids)
+        return cls(codes, ids)
 
     def listed(self) -> list[Hashable]:
         """The id of each row."""

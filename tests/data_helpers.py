@@ -22,10 +22,16 @@ WRITERS = {
     ".csv": lambda file: FRAME.to_csv(file, index=False),
     ".inter": lambda file: FRAME.to_csv(file, sep="\t", header=INTER_HEADERS, index=False),
     ".parquet": lambda file: FRAME.to_parquet(file),
-    ".npz": lambda file: np.savez(file, user=FRAME["userId"], item=FRAME["movieId"], rating=FRAME["rating"]),
+    ".npz": lambda file: np.savez(
+        file,
+        user=FRAME["userId"],
+        item=FRAME["movieId"],
+        rating=FRAME["rating"],
+        timestamp=FRAME["timestamp"],
+    ),
 }
-NUMBERS = [(7, 20, 4.0, None), (3, 10, 0.5, None), (7, 5, 3.5, None), (12, 20, 5.0, None)]
-STRINGS = [(str(user), str(item), rating, None) for user, item, rating, _ in NUMBERS]
+NUMBERS = [(7, 20, 4.0, 881250949), (3, 10, 0.5, 881250950), (7, 5, 3.5, 881250951), (12, 20, 5.0, 881250952)]
+STRINGS = [(str(user), str(item), rating, str(time)) for user, item, rating, time in NUMBERS]
 
 
 def write(file: Path) -> Path:

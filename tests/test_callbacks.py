@@ -1,6 +1,7 @@
 """What is told of each epoch: progress bars, early stopping, and what one writes oneself."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def test_verbose_shows_one_bar_with_the_loss(trainset, capsys, variant):
     fitted = AutoRec(**SMALL, variant=variant, verbose=True).fit(trainset)
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.count("\n") == 1  # of one bar, which is drawn over itself
+    assert err.count("\n") == 2  # of one bar, which is drawn over itself, and the line above it
+    assert re.search(r"Training needs about \d+ MB of memory\n", err)
     last = err.split("\r")[-1]
     assert "3/3" in last
     assert f"loss={fitted.loss_curve_[-1]:.4f}" in last

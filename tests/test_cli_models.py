@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -107,7 +108,7 @@ def test_fit_into_a_missing_folder_is_an_error_before_any_work(ratings, tmp_path
         ("user,item,rating\n1,,3\n", ["the item in data row 1 must not be missing, got ''"]),
         ("user,item\n1,2\n", ["must have a column for the rating"]),
         ("user,item,rating\n", ["must have at least one rating, got none"]),
-        ("", ["must be a .csv file of ratings"]),
+        ("", ["must be a valid .csv file"]),
     ],
 )
 def test_a_file_that_holds_no_ratings_is_one_error(tmp_path, text, words):
@@ -545,6 +546,121 @@ def test_a_value_that_breaks_a_rule_is_an_error_before_anything_is_trained(ratin
     assert "fit/s" not in result.stderr
 
 
+# Files
+
+
+@pytest.fixture
+def _no_dataset(monkeypatch):
+    """Whoever makes a Dataset or a Trainset of Surprise fails."""
+    from surprise.dataset import Dataset, DatasetAutoFolds
+
+    def fail(*_arguments, **_options):
+        raise AssertionError("ratings have become Python objects")
+
+    monkeypatch.setattr(Dataset, "construct_trainset", fail)
+    monkeypatch.setattr(DatasetAutoFolds, "__init__", fail)
+
+
+@pytest.mark.usefixtures("_no_dataset")
+def test_commands_make_no_dataset_of_surprise(ratings, model, tmp_path):
+    for arguments in (
+        ["fit", ratings, "-o", tmp_path / "model", *QUICK],
+        ["evaluate", ratings, "--folds", 2, *QUICK],
+        ["evaluate", ratings, "--model", model],
+        ["tune", ratings, "-g", "n_factors=2,3", "--folds", 2, "-p", "n_epochs=1"],
+        ["predict", model, ratings],
+        ["explain", model, "--ratings", ratings, "-u", 3, "-i", 7],
+    ):
+        assert run(*arguments).exit_code == 0
+
+
+def test_a_fit_from_a_file_is_a_fit_of_the_dataset(ratings, model):
+    trainset = datasets.load(str(ratings)).build_full_trainset()
+    wanted = AutoRec(n_factors=8, n_epochs=2, random_state=0).fit(trainset)
+    found = load(model)
+    assert found.loss_curve_ == wanted.loss_curve_
+    assert list(found.model_.user_ids) == list(wanted.model_.user_ids)
+    assert found.recommend().equals(wanted.recommend())
+
+
+OTHER_COLUMNS = ["--user-column", "Customer No", "--item-column", "Art."]
+
+
+@pytest.fixture
+def other(frame, tmp_path):
+    """Ratings and pairs with other columns, and with none."""
+    names = {"user": "Customer No", "item": "Art.", "rating": "stars"}
+    frame.rename(columns=names).to_csv(tmp_path / "named.csv", index=False, sep=";")
+    frame[["rating", "item", "user"]].to_csv(tmp_path / "headerless.csv", index=False, header=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "of_pairs"),
+    [
+        ("named.csv", [*OTHER_COLUMNS, "--rating-column", "stars"], OTHER_COLUMNS),
+        ("headerless.csv", ["--names", "rating,item,user"], ["--names", "rating,item,user"]),
+    ],
+)
+def test_columns_of_other_names_and_files_without_a_header(other, model, ratings, file, options, of_pairs):
+    for command in (
+        ["evaluate", "--folds", "2", *QUICK],
+        ["evaluate", "--model", model],
+        ["tune", "-g", "n_factors=2,3", "--folds", 2, "-p", "n_epochs=1"],
+    ):
+        found, wanted = run(*command, other / file, *options), run(*command, ratings)
+        assert found.exit_code == 0, found.stderr
+        errors = [re.findall(r"│ +([0-9.]+) │", result.stdout)[0] for result in (found, wanted)]
+        assert errors[0] == errors[1]
+    assert run("fit", other / file, "-o", other / "model", *QUICK, *options).exit_code == 0
+    assert load(other / "model").loss_curve_ == load(model).loss_curve_
+    flags = ["--ratings", other / file, "-u", 3, "-i", 7]
+    assert run("explain", model, *flags, *options).stdout == run(
+        "explain", model, "--ratings", ratings, "-u", 3, "-i", 7
+    ).stdout  # fmt: skip
+    found, wanted = run("predict", model, other / file, *of_pairs), run("predict", model, ratings)
+    assert found.stdout == wanted.stdout
+    assert found.stdout != ""
+
+
+def test_a_folder_of_parts(frame, tmp_path):
+    for n in range(3):
+        frame.astype({"user": str, "item": str})[n::3].to_parquet(tmp_path / f"part-{n}.parquet")
+    result = run("fit", tmp_path, "-o", tmp_path / "model", *QUICK)
+    assert result.stdout.startswith("Trained on 1,000 ratings by 50 users of 40 items in ")
+    frame[:1].rename(columns={"item": "film"}).to_parquet(tmp_path / "part-3.parquet")
+    result = run("fit", tmp_path, "-o", tmp_path / "model", *QUICK)
+    assert_one_error(result, "part-3.parquet must have a column for the item, named one of ['item', ")
+
+
+def test_parts_of_recommendations(model, tmp_path):
+    for part in (1, 2, 3):
+        result = run(
+            "recommend", model, "-n", 2, "--shard", f"{part}/3", "-o", tmp_path / f"part-{part}.parquet"
+        )
+        assert (result.exit_code, result.output) == (0, "")
+    assert pd.read_parquet(tmp_path).equals(load(model).recommend(n=2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shard", "4/3", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
+        (["--shard", "0/3", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
+        (["--shard", "half", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
+        (["--shard", "1/3"], "needs --output FILE.parquet"),
+        (["--shard", "1/3", "-o", "top.csv"], "needs --output FILE.parquet"),
+        (["--shard", "1/3", "-o", "top.parquet", "--std"], "cannot be given with --new-users or --std"),
+        (["--shard", "1/3", "-o", "top.parquet", "--new-users", "x"], "cannot be given with --new-users"),
+    ],
+)
+def test_wrong_parts_are_wrong_usage(model, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    result = run("recommend", model, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
 # All of it
 
 
@@ -570,9 +686,7 @@ def test_nothing_on_stdin_is_one_line(tmp_path):
     command = [sys.executable, "-m", "surprise_autorec", "fit", "-", "-o", str(tmp_path / "model")]
     done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert (
-        done.stderr == "error: standard input must be a .csv file of ratings: No columns to parse from file\n"
-    )
+    assert done.stderr == "error: standard input must be a valid .csv file: No columns to parse from file\n"
 
 
 def test_a_wrong_keyword_is_one_line(ratings):

@@ -24,10 +24,17 @@ def test_baseline_penalties_are_ratios_of_variances(user_spread, item_spread):
     np.testing.assert_allclose([reg_u, reg_i], [user_spread**-2, item_spread**-2], rtol=0.2)
 
 
-def test_penalty_of_the_encoded_side_tends_to_twice_that_where_there_are_many_ratings():
-    many = drawn(400, 300, 60_000, 0.5, 0.5, noise=1.0)
-    np.testing.assert_allclose(automatic.baseline_penalties(many, encoded="item"), [4, 8], rtol=0.2)
-    np.testing.assert_allclose(automatic.baseline_penalties(many, encoded="user"), [8, 4], rtol=0.2)
+@pytest.mark.parametrize(
+    ("shape", "n_ratings", "share"),
+    [((3000, 2000), 30_000, 1.0), ((4000, 300), 120_000, 0.8), ((300, 300), 80_000, 1.0)],
+)
+def test_network_learns_a_part_of_item_biases_where_it_sees_many_ratings_and_who_gave_them(
+    shape, n_ratings, share
+):
+    ratings = drawn(*shape, n_ratings, 0.5, 0.5, noise=1.0)
+    assert automatic.item_bias_share(ratings) == pytest.approx(share, abs=0.03)
+    assert automatic.baselines(ratings, "item").column_share == automatic.item_bias_share(ratings)
+    assert automatic.baselines(ratings, "user").column_share == 1
 
 
 @pytest.mark.parametrize("values", [[3.0], [3.0, 3.0, 3.0], [1.0, 5.0, 1.0]])

@@ -93,3 +93,10 @@ def test_zero_baselines_are_zero_everywhere():
     ratings = RatingMatrix.from_cells([0, 1], [2, 0], [5, 1], (2, 3))
     rows, columns = np.indices((2, 3)).reshape(2, -1)
     np.testing.assert_array_equal(zero_baselines(ratings).at(rows, columns), np.zeros(6))
+
+
+def test_a_share_of_a_bias_counts_beside_a_network_and_all_of_it_where_no_network_knows():
+    baselines = Baselines(3.0, np.array([1.0, 2.0]), np.array([10.0, 20.0]), row_share=0.5, column_share=0.1)
+    rows, columns = np.array([0, 1, 0, -1, -1]), np.array([1, 0, -1, 1, -1])
+    np.testing.assert_allclose(baselines.at(rows, columns), [3 + 0.5 + 2, 3 + 1 + 1, 3 + 1, 3 + 20, 3])
+    np.testing.assert_allclose(baselines.transposed.at(columns, rows), baselines.at(rows, columns))

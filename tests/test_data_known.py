@@ -153,7 +153,7 @@ def test_ml_100k_is_what_grouplens_published(monkeypatch):
     data = load("ml-100k")
     users, items, ratings, _ = zip(*data.raw_ratings, strict=True)
     assert (len(ratings), len(set(users)), len(set(items))) == (100_000, 943, 1682)
-    assert data.raw_ratings[0][:3] == ("196", "242", 3.0)
+    assert data.raw_ratings[0] == ("196", "242", 3.0, "881250949")
     assert set(ratings) == {1, 2, 3, 4, 5}
 
 

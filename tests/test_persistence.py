@@ -2,9 +2,11 @@
 
 import json
 import pickle
+import re
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -266,9 +268,9 @@ def forged(tmp_path, saved, change):
 
 
 def test_a_newer_version_is_an_error_that_tells_what_to_do(saved, tmp_path):
-    path = forged(tmp_path, saved, lambda contents, _: contents.update(version=3))
+    path = forged(tmp_path, saved, lambda contents, _: contents.update(version=4))
     with pytest.raises(
-        ModelFileError, match="has format version 3, and this package reads versions up to 2: upgrade"
+        ModelFileError, match="has format version 4, and this package reads versions up to 3: upgrade"
     ):
         load(path)
 
@@ -307,3 +309,35 @@ def test_a_missing_file_is_missing(tmp_path):
 
 def test_load_is_among_the_names_of_the_package():
     assert surprise_autorec.load is load
+
+
+def test_the_checksum_may_be_skipped(trainset, tmp_path):
+    algorithm = AutoRec(**SMALL).fit(trainset)
+    algorithm.save(tmp_path / "model")
+    assert load(tmp_path / "model", verify=False).predict(3, 4).est == algorithm.predict(3, 4).est
+    data = bytearray((tmp_path / "model").read_bytes())
+    data[-1] ^= 1  # in the last array
+    (tmp_path / "model").write_bytes(data)
+    with pytest.raises(ModelFileError, match="checksum"):
+        load(tmp_path / "model")
+    load(tmp_path / "model", verify=False)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is mapped")
+def test_a_loaded_model_stays_in_the_file(trainset, tmp_path):
+    """So that processes that load the same file share its memory: none of its pages is a copy."""
+    AutoRec(**SMALL, variant="hybrid").fit(trainset).save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    loaded.predict(3, 4)
+    loaded.recommend(n=3)
+    loaded.predict_new_user({0: 5, 3: 1}, [0, 1, 2])
+    mappings = re.split(r"^(?=[0-9a-f]+-)", Path("/proc/self/smaps").read_text(), flags=re.MULTILINE)
+    of_file = [
+        mapping for mapping in mappings if mapping.partition("\n")[0].endswith(str(tmp_path / "model"))
+    ]
+    assert of_file
+    assert {re.search(r"^Private_Dirty: +(\d+)", mapping, re.MULTILINE)[1] for mapping in of_file} == {"0"}
+    for array in (loaded.model_.networks[0].users.vectors, loaded.model_.rated.items):
+        address = array.__array_interface__["data"][0]
+        ranges = [[int(end, 16) for end in re.match(r"(\w+)-(\w+)", one).groups()] for one in of_file]
+        assert any(start <= address < end for start, end in ranges)

@@ -371,3 +371,51 @@ def test_a_saved_regressor_predicts_the_same_and_does_not_go_on(tmp_path):
             loaded.predict(
                 pd.DataFrame(np.zeros((1, 3)), columns=["a", "b", "c"]) if "user" in X else np.zeros((1, 3))
             )
+
+
+def test_batches_are_fitted_as_the_whole(tmp_path):
+    wanted = AutoRecRegressor(**FAST).fit(X, y)
+    RATINGS.to_csv(tmp_path / "ratings.csv", index=False)
+    for source in (RATINGS, (RATINGS[start : start + 300] for start in range(0, 2000, 300)), tmp_path):
+        regressor = AutoRecRegressor(**FAST).fit_batches(source)
+        assert regressor.loss_curve_ == wanted.loss_curve_
+        assert regressor.model_.user_ids == wanted.model_.user_ids
+        frame = X if source is RATINGS else X.astype({"item": str}) if source is tmp_path else X
+        np.testing.assert_array_equal(regressor.predict(frame.to_numpy(object)), wanted.predict(X))
+
+
+def test_columns_of_batches_are_named_by_the_parameters():
+    renamed = RATINGS.rename(columns={"user": "Customer No", "item": "Art.", "rating": "stars"})
+    regressor = AutoRecRegressor(**FAST, user_column="Customer No", item_column="Art.")
+    regressor.fit_batches([renamed], rating_column="stars")
+    np.testing.assert_array_equal(
+        regressor.predict(X.to_numpy()), AutoRecRegressor(**FAST).fit(X, y).predict(X)
+    )
+    with pytest.raises(ValueError, match="batch 1 must have a column for the rating"):
+        regressor.fit_batches([renamed])
+
+
+def test_batches_forget_what_was_fitted_before():
+    regressor = AutoRecRegressor(**FAST).fit(X.assign(more=1)[["more", "user", "item"]][["user", "item"]], y)
+    assert list(regressor.feature_names_in_) == ["user", "item"]
+    regressor.fit_batches(FEW, rating_column="stars")
+    assert (regressor.n_features_in_, regressor.columns_, len(regressor.model_.user_ids)) == (2, (0, 1), 2)
+    assert "feature_names_in_" not in vars(regressor)
+    assert len(regressor.ratings_.values) == 4
+
+
+def test_what_batches_train_can_be_explained_trained_further_and_saved(tmp_path):
+    regressor = AutoRecRegressor(**FAST, rating_scale=(1, 5)).fit_batches(FEW, rating_column="stars")
+    assert regressor.explain("ann", 1)["item"].tolist()[1:3] == [1, 2]
+    regressor.save(tmp_path / "model")
+    pairs = FEW[["user", "item"]].to_numpy(object)
+    np.testing.assert_array_equal(load(tmp_path / "model").predict(pairs), regressor.predict(pairs))
+    regressor.partial_fit([["cleo", 1]], [5.0])
+    assert regressor.model_.user_ids == ["ann", "bob", "cleo"]
+
+
+def test_batches_off_the_scale_or_without_ratings_are_refused():
+    with pytest.raises(ValueError, match="ratings must lie on the rating scale, 1 to 3: user 'bob'"):
+        AutoRecRegressor(**FAST, rating_scale=(1, 3)).fit_batches(FEW, rating_column="stars")
+    with pytest.raises(ValueError, match="the ratings must have at least one rating, got none"):
+        AutoRecRegressor(**FAST).fit_batches([])

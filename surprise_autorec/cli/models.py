@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Hashable, Iterable
-from functools import partial
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated
 
 import numpy as np
 import typer
-from surprise.model_selection import KFold
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
+    ItemColumnOption,
+    Layout,
+    NamesOption,
     ParamOption,
+    RatingColumnOption,
     RatingsArgument,
     ScaleOption,
     SeedOption,
     TableOption,
+    UserColumnOption,
     as_ids,
     autorec_keywords,
     check_file,
@@ -32,11 +36,12 @@ from surprise_autorec.cli.shared import (
     write_table,
 )
 from surprise_autorec.core.arrays import Int32Array
+from surprise_autorec.data.encoding import factorized
 from surprise_autorec.fitted import FittedAutoRec
-from surprise_autorec.fitting import Ratings
+from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.persistence import load
-from surprise_autorec.study.folds import measure
+from surprise_autorec.study.arrays import measure_autorec
 
 ModelArgument = Annotated[Path, typer.Argument(help="A model saved by `surprise-autorec fit`.")]
 
@@ -47,6 +52,10 @@ def fit(
     param: ParamOption = None,
     rating_scale: ScaleOption = None,
     seed: SeedOption = 0,
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    names: NamesOption = None,
 ) -> None:
     """Train AutoRec on ratings and save it.
 
@@ -55,15 +64,16 @@ def fit(
     keywords = autorec_keywords(param, seed)
     check_file(output)
     with one_line_errors():
-        trainset = load_ratings(ratings, rating_scale).build_full_trainset()
+        layout = Layout.of(names, user_column, item_column, rating_column)
+        trained_on = load_ratings(ratings, rating_scale, layout)
         algorithm = AutoRec(**{"verbose": True, **keywords})
         start = time.perf_counter()
-        algorithm.fit(trainset)
+        algorithm._restore(fit_model(trained_on, algorithm), {})
         seconds = time.perf_counter() - start
         algorithm.save(output)
     typer.echo(
-        f"Trained on {trainset.n_ratings:,} ratings by {trainset.n_users:,} users of {trainset.n_items:,} "
-        f"items in {seconds:.1f} s; saved to {output}"
+        f"Trained on {len(trained_on.values):,} ratings by {len(trained_on.user_ids):,} users of "
+        f"{len(trained_on.item_ids):,} items in {seconds:.1f} s; saved to {output}"
     )
 
 
@@ -77,6 +87,9 @@ def predict(
         ),
     ] = None,
     output: TableOption = "-",
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    names: NamesOption = None,
 ) -> None:
     """Predict ratings for pairs of a user and an item.
 
@@ -85,8 +98,9 @@ def predict(
     check_output(output)
     with one_line_errors():
         fitted = _loaded(model)
-        frame = read_table(pairs, ("user", "item"))
-        users, items = _found(fitted, frame["user"], frame["item"])
+        frame = read_table(pairs, ("user", "item"), Layout.of(names, user_column, item_column))
+        (users, user_ids), (items, item_ids) = factorized(frame["user"]), factorized(frame["item"])
+        users, items = _found(fitted, users, items, user_ids, item_ids)
         frame["estimate"] = answers = fitted.answer(users, items)
         if interval is not None:
             bounds = fitted.interval(users, items, interval)
@@ -116,12 +130,21 @@ def recommend(
         bool, typer.Option("--std", help="Add a column std, the standard errors of the estimates.")
     ] = False,
     output: TableOption = "-",
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="K/M: only the K-th of M parts of the users, for M commands to share. Needs -o FILE.parquet."
+        ),
+    ] = None,
 ) -> None:
     """List the items with the highest predicted ratings for each user.
+
+    A .parquet file is written as the lists are made: memory does not grow with the number of users.
 
     Example: surprise-autorec recommend model.safetensors --user ann --user bob -n 5
     """
     check_output(output)
+    part = _part(shard, output, is_written_at_once=new_users is not None or std)
     with one_line_errors():
         algorithm: FittedAutoRec = load(model)
         fitted = algorithm.model_
@@ -130,7 +153,10 @@ def recommend(
             None if candidates is None else as_ids(read_table(candidates, ("item",))["item"], fitted.item_ids)
         )
         uids = None if user is None else as_ids(user, fitted.user_ids)
-        write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of, std), output)
+        if Path(output).suffix.lower() == ".parquet" and ratings_of is None and not std:
+            algorithm.recommend_to(output, uids, n, not include_rated, items, part)
+        else:
+            write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of, std), output)
 
 
 def explain(
@@ -145,6 +171,10 @@ def explain(
     item: Annotated[str, typer.Option("--item", "-i", help="The item whose estimate to explain.")],
     n: Annotated[int, typer.Option("-n", min=1, help="Number of ratings to list.")] = 10,
     output: TableOption = "-",
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    names: NamesOption = None,
 ) -> None:
     """List what each rating of a user contributes to an estimate, and the parts that make up the rest of it.
 
@@ -154,7 +184,8 @@ def explain(
     with one_line_errors():
         algorithm: FittedAutoRec = load(model)
         fitted = algorithm.model_
-        given = _ratings_of_user(ratings, user, fitted)
+        layout = Layout.of(names, user_column, item_column, rating_column)
+        given = _ratings_of_user(ratings, layout, user, fitted)
         (uid,), (iid,) = as_ids([user], fitted.user_ids), as_ids([item], fitted.item_ids)
         if uid in fitted.user_index:
             frame = algorithm.explain(uid, iid, n, given)
@@ -176,6 +207,10 @@ def evaluate(
     param: ParamOption = None,
     rating_scale: ScaleOption = None,
     seed: SeedOption = 0,
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    names: NamesOption = None,
 ) -> None:
     """Measure the error of AutoRec by cross-validation, or of a saved model on ratings it was not trained on.
 
@@ -191,17 +226,33 @@ def evaluate(
                     param_hint=f"--{name.replace('_', '-')}",
                 )
     with one_line_errors():
-        data = load_ratings(ratings, rating_scale)
+        layout = Layout.of(names, user_column, item_column, rating_column)
+        data = load_ratings(ratings, rating_scale, layout)
         if model is not None:
-            rmse, mae = _errors(_loaded(model), data.raw_ratings)
+            rmse, mae = _errors(_loaded(model), data)
             show_table({"model": [model.name], "RMSE": [rmse], "MAE": [mae]})
             return
-        cv = KFold(folds, random_state=seed)
-        measured = measure({"AutoRec": partial(AutoRec, **keywords)}, data, cv, verbose=True)
-    names = {"rmse": "RMSE", "mae": "MAE", "fit_time": "fit [s]", "test_time": "test [s]"}
-    frame = measured.astype({"fold": "str"}).set_index("fold")[list(names)].rename(columns=names)
+        measured = measure_autorec({"AutoRec": AutoRec(**keywords)}, data, folds, seed)
+    titles = {"rmse": "RMSE", "mae": "MAE", "fit_time": "fit [s]", "test_time": "test [s]"}
+    frame = measured.astype({"fold": "str"}).set_index("fold")[list(titles)].rename(columns=titles)
     frame.loc["mean"] = frame.mean()
     show_table(frame.reset_index().to_dict("list"))
+
+
+def _part(shard: str | None, output: str, is_written_at_once: bool) -> tuple[int, int]:
+    """The part of the users that --shard asks for."""
+    if shard is None:
+        return 1, 1
+    found = re.fullmatch(r"([0-9]+)/([0-9]+)", shard)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise typer.BadParameter(
+            f"must be K/M, the K-th of M parts, with K from 1 to M, got {shard!r}", param_hint="--shard"
+        )
+    if Path(output).suffix.lower() != ".parquet" or is_written_at_once:
+        raise typer.BadParameter(
+            "needs --output FILE.parquet, and cannot be given with --new-users or --std", param_hint="--shard"
+        )
+    return int(found[1]), int(found[2])
 
 
 def _loaded(path: Path) -> AutoRecModel:
@@ -210,35 +261,38 @@ def _loaded(path: Path) -> AutoRecModel:
 
 
 def _found(
-    model: AutoRecModel, users: Iterable[Hashable], items: Iterable[Hashable]
+    model: AutoRecModel,
+    users: Int32Array,
+    items: Int32Array,
+    user_ids: Sequence[Hashable],
+    item_ids: Sequence[Hashable],
 ) -> tuple[Int32Array, Int32Array]:
-    """Indices of ids from a file. A warning counts the pairs with an unknown user or item."""
-    uids, iids = as_ids(users, model.user_ids), as_ids(items, model.item_ids)
-    user_indices, item_indices = model.find_users(uids), model.find_items(iids)
+    """The model's indices for pairs of places among ids. A warning counts the pairs with an unknown one."""
+    found_users = model.find_users(as_ids(user_ids, model.user_ids))
+    found_items = model.find_items(as_ids(item_ids, model.item_ids))
+    user_indices, item_indices = found_users[users], found_items[items]
     unknown = (user_indices < 0) | (item_indices < 0)
     if unknown.any():
         first = int(unknown.argmax())
-        example = f"user {uids[first]!r}" if user_indices[first] < 0 else f"item {iids[first]!r}"
-        n_users, n_items = (
-            len({one for one, index in zip(ids, indices, strict=True) if index < 0})
-            for ids, indices in ((uids, user_indices), (iids, item_indices))
+        example = (
+            f"user {user_ids[users[first]]!r}"
+            if user_indices[first] < 0
+            else f"item {item_ids[items[first]]!r}"
         )
         warn(
-            f"{unknown.sum():,} of {len(uids):,} pairs have a user or an item that is not in the model, such "
-            f"as {example} (unknown users: {n_users:,}, unknown items: {n_items:,}); their estimates are "
+            f"{unknown.sum():,} of {len(users):,} pairs have a user or an item that is not in the model, "
+            f"such as {example} (unknown users: {(found_users < 0).sum():,}, unknown items: "
+            f"{(found_items < 0).sum():,}); their estimates are "
             f"{'the baselines' if model.biased else 'the mean rating'}"
         )
     return user_indices, item_indices
 
 
-def _errors(
-    model: AutoRecModel, ratings: list[tuple[Hashable, Hashable, float, None]]
-) -> tuple[float, float]:
+def _errors(model: AutoRecModel, ratings: Ratings) -> tuple[float, float]:
     """RMSE and MAE of a model. Raises ValueError if a rating is outside the scale of the model."""
-    users, items, values, _ = zip(*ratings, strict=True)
-    places, actual = np.arange(len(values), dtype=np.int32), np.array(values, np.float64)
-    Ratings(places, places, actual, users, items, model.scale).check()
-    errors = model.answer(*_found(model, users, items)) - actual
+    ratings._replace(scale=model.scale).check()
+    users, items, values, *ids, _ = ratings
+    errors = model.answer(*_found(model, users, items, *ids)) - values
     return float(np.sqrt(np.mean(errors**2))), float(np.mean(np.abs(errors)))
 
 
@@ -267,15 +321,16 @@ def _ratings_of_new_users(file: str, model: AutoRecModel) -> dict[Hashable, dict
     return {uid: {iid: fmean(given) for iid, given in ratings.items()} for uid, ratings in collected.items()}
 
 
-def _ratings_of_user(source: str, user: str, model: AutoRecModel) -> dict[Hashable, float]:
+def _ratings_of_user(source: str, layout: Layout, user: str, model: AutoRecModel) -> dict[Hashable, float]:
     """One user's ratings of items. Whatever may be unexpected about them is a warning."""
-    ratings = load_ratings(source, None).raw_ratings
-    (uid,) = as_ids([user], {row[0] for row in ratings})
-    rows = [(iid, rating) for one, iid, rating, _ in ratings if one == uid]
-    if not rows:
+    ratings = load_ratings(source, None, layout)
+    (uid,) = as_ids([user], ratings.user_ids)
+    if uid not in ratings.user_ids:
         raise ValueError(f"the user must have ratings in {source}, and {user!r} has none")
+    rows = ratings.users == ratings.user_ids.index(uid)
+    iids, values = [ratings.item_ids[item] for item in ratings.items[rows]], ratings.values[rows].tolist()
     collected: dict[Hashable, list[float]] = {}
-    for iid, (_, rating) in zip(as_ids([iid for iid, _ in rows], model.item_ids), rows, strict=True):
+    for iid, rating in zip(as_ids(iids, model.item_ids), values, strict=True):
         collected.setdefault(iid, []).append(rating)
     unknown = [iid for iid in collected if iid not in model.item_index]
     if unknown:
@@ -283,6 +338,6 @@ def _ratings_of_user(source: str, user: str, model: AutoRecModel) -> dict[Hashab
             f"the user rated items that are not in the model ({len(unknown):,}, such as {unknown[0]!r}); "
             "these ratings affect only the bias of the user"
         )
-    if len(collected) < len(rows):
-        warn(f"repeated ratings of an item by the user: {len(rows) - len(collected):,}; their mean is used")
+    if len(collected) < len(values):
+        warn(f"repeated ratings of an item by the user: {len(values) - len(collected):,}; their mean is used")
     return {iid: fmean(given) for iid, given in collected.items()}

@@ -12,18 +12,21 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
 import typer
-from surprise import Dataset
 from tabulate import tabulate
 from tqdm.auto import tqdm
 
 from surprise_autorec.algorithm import AutoRec
-from surprise_autorec.data.known import load, to_dataset
-from surprise_autorec.data.readers import read
+from surprise_autorec.data.encoding import encode
+from surprise_autorec.data.known import Opened, open_ratings
+from surprise_autorec.data.readers import read, tables_of
+from surprise_autorec.data.tables import role_batches
+from surprise_autorec.fitting import Ratings
+from surprise_autorec.model import RatingScale
 
 #: How a table is written, by suffix.
 _WRITERS: dict[str, Callable[[pd.DataFrame, Any], object]] = {
@@ -37,7 +40,8 @@ _WRITERS: dict[str, Callable[[pd.DataFrame, Any], object]] = {
 RatingsArgument = Annotated[
     str,
     typer.Argument(
-        help="ml-100k, ml-1m, ml-latest-small, a file (csv, parquet, ...), or - for csv on stdin."
+        help="ml-100k, ml-1m, ml-latest-small, a file (csv, parquet, ...), a folder of files, or - for csv "
+        "on stdin."
     ),
 ]
 ParamOption = Annotated[
@@ -49,6 +53,15 @@ ScaleOption = Annotated[
     typer.Option(
         help="Lowest and highest rating, as in 1,5. Default: that of the data set, or the range in the file."
     ),
+]
+UserColumnOption = Annotated[
+    str | None, typer.Option(help="Name of the column with the users' ids. Default: a usual name.")
+]
+ItemColumnOption = Annotated[str | None, typer.Option(help="The same for the items.")]
+RatingColumnOption = Annotated[str | None, typer.Option(help="The same for the ratings.")]
+NamesOption = Annotated[
+    str | None,
+    typer.Option(help="Names of all columns, as in user,item,rating, of a text file without a header."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
 TableOption = Annotated[
@@ -122,8 +135,22 @@ def value_of(text: str) -> Any:
         return text
 
 
-def load_ratings(source: str, rating_scale: str | None) -> Dataset:
-    """The ratings of a known data set, a file or stdin."""
+class Layout(NamedTuple):
+    """What was said of a file's columns: some of their names by role, and all names if it has no header."""
+
+    columns: dict[str, str]
+    names: list[str] | None
+
+    @classmethod
+    def of(cls, names: str | None, user: str | None, item: str | None, rating: str | None = None) -> Layout:
+        """What the options said."""
+        given = {"user": user, "item": item, "rating": rating}
+        columns = {role: name for role, name in given.items() if name is not None}
+        return cls(columns, None if names is None else names.split(","))
+
+
+def load_ratings(source: str, rating_scale: str | None, layout: Layout) -> Ratings:
+    """The ratings of a known data set, a file, a folder or stdin."""
     scale = None
     if rating_scale is not None:
         ends = value_of(rating_scale)
@@ -134,12 +161,19 @@ def load_ratings(source: str, rating_scale: str | None) -> Dataset:
                 param_hint="--rating-scale",
             )
         scale = float(ends[0]), float(ends[1])
-    return to_dataset(read(sys.stdin), scale) if source == "-" else load(source, rating_scale=scale)
+    if source == "-":
+        opened = Opened(role_batches(tables_of(sys.stdin, layout.names), columns=layout.columns), None)
+    else:
+        opened = open_ratings(source, columns=layout.columns, names=layout.names)
+    users, items, values, user_ids, item_ids = encode(opened.batches)
+    found = float(values.min()), float(values.max())
+    known_scale = RatingScale(*(scale or opened.scale or found))
+    return Ratings(users, items, values, user_ids, item_ids, known_scale)
 
 
-def read_table(source: str, roles: Sequence[str]) -> pd.DataFrame:
+def read_table(source: str, roles: Sequence[str], layout: Layout | None = None) -> pd.DataFrame:
     """Columns of a file, or of stdin."""
-    return read(sys.stdin if source == "-" else source, roles)
+    return read(sys.stdin if source == "-" else source, roles, *(layout or ()))
 
 
 def check_output(output: str) -> None:

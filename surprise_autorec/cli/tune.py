@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import tomllib
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 import typer
 from sklearn.model_selection import ParameterGrid, ParameterSampler
-from surprise import Dataset
-from surprise.model_selection import KFold
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
+    ItemColumnOption,
+    Layout,
+    NamesOption,
     ParamOption,
+    RatingColumnOption,
     RatingsArgument,
     ScaleOption,
     SeedOption,
+    UserColumnOption,
     autorec_keywords,
     check_output,
     known_keywords,
@@ -32,7 +34,9 @@ from surprise_autorec.cli.shared import (
     write_table,
 )
 from surprise_autorec.core.training import DivergenceError
-from surprise_autorec.study.folds import measure, summarise
+from surprise_autorec.fitting import Ratings
+from surprise_autorec.study.arrays import measure_autorec
+from surprise_autorec.study.folds import summarise
 
 
 def command(
@@ -56,6 +60,10 @@ def command(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="A .csv, .parquet or .jsonl file for all results.")
     ] = None,
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    names: NamesOption = None,
 ) -> None:
     """Cross-validate combinations of AutoRec's keywords on the same folds, and name the best.
 
@@ -76,7 +84,8 @@ def command(
         settings = [{**fixed, **keywords} for keywords in tried]
         for keywords in settings:
             AutoRec(**keywords).check_parameters()  # all of them, before the first is trained
-        measured = _measure(settings, load_ratings(ratings, rating_scale), KFold(folds, random_state=seed))
+        layout = Layout.of(names, user_column, item_column, rating_column)
+        measured = _measure(settings, load_ratings(ratings, rating_scale, layout), folds, seed)
         frame = pd.DataFrame([{key: _shown(value) for key, value in keywords.items()} for keywords in tried])
         frame = frame.join(measured).sort_values("rmse")
         show_table(frame.to_dict("list"))
@@ -86,23 +95,23 @@ def command(
             write_table(frame, output)
 
 
-def _measure(settings: list[dict[str, Any]], data: Dataset, cv: KFold) -> pd.DataFrame:
+def _measure(settings: list[dict[str, Any]], ratings: Ratings, n_folds: int, seed: int) -> pd.DataFrame:
     """Errors and times of AutoRec with each of the settings, as in `summarise`; NaN if training diverged.
 
     (`surprise.model_selection.GridSearchCV` is similar, but shows no progress and ends if training diverges.)
     """
-    makers = {f"combination {n}": partial(AutoRec, **keywords) for n, keywords in enumerate(settings, 1)}
-    calls = dict(zip(makers, map(_call, settings), strict=True))
+    algorithms = {f"combination {n}": AutoRec(**keywords) for n, keywords in enumerate(settings, 1)}
+    calls = dict(zip(algorithms, map(_call, settings), strict=True))
 
     def continue_if_diverged(name: str, error: Exception) -> None:
         if not isinstance(error, DivergenceError):
             raise error
         warn(f"{calls[name]}: {error}")
 
-    folds = measure(makers, data, cv, on_failure=continue_if_diverged, verbose=True)
+    folds = measure_autorec(algorithms, ratings, n_folds, seed, continue_if_diverged)
     if folds.empty:
         raise DivergenceError("training diverged with every combination")
-    summary = summarise(folds).reindex(list(makers)).reset_index(drop=True)
+    summary = summarise(folds).reindex(list(algorithms)).reset_index(drop=True)
     return summary[["rmse", "rmse_std", "mae", "mae_std", "fit_time"]]
 
 

@@ -15,3 +15,12 @@ Int64Array: TypeAlias = npt.NDArray[np.int64]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 #: Ratings as users give and get them, and baselines.
 Float64Array: TypeAlias = npt.NDArray[np.float64]
+
+#: So many ratings can be numbered with int32 indices, which torch's sparse kernels take.
+MOST_RATINGS = 2**31 - 1
+
+
+def check_count(what: str, count: int) -> None:
+    """Raise ValueError if int32 indices cannot count so many. To be called before anything is allocated."""
+    if count > MOST_RATINGS:
+        raise ValueError(f"{what} must be at most {MOST_RATINGS:,}, as indices have 32 bits, got {count:,}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -41,9 +42,10 @@ VARIANCE_ROUNDS, SMALL_CHANGE = 40, 0.01
 FIRST_PENALTIES = 15.0, 10.0
 #: What few ratings say of variances may be far off.
 LEAST_PENALTY, MOST_PENALTY = 0.5, 100.0
-#: The network learns a part of its rows' biases itself where the typical user and the typical item have this
-#: many ratings, in the geometric mean, or more. There their penalty tends to twice that of baselines alone.
-RATINGS_TO_LEARN_BIASES = 40
+#: A network that sees who rated an item, and how, knows more of the item's level than its bias tells. So it
+#: learns up to this share of the bias itself: less where centering hides who rated, and less where the
+#: typical user and the typical item have fewer ratings than this many, in the geometric mean.
+LEARNT_SHARE, RATINGS_TO_LEARN_BIASES = 0.3, 40
 
 #: The width, where a column has few ratings to learn its decoder weights from, or a row to show its encoder
 #: ...
@@ -89,12 +91,11 @@ def centering(users_by_items: RatingMatrix) -> RowsAndColumns:
     return RowsAndColumns(max(users, USER_CENTERING), items)
 
 
-def baseline_penalties(users_by_items: RatingMatrix, encoded: Side = "item") -> tuple[float, float]:
+def baseline_penalties(users_by_items: RatingMatrix) -> tuple[float, float]:
     """The penalties of user and item biases: the variance of the noise over that of the biases.
 
     Biases are taken as drawn from normal distributions, whose variances are estimated by expectation
-    maximisation, each bias's uncertainty given the others. Of the side that is encoded, the network learns a
-    part of the biases itself.
+    maximisation, each bias's uncertainty given the others.
     """
     rows, columns = users_by_items.rows, users_by_items.columns
     values = users_by_items.values.astype(np.float64)
@@ -125,25 +126,39 @@ def baseline_penalties(users_by_items: RatingMatrix, encoded: Side = "item") -> 
         before, penalties = penalties, (user_penalty, item_penalty)
         if np.allclose(penalties, before, rtol=SMALL_CHANGE, atol=0.0):
             break
+    return penalties
+
+
+def item_bias_share(users_by_items: RatingMatrix) -> float:
+    """What counts of the items' biases beside a network that encodes items; it learns the rest itself."""
+    counts = users_by_items.row_counts, users_by_items.column_counts
     learnable = math.prod(map(typical_count, counts)) / RATINGS_TO_LEARN_BIASES**2
-    factor = 1 + learnable / (1 + learnable)
-    user_penalty, item_penalty = penalties
-    return (
-        (user_penalty * factor, item_penalty) if encoded == "user" else (user_penalty, item_penalty * factor)
-    )
+    hidden = centering(users_by_items).columns
+    return 1 - LEARNT_SHARE * (1 - hidden) * learnable / (1 + learnable)
 
 
 def baselines(users_by_items: RatingMatrix, encoded: Side) -> Baselines:
-    """Baselines by alternating least squares, with `baseline_penalties`."""
-    reg_u, reg_i = baseline_penalties(users_by_items, encoded)
-    return als_baselines(users_by_items, reg_u=reg_u, reg_i=reg_i)
+    """Baselines by alternating least squares, with `baseline_penalties` and `item_bias_share`."""
+    reg_u, reg_i = baseline_penalties(users_by_items)
+    estimated = als_baselines(users_by_items, reg_u=reg_u, reg_i=reg_i)
+    if encoded == "user":
+        return estimated
+    return replace(estimated, column_share=item_bias_share(users_by_items))
 
 
 def width(rows_by_columns: RatingMatrix) -> int:
     """Hidden units: as many as the ratings of a mean column and of a typical row can carry."""
-    column_ratings = rows_by_columns.n_ratings / rows_by_columns.n_columns
     row_ratings = typical_count(rows_by_columns.row_counts)
-    carried = min(FACTORS_PER_RATING_OF_COLUMN * column_ratings, FACTORS_PER_RATING_OF_ROW * row_ratings)
+    largest = largest_width(rows_by_columns.n_ratings, rows_by_columns.n_columns)
+    return min(largest, _width(FACTORS_PER_RATING_OF_ROW * row_ratings))
+
+
+def largest_width(n_ratings: int, n_columns: int) -> int:
+    """What `width` is at most: the hidden units that the ratings of a mean column can carry."""
+    return _width(FACTORS_PER_RATING_OF_COLUMN * n_ratings / n_columns)
+
+
+def _width(carried: float) -> int:
     return int(min(max(32 * math.ceil(carried / 32), LEAST_FACTORS), MOST_FACTORS))
 
 

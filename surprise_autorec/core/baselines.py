@@ -16,6 +16,9 @@ from surprise_autorec.core.ratings import RatingMatrix
 class Baselines:
     """A mean and one bias for each row and column: ``mean + row_biases[z] + column_biases[c]``.
 
+    A network that is added to the baselines may take over a part of the biases of one side. Where it is
+    there, for known rows and columns, only the other part counts.
+
     Parameters
     ----------
     mean : float
@@ -25,6 +28,8 @@ class Baselines:
         n``. Infinite where biases are to stay zero.
     reg_per_rating : float
         A penalty that grows with n: ``n * reg_per_rating``, in addition.
+    row_share, column_share : float
+        What counts of a bias beside a network.
     """
 
     mean: float
@@ -33,6 +38,8 @@ class Baselines:
     row_reg: float = 0.0
     column_reg: float = 0.0
     reg_per_rating: float = 0.0
+    row_share: float = 1.0
+    column_share: float = 1.0
 
     @property
     def transposed(self) -> Baselines:
@@ -43,6 +50,8 @@ class Baselines:
             column_biases=self.row_biases,
             row_reg=self.column_reg,
             column_reg=self.row_reg,
+            row_share=self.column_share,
+            column_share=self.row_share,
         )
 
     def take_rows(self, rows: npt.NDArray[np.integer]) -> Baselines:
@@ -93,9 +102,15 @@ class Baselines:
         return replace(self, row_biases=sums / weights)
 
     def at(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> Float64Array:
-        """Baseline estimates of the given cells, shape (n_cells,). An index of -1 has no bias."""
+        """Baseline estimates of the given cells, shape (n_cells,).
+
+        An index of -1 has no bias. As no network knows of it, all of the other bias counts.
+        """
+        row_shares = np.where(np.asarray(columns) >= 0, self.row_share, 1.0)
+        column_shares = np.where(np.asarray(rows) >= 0, self.column_share, 1.0)
         biases: Float64Array = (
-            np.append(self.row_biases, 0.0)[rows] + np.append(self.column_biases, 0.0)[columns]
+            np.append(self.row_biases, 0.0)[rows] * row_shares
+            + np.append(self.column_biases, 0.0)[columns] * column_shares
         )
         return self.mean + biases
 

@@ -123,7 +123,7 @@ def solve_columns(
         rows = batch.cells.rows[cells]
         by_column = rated.index_select(0, rows)
         own = inputs[cells] * own_products.index_select(0, rows)
-        baseline_bias = float(baselines.column_biases[column])
+        baseline_bias = baselines.column_share * float(baselines.column_biases[column])
         solution = ridge.solve(by_column, targets[cells], by_column @ vector - own, baseline_bias)
         weight[column], bias[column] = vector + solution[:-1], solution[-1]
     return Factors(weight.float().numpy(), bias.float().numpy())

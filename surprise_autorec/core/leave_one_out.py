@@ -100,7 +100,7 @@ class Cases:
     @property
     def changes(self) -> Float64Array:
         """The d of the module's equations: by how much the bias in case 0 is above that of each case."""
-        biases = self.baselines.row_biases
+        biases = self.baselines.row_share * self.baselines.row_biases
         changes: Float64Array = biases[0] - biases
         return changes
 
@@ -178,9 +178,8 @@ def _solved(network: TrainedNetwork, side: Side, cases: Cases, other: int) -> Fl
 
     # A penalty on b + b_c, besides that on b, is one on b + pull alone: targets and outputs are moved by it.
     column_reg = cases.baselines.row_reg if encoders.joint_biases else 0.0
-    pull = torch.from_numpy(
-        cases.baselines.row_biases * (column_reg / (encoders.reg_bias / 2 + column_reg or 1.0))
-    )
+    biases = cases.baselines.row_share * cases.baselines.row_biases
+    pull = torch.from_numpy(biases * (column_reg / (encoders.reg_bias / 2 + column_reg or 1.0)))
     amounts[:, 1] += pull
 
     reg_bias = encoders.reg_bias + 2 * column_reg

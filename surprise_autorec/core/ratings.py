@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from surprise_autorec.core.arrays import Float32Array, Int32Array, Int64Array
+from surprise_autorec.core.arrays import Float32Array, Int32Array, Int64Array, check_count
 
 
 def csr_array(contents: tuple[Any, ...], shape: tuple[int, int]) -> Any:
@@ -34,8 +34,14 @@ def cells_of_rows(row_offsets: Int32Array, rows: npt.NDArray[np.integer]) -> tup
     offsets : ndarray of int32, shape (n_rows + 1,)
         The cells of ``rows[n]`` are ``cells[offsets[n] : offsets[n + 1]]``.
     cells : ndarray of int64, shape (n_cells,)
+
+    Raises
+    ------
+    ValueError
+        If the rows, which may repeat, have more cells than int32 offsets count.
     """
     counts = np.diff(row_offsets)[rows]
+    check_count("ratings of the rows asked for", int(counts.sum(dtype=np.int64)))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     return offsets, np.arange(offsets[-1]) + np.repeat(row_offsets[rows] - offsets[:-1], counts)
 
@@ -86,8 +92,12 @@ class RatingMatrix:
         Raises
         ------
         ValueError
-            If the three differ in length.
+            If the three differ in length, or there are more ratings, rows or columns than int32 indices can
+            tell apart.
         """
+        check_count("rows and columns", max(shape))
+        for name, array in (("rows", rows), ("columns", columns), ("values", values)):
+            check_count(name, np.size(array))
         rows, columns = np.asarray(rows, np.int32), np.asarray(columns, np.int32)
         values = np.asarray(values, np.float32)
         if not rows.shape == columns.shape == values.shape:
@@ -140,6 +150,7 @@ class RatingMatrix:
 
     def take_cells(self, chosen: npt.NDArray[np.bool_]) -> RatingMatrix:
         """The matrix, of the same shape, of the cells where ``chosen`` (shape (n_ratings,)) is true."""
+        check_count("ratings chosen", int(np.count_nonzero(chosen)))
         offsets = np.concatenate([[0], np.cumsum(chosen)])[self.row_offsets].astype(np.int32)
         return RatingMatrix(offsets, self.columns[chosen], self.values[chosen], self.n_columns)
 

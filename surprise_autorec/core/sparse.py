@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surprise_autorec.core.arrays import check_count
 from surprise_autorec.core.ratings import RatingMatrix, csr_array
 
 #: Some rows of a matrix: which, and their values.
@@ -53,7 +54,8 @@ class Cells:
 
     @classmethod
     def of(cls, ratings: RatingMatrix, device: torch.device) -> Cells:
-        """The observed cells of a rating matrix."""
+        """The observed cells of a rating matrix. Raises ValueError if int32 positions cannot number them."""
+        check_count("ratings", len(ratings.values))
         positions = np.arange(ratings.n_ratings, dtype=np.int32)
         shape = ratings.n_rows, ratings.n_columns
         by_column = csr_array((positions, ratings.columns, ratings.row_offsets), shape).tocsc()
@@ -99,6 +101,7 @@ with warnings.catch_warnings():
 
 def _counts_before(flags: Tensor) -> Tensor:
     """Number of true flags before each position, and before the end: shape (n + 1,)."""
+    check_count("ratings", len(flags))
     counts = torch.zeros(len(flags) + 1, dtype=torch.int32, device=flags.device)
     torch.cumsum(flags, 0, dtype=torch.int32, out=counts[1:])
     return counts

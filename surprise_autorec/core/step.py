@@ -76,9 +76,8 @@ class BiasPenalty(NamedTuple):
     @classmethod
     def of_columns(cls, baselines: Baselines, device: torch.device) -> BiasPenalty:
         """That of the columns' baselines."""
-        return cls(
-            baselines.column_reg, torch.from_numpy(baselines.column_biases.astype(np.float32)).to(device)
-        )
+        biases = baselines.column_share * baselines.column_biases
+        return cls(baselines.column_reg, torch.from_numpy(biases.astype(np.float32)).to(device))
 
     def over(self, n_rows: int) -> BiasPenalty:
         """The same per row."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,8 @@ import pandas as pd
 from surprise import Dataset, Reader
 from surprise.builtin_datasets import BUILTIN_DATASETS, download_builtin_dataset
 
-from surprise_autorec.data.readers import read
+from surprise_autorec.data.readers import tables_of
+from surprise_autorec.data.tables import ROLES, TIMED_ROLES, role_batches
 
 #: The environment variable for a folder of data sets, each in a subfolder of its own name.
 DATA_FOLDER = "SURPRISE_AUTOREC_DATA"
@@ -36,8 +37,19 @@ class DatasetNotFoundError(FileNotFoundError):
     """A data set was not found in any of the places searched."""
 
 
+class Opened(NamedTuple):
+    """Ratings that are yet to be read, in batches, and the rating scale, if it is known."""
+
+    batches: Iterator[pd.DataFrame]
+    scale: tuple[float, float] | None
+
+
 def load(
-    name: str, path: str | os.PathLike[str] | None = None, rating_scale: tuple[float, float] | None = None
+    name: str,
+    path: str | os.PathLike[str] | None = None,
+    rating_scale: tuple[float, float] | None = None,
+    columns: Mapping[str, str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Dataset:
     """Load ratings as a Surprise dataset.
 
@@ -45,21 +57,31 @@ def load(
     the folder given by the environment variable ``SURPRISE_AUTOREC_DATA``, Surprise's own cache and, for
     ML-100K, an installed recbole package, which contains a copy. If none of them has it, Surprise downloads
     it (ML-100K and ML-1M only). The ratings, their order and their ids (strings, as in
-    ``surprise.Dataset.load_builtin``) are the same wherever they come from.
+    ``surprise.Dataset.load_builtin``) are the same wherever they come from. Timestamps are kept in the
+    dataset's ``raw_ratings``, as Surprise's readers do, or None where there are none.
 
     Parameters
     ----------
     name : str
-        "ml-100k", "ml-1m", "ml-latest-small", or the path of a file of your own.
+        "ml-100k", "ml-1m", "ml-latest-small", or the path of a file of your own, or of a folder of files,
+        which are read one after another.
     path : str or path-like, optional
-        A file, or a folder that contains one of the data set's files. Formats, by suffix: GroupLens's
-        ``.data`` (tabs) and ``.dat`` (``::``); ``.csv`` and ``.parquet`` with columns for user, item and
-        rating (names such as ``userId`` and ``movieId`` are understood); ``.inter``; ``.npz`` with arrays
-        ``user``, ``item`` and ``rating``. Ids from text files are strings; ids from the other formats have
-        the type stored there.
+        A file, or a folder that contains one of the data set's files. Formats, by suffix: ``.csv`` and
+        ``.tsv`` with a header (what separates the fields is found out: a comma, semicolon, tab or ``|``; with
+        semicolons, ratings may have decimal commas); GroupLens's ``.data`` (tabs) and ``.dat`` (``::``), both
+        without a header; ``.inter``; ``.jsonl``, with an object in each line; ``.parquet``; ``.npz`` with
+        arrays ``user``, ``item`` and ``rating``. Text files may be compressed: ``.csv.gz``. Usual names of
+        columns, such as ``userId`` and ``movieId``, are understood, and columns other than those of user,
+        item, rating and perhaps timestamp are ignored. Ids and timestamps from text files are strings; those
+        from ``.jsonl``, ``.parquet`` and ``.npz`` have the type stored there.
     rating_scale : tuple of float, optional
         Lowest and highest rating. Default: the scale of the known data set, or the lowest and highest rating
         in the file.
+    columns : mapping of str to str, optional
+        The names of columns that have others than the usual ones, as in ``{"user": "Customer No", "rating":
+        "stars"}``; by "user", "item", "rating" and "timestamp".
+    names : sequence of str, optional
+        The names of all columns of text files without a header.
 
     Returns
     -------
@@ -72,22 +94,45 @@ def load(
     ValueError
         If a file cannot be read as ratings.
     """
+    batches, scale = open_ratings(name, path, columns, names, TIMED_ROLES)
+    return to_dataset(pd.concat(list(batches), ignore_index=True), rating_scale or scale)
+
+
+def open_ratings(
+    name: str,
+    path: str | os.PathLike[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    names: Sequence[str] | None = None,
+    roles: Sequence[str] = ROLES,
+) -> Opened:
+    """Find ratings as `load` does, and their columns of some roles. Reading them may raise ValueError."""
     source = _SOURCES.get(name)
     if source is None:
         file = Path(path if path is not None else name)
-        if not file.is_file():
+        if not file.exists():
             raise DatasetNotFoundError(
                 f"name must be one of {sorted(_SOURCES)} or the path of an existing file, got {str(file)!r}"
             )
-        return to_dataset(read(file), rating_scale)
-    frame = read(_find(name, source, path)).astype({"user": "str", "item": "str"})
-    return to_dataset(frame, rating_scale or source.scale)
+        return Opened(role_batches(tables_of(file, names), roles, columns), None)
+    batches = role_batches(tables_of(_find(name, source, path), names), roles, columns)
+    return Opened(map(_with_texts, batches), source.scale)
+
+
+def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.astype({column: "str" for column in frame.columns if column != "rating"})
 
 
 def to_dataset(frame: pd.DataFrame, rating_scale: tuple[float, float] | None = None) -> Dataset:
-    """A Surprise dataset of columns user, item and rating; the default scale is the range of the ratings."""
+    """A Surprise dataset of columns user, item, rating and perhaps timestamp.
+
+    The default scale is the range of the ratings.
+    """
     found = float(frame["rating"].min()), float(frame["rating"].max())
-    return Dataset.load_from_df(frame, Reader(rating_scale=rating_scale or found))
+    data = Dataset.load_from_df(frame[["user", "item", "rating"]], Reader(rating_scale=rating_scale or found))
+    if "timestamp" in frame:
+        with_times = zip(data.raw_ratings, frame["timestamp"], strict=True)
+        data.raw_ratings = [(uid, iid, rating, time) for (uid, iid, rating, _), time in with_times]
+    return data
 
 
 def _find(name: str, source: _Source, path: str | os.PathLike[str] | None) -> Path:

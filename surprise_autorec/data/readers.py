@@ -1,11 +1,17 @@
-"""Reading files of ratings, in every supported format, as tables."""
+"""Reading files of ratings, in every supported format, in batches of rows."""
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import os
+import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
@@ -13,51 +19,259 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-#: The roles of columns, and the names that a column of each may have in a file (in lower case).
-_COLUMNS = {
-    "user": ("user", "userid", "user_id", "uid", "user_id:token"),
-    "item": ("item", "itemid", "item_id", "iid", "movieid", "movie_id", "movie", "item_id:token"),
-    "rating": ("rating", "r_ui", "score", "rating:float"),
-}
+from surprise_autorec.arrow import pyarrow
+from surprise_autorec.data.tables import BATCH_ROWS, ROLES, Table, role_batches
+
+Source = str | os.PathLike[str] | IO[str]
+
+_GROUPLENS = ("user", "item", "rating", "timestamp")
+#: What may separate the fields of a csv or tsv file.
+_DELIMITERS = ",;\t|"
 
 
-def _read_npz(file: Path) -> pd.DataFrame:
-    known = {name for names in _COLUMNS.values() for name in names}
+def slices(frame_of: Callable[[slice], pd.DataFrame], n_rows: int) -> Iterator[pd.DataFrame]:
+    """A table in memory, in batches."""
+    return (frame_of(slice(start, start + BATCH_ROWS)) for start in range(0, n_rows, BATCH_ROWS))
+
+
+class _FromTheStart(io.TextIOBase):
+    """A stream that had its first line read, from its start."""
+
+    def __init__(self, first_line: str, rest: IO[str]) -> None:
+        self._first_line, self._rest = first_line, rest
+
+    def read(self, size: int | None = -1, /) -> str:
+        """About as many characters; the first line is never cut."""
+        first_line, self._first_line = self._first_line, ""
+        return first_line or self._rest.read(-1 if size is None else size)
+
+
+def _text(
+    name: str,
+    source: Path | IO[str],
+    names: Sequence[str] | None,
+    separator: str | None = None,
+    usual_names: Sequence[str] = (),
+) -> Table:
+    """A table of texts. Without names (or usual ones) there is a header. The separator may be found out."""
+    handle: Any = source
+    if isinstance(source, Path):
+        first_line = _first_line(source)
+    else:
+        first_line = source.readline()
+        handle = _FromTheStart(first_line, source)
+    if separator is None:
+        separator = max(_DELIMITERS, key=first_line.count)
+    fields = next(csv.reader([first_line], delimiter=separator), [])
+    names = _names(names, usual_names, fields)
+    options = {} if names is None else {"names": names, "header": None}
+    frames = _frames_of_text(handle, sep=separator, **options)
+    first = next(frames)
+    return Table(
+        name, list(first.columns), lambda _: chain([first], frames), "," if separator == ";" else "."
+    )
+
+
+def _dat(name: str, file: Path, names: Sequence[str] | None) -> Table:
+    """Fields between two colons. To pandas's fast parser, there is an empty field between the colons."""
+    names = _names(names, _GROUPLENS, _first_line(file).split("::")) or _GROUPLENS
+    with_gaps = [part for n, column in enumerate(names) for part in (f"gap {n}", column)][1:]
+
+    def batches(_: list[str]) -> Iterator[pd.DataFrame]:
+        for frame in _frames_of_text(file, sep=":", names=with_gaps, header=None, encoding="latin-1"):
+            if (frame[with_gaps[1::2]] != "").any(axis=None):
+                raise ValueError("fields must be separated by '::'")
+            yield frame
+
+    return Table(name, names, batches)
+
+
+def _first_line(file: Path) -> str:
+    with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as opened:
+        return opened.readline().decode("utf-8-sig", errors="replace")
+
+
+def _names(
+    names: Sequence[str] | None, usual_names: Sequence[str], fields: Sequence[str]
+) -> Sequence[str] | None:
+    """The names of columns of a file without a header, by the fields of its first row."""
+    if names is None:
+        return usual_names[: max(len(fields), 3)] or None
+    if fields and len(fields) != len(names):
+        raise ValueError(f"{len(names)} names are given, and row 1 has {len(fields)} fields")
+    return names
+
+
+def _frames_of_text(handle: Any, **options: Any) -> Iterator[pd.DataFrame]:
+    with pd.read_csv(
+        handle, dtype=str, keep_default_na=False, index_col=False, chunksize=BATCH_ROWS, **options
+    ) as reader:
+        while True:
+            with warnings.catch_warnings():  # (not around the yield, where others' warnings would be caught)
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows longer than the header
+                frame = next(reader, None)
+            if frame is None:
+                return
+            yield frame
+
+
+def _json_lines(name: str, file: Path, names: Sequence[str] | None) -> Table:
+    _check_header(names)
+
+    def read() -> Iterator[pd.DataFrame]:
+        with pd.read_json(file, lines=True, chunksize=BATCH_ROWS, dtype=False, precise_float=True) as reader:
+            yield from reader
+
+    frames = read()
+    first = next(frames, pd.DataFrame())
+    return Table(name, [str(column) for column in first.columns], lambda _: chain([first], frames))
+
+
+def _parquet(name: str, file: Path, names: Sequence[str] | None) -> Table:
+    _check_header(names)
+    pa = pyarrow("a .parquet file")
+    contents = pa.parquet.ParquetFile(file)
+
+    def batches(columns: list[str]) -> Iterator[pd.DataFrame]:
+        with contents:
+            for batch in contents.iter_batches(BATCH_ROWS, columns=columns):
+                yield batch.to_pandas()
+
+    return Table(name, contents.schema_arrow.names, batches)
+
+
+def _npz(name: str, file: Path, names: Sequence[str] | None) -> Table:
+    _check_header(names)
     arrays = np.load(file, allow_pickle=False)
     if not isinstance(arrays, np.lib.npyio.NpzFile):
         raise ValueError("it contains a single array without a name")
-    with arrays:
-        return pd.DataFrame({name: arrays[name] for name in arrays.files if name.lower() in known})
+
+    def batches(columns: list[str]) -> Iterator[pd.DataFrame]:
+        with arrays:
+            chosen = {column: arrays[column] for column in columns}
+        lengths = {column: array.shape for column, array in chosen.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"its arrays must have one length, got {lengths}")
+        n_rows = len(next(iter(chosen.values())))
+        return slices(lambda rows: pd.DataFrame({key: array[rows] for key, array in chosen.items()}), n_rows)
+
+    return Table(name, arrays.files, batches)
 
 
-def _read_text(file: Path | IO[str], **options: Any) -> pd.DataFrame:
-    frame: pd.DataFrame = pd.read_csv(file, dtype=str, keep_default_na=False, **options)
-    return frame
+def _check_header(names: Sequence[str] | None) -> None:
+    if names is not None:
+        raise ValueError("names of columns can be given for text files only: this one has its own")
 
 
-_GROUPLENS = ["user", "item", "rating", "timestamp"]
 #: A reader for each format, by suffix.
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".data": lambda file: _read_text(file, sep="\t", names=_GROUPLENS),
-    ".dat": lambda file: _read_text(file, sep="::", names=_GROUPLENS, engine="python", encoding="latin-1"),
-    ".inter": lambda file: _read_text(file, sep="\t"),
-    ".csv": _read_text,
-    ".parquet": pd.read_parquet,
-    ".npz": _read_npz,
+_READERS: dict[str, Callable[[str, Path, Sequence[str] | None], Table]] = {
+    ".data": lambda name, file, names: _text(name, file, names, "\t", _GROUPLENS),
+    ".dat": _dat,
+    ".inter": lambda name, file, names: _text(name, file, names, "\t"),
+    ".csv": lambda name, file, names: _text(name, file, names),
+    ".tsv": lambda name, file, names: _text(name, file, names),
+    ".jsonl": _json_lines,
+    ".parquet": _parquet,
+    ".npz": _npz,
 }
+_PACKED = {".data", ".dat", ".inter", ".csv", ".tsv", ".jsonl"}
+
+
+def _format(file: Path) -> str | None:
+    """The suffix of a file that can be read, less that of its compression."""
+    name = file.name.lower()
+    suffix = Path(name.removesuffix(".gz")).suffix
+    is_known = suffix in (_PACKED if name.endswith(".gz") else _READERS)
+    return suffix if is_known else None
+
+
+@contextmanager
+def _problems_named(name: str, suffix: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, pd.errors.ParserWarning) as error:
+        text = " ".join(str(error).split())
+        raise ValueError(f"{name} must be a valid {suffix} file: {text}") from error
+
+
+def _table(name: str, suffix: str, make: Callable[[], Table]) -> Table:
+    """A table of a file; what is wrong with the file is reported by its name, whenever it shows."""
+    with _problems_named(name, suffix):
+        table = make()
+
+    def batches(columns: list[str]) -> Iterator[pd.DataFrame]:
+        with _problems_named(name, suffix):
+            frames = table.batches(columns)
+        while True:
+            with _problems_named(name, suffix):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame
+
+    return table._replace(batches=batches)
+
+
+def tables_of(source: Source, names: Sequence[str] | None = None) -> Iterator[Table]:
+    """The table in a file, in a folder of parts or in a text stream (which is read as csv).
+
+    Parameters
+    ----------
+    source : path, or text stream
+        A file in one of the formats that `load` reads, or a folder: its parts are all files in such formats,
+        in the order of their names, in subfolders too. Hidden files and those that begin with an underscore
+        are none.
+    names : sequence of str, optional
+        The names of the columns of text files that have no header.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read, or a folder has no parts.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        yield _table("standard input", ".csv", lambda: _text("standard input", source, names))
+        return
+    path = Path(source)
+    files = [path]
+    if path.is_dir():
+        files = sorted(
+            file
+            for file in path.rglob("*")
+            if _format(file) and not any(part[0] in "._" for part in file.relative_to(path).parts)
+        )
+        if not files:
+            raise ValueError(
+                f"the folder {path} must have files that end in one of {sorted(_READERS)}, got none"
+            )
+    for file in files:
+        suffix = _format(file)
+        if suffix is None:
+            raise ValueError(
+                f"{file} must end in one of {sorted(_READERS)} (texts also with .gz), got {file.suffix!r}"
+            )
+        yield _table(str(file), suffix, partial(_READERS[suffix], str(file), file, names))
 
 
 def read(
-    source: str | os.PathLike[str] | IO[str], roles: Sequence[str] = ("user", "item", "rating")
+    source: Source,
+    roles: Sequence[str] = ROLES,
+    columns: Mapping[str, str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Read the user, item and rating columns of a table, whatever their names in the file.
 
     Parameters
     ----------
     source : path, or text stream
-        A file in one of the formats that `load` reads; a stream is read as csv.
+        A file or a folder of parts, in the formats that `load` reads; a stream is read as csv.
     roles : sequence of str, default=("user", "item", "rating")
-        Which of these columns to read; each must be present. Other columns are ignored.
+        Which of these columns to read; each must be present. Other columns are ignored. "timestamp" may be
+        added, which is read as it is, if it is there.
+    columns : mapping of str to str, optional
+        The names of columns by role, as in ``{"user": "Customer No"}``. Default: the usual names.
+    names : sequence of str, optional
+        The names of the columns of text files that have no header.
 
     Returns
     -------
@@ -70,43 +284,5 @@ def read(
         If the source cannot be read, lacks a column or has no rows, if an id is missing, or if a rating is
         not a finite number.
     """
-    if isinstance(source, (str, os.PathLike)):
-        name, suffix = str(source), Path(source).suffix.lower()
-        if suffix not in _READERS:
-            raise ValueError(f"{name} must end in one of {sorted(_READERS)}, got {suffix!r}")
-        reader: Callable[[], pd.DataFrame] = partial(_READERS[suffix], Path(source))
-    else:
-        name, suffix, reader = "standard input", ".csv", partial(_read_text, source)
-    row = "rating" if "rating" in roles else "row"
-    try:
-        frame = reader()
-    except (ValueError, BadZipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{name} must be a {suffix} file of {row}s: {str(error).strip()}") from error
-    by_lower_name = {str(column).lower(): column for column in frame.columns}
-    chosen = {}
-    for role in roles:
-        names = _COLUMNS[role]
-        column = next((by_lower_name[known] for known in names if known in by_lower_name), None)
-        if column is None:
-            raise ValueError(
-                f"{name} must have a column for the {role}, named one of {list(names)}, got columns "
-                f"{list(frame.columns)}"
-            )
-        chosen[role] = frame[column]
-    if frame.empty:
-        raise ValueError(f"{name} must have at least one {row}, got none")
-    if "rating" in roles:
-        ratings = pd.to_numeric(chosen["rating"], errors="coerce").astype(np.float64)
-        is_finite = ratings.abs() < np.inf
-        _check_rows(f"{name}: the rating", "be a finite number", chosen["rating"], is_finite)
-        chosen["rating"] = ratings
-    for role in (role for role in roles if role != "rating"):
-        is_there = chosen[role].notna() & (chosen[role] != "")
-        _check_rows(f"{name}: the {role}", "not be missing", chosen[role], is_there)
-    return pd.DataFrame(chosen)
-
-
-def _check_rows(what: str, rule: str, values: pd.Series[Any], holds: pd.Series[bool]) -> None:
-    wrong = np.flatnonzero(~holds.to_numpy())
-    if len(wrong):
-        raise ValueError(f"{what} in data row {wrong[0] + 1} must {rule}, got {values.iloc[wrong[0]]!r}")
+    batches: Iterable[pd.DataFrame] = role_batches(tables_of(source, names), roles, columns)
+    return pd.concat(list(batches), ignore_index=True)

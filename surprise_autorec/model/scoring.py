@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from surprise_autorec.checks import number
-from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array
+from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array, check_count
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.fold_in import fold_in
 from surprise_autorec.core.network import HIGHEST, LOWEST, decoder_output
@@ -168,7 +168,13 @@ class AutoRecModel:
         ndarray of float64, shape (n_pairs,)
             Not clipped to the scale. Where user or item is unknown: the baseline estimate from what is known,
             or NaN if the model has no baselines.
+
+        Raises
+        ------
+        ValueError
+            If there are more pairs than int32 indices can number.
         """
+        check_count("pairs to predict at once", len(users))
         known = (users >= 0) & (items >= 0)
         if known.all():
             return self.scale.from_core(self.baselines.at(users, items) + self._outputs(users, items))
@@ -187,12 +193,15 @@ class AutoRecModel:
             _, first, place = np.unique(numbers, return_index=True, return_inverse=True)
             return self._outputs(users[first], items[first])[place]
         by_user = np.argsort(users, kind="stable")
-        offsets = np.searchsorted(users[by_user], np.arange(len(self.user_ids) + 1)).astype(np.int32)
+        counts = np.bincount(users, minlength=len(self.user_ids))
+        rows = np.flatnonzero(counts)  # often a few of very many
+        offsets = np.concatenate([[0], np.cumsum(counts[rows])]).astype(np.int32)
         user_of, item_of = users[by_user], items[by_user]
         outputs = np.zeros(len(users))
         for network in self.networks:
+            vectors = network.users.vectors
             products = products_at(
-                torch.from_numpy(network.users.vectors),
+                torch.from_numpy(vectors if len(rows) == len(vectors) else vectors[rows]),
                 torch.from_numpy(network.items.vectors),
                 torch.from_numpy(offsets),
                 torch.from_numpy(item_of),
@@ -220,8 +229,9 @@ class AutoRecModel:
                 pre_activation = float(self._output(np.array([pre_activation], np.float32))[0])
             output += network.member.weight * pre_activation
         baselines = self.baselines
-        baseline = baselines.mean + float(baselines.row_biases[user]) + float(baselines.column_biases[item])
-        return self.scale.from_core(baseline + output)
+        user_bias = baselines.row_share * float(baselines.row_biases[user])
+        item_bias = baselines.column_share * float(baselines.column_biases[item])
+        return self.scale.from_core(baselines.mean + user_bias + item_bias + output)
 
     def with_new(
         self,

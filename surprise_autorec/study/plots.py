@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from surprise_autorec.checks import check, choice
 from surprise_autorec.fitted import FittedAutoRec
 
 if TYPE_CHECKING:
@@ -87,6 +88,55 @@ def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.margins(x=0.2)
     ax.grid(alpha=0.3)
     return ax
+
+
+def plot_errors(frame: pd.DataFrame, ax: Axes | None = None, measure: str = "rmse") -> Axes:
+    """Plot errors by the number of training ratings, or by the true rating.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The result of `errors_by_count` or `errors_by_rating`. If it has a column ``algorithm``, each
+        algorithm has a line of its own.
+    ax : matplotlib.axes.Axes, optional
+        The axes to draw on. Default: those of a new figure.
+    measure : {"rmse", "mae", "bias"}, default="rmse"
+        The column to plot.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If ``measure`` is not as above, or the frame mixes results of several kinds.
+    """
+    choice("measure", measure, _MEASURES)
+    kinds = sorted(frame["by"].unique())
+    check("by", kinds, "the same in all rows", len(kinds) == 1)
+    ax = _new_axes() if ax is None else ax
+    labels = frame.groupby("bin")["label"].first()
+    positions = {number: position for position, number in enumerate(labels.index)}
+    parts = frame.groupby("algorithm", sort=False) if "algorithm" in frame else [(None, frame)]
+    for name, part in parts:
+        ax.plot(part["bin"].map(positions), part[measure], "o-", label=name)
+    ax.set_xticks(range(len(labels)), labels)
+    ax.set(xlabel=_KINDS[kinds[0]], ylabel=_MEASURES[measure])
+    ax.grid(alpha=0.3)
+    if "algorithm" in frame:
+        ax.legend()
+    return ax
+
+
+_KINDS = {
+    "user": "training ratings of the user",
+    "item": "training ratings of the item",
+    "rating": "true rating",
+}
+_MEASURES = {"rmse": "RMSE", "mae": "MAE", "bias": "mean of estimate minus rating"}
 
 
 def _new_axes() -> Axes:

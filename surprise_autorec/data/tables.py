@@ -1,0 +1,176 @@
+"""Tables of ratings in batches of rows, wherever they come from: their columns found, their rows checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+#: Rows of a batch, at most. A batch is what reading needs besides its result.
+BATCH_ROWS = 500_000
+
+ROLES = ("user", "item", "rating")
+TIMED_ROLES = (*ROLES, "timestamp")
+#: The roles of columns, and the names that a column of each may have (in lower case).
+_KNOWN_NAMES = {
+    "user": ("user", "userid", "user_id", "uid", "user_id:token"),
+    "item": ("item", "itemid", "item_id", "iid", "movieid", "movie_id", "movie", "item_id:token"),
+    "rating": ("rating", "r_ui", "score", "rating:float"),
+    "timestamp": ("timestamp", "time", "date", "timestamp:float"),
+}
+
+
+class Table(NamedTuple):
+    """A table, or a part of one, whose rows are yet to be read.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it.
+    columns : sequence of str
+        The names of its columns.
+    batches : callable
+        From the names of some columns to an iterator of DataFrames, which have these columns and perhaps
+        more.
+    decimal : str
+        What stands before the decimals of a number that is a text, besides the point.
+    """
+
+    name: str
+    columns: Sequence[str]
+    batches: Callable[[list[str]], Iterator[pd.DataFrame]]
+    decimal: str = "."
+
+
+def check_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
+    """The names of columns by their roles. Raises ValueError if something else than a role has a name."""
+    columns = dict(columns or {})
+    unknown = [role for role in columns if role not in TIMED_ROLES]
+    if unknown:
+        raise ValueError(f"columns must give names to some of {', '.join(TIMED_ROLES)}, got {unknown[0]!r}")
+    return columns
+
+
+def role_batches(
+    tables: Iterable[Table], roles: Sequence[str] = ROLES, columns: Mapping[str, str] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Read the user, item and rating columns of a table, which may come in parts.
+
+    Parameters
+    ----------
+    tables : iterable of Table
+        The parts, one after another.
+    roles : sequence of str
+        Which of these columns to read; each must be present. Other columns are ignored. "timestamp" may be
+        added, which is read as it is, if it is there.
+    columns : mapping of str to str, optional
+        The names of columns by role. Default: the usual names, upper or lower case.
+
+    Yields
+    ------
+    DataFrame
+        Some rows, in order, with columns named by their roles. Ratings are floats.
+
+    Raises
+    ------
+    ValueError
+        If a part lacks a column, its ids are numbers where those before are texts (or the other way round),
+        an id is missing, or a rating is not a finite number; at the end, if there was no row.
+    """
+    columns = check_columns(columns)
+    is_empty, names = True, []
+    kinds: dict[str, tuple[str, str]] = {}  # of the ids so far, and the name of the first table that has them
+    for table in tables:
+        names.append(table.name)
+        found = {role: _column(table, role, columns.get(role)) for role in roles}
+        chosen = {role: name for role, name in found.items() if name is not None}
+        n_before = 0
+        for batch in table.batches(list(chosen.values())):
+            frame = pd.DataFrame({role: batch[name] for role, name in chosen.items()})
+            if frame.empty:
+                continue
+            _check(frame, table, n_before)
+            for role in ROLES:
+                if role not in chosen:
+                    continue
+                kind = _kind(frame[role])
+                first_kind, first_name = kinds.setdefault(role, (kind, table.name))
+                if kind != first_kind:
+                    raise ValueError(
+                        f"{table.name}: the {role} column must be of one type in all parts, got {kind} in "
+                        f"data row {n_before + 1} and {first_kind} in {first_name}"
+                    )
+            is_empty = False
+            n_before += len(frame)
+            yield frame
+    if is_empty:
+        row = "rating" if "rating" in roles else "row"
+        raise ValueError(f"{', '.join(names[:1]) or 'the ratings'} must have at least one {row}, got none")
+
+
+def _column(table: Table, role: str, name: str | None) -> str | None:
+    """The name of a table's column for a role; None for a timestamp that is not there."""
+    if name is not None:
+        if name not in table.columns:
+            raise ValueError(
+                f"{table.name} must have a column {name!r} for the {role}, got columns {list(table.columns)}"
+            )
+        return name
+    names = _KNOWN_NAMES[role]
+    by_lower_name = {column.strip().lower(): column for column in reversed(table.columns)}
+    found = next((by_lower_name[known] for known in names if known in by_lower_name), None)
+    if found is None and role != "timestamp":
+        raise ValueError(
+            f"{table.name} must have a column for the {role}, named one of {list(names)}, got columns "
+            f"{list(table.columns)}"
+        )
+    return found
+
+
+def _check(frame: pd.DataFrame, table: Table, n_before: int) -> None:
+    """Make floats of a batch's ratings. Raises ValueError for the first row that breaks a rule."""
+    for role in frame:
+        values = frame[role]
+        if role == "timestamp":
+            continue
+        if role == "rating":
+            numbers = _numbers(values, table.decimal)
+            holds, rule = np.isfinite(numbers), "be a finite number"
+            frame["rating"] = numbers
+        else:
+            holds, rule = (values.notna() & (values != "")).to_numpy(bool), "not be missing"
+        wrong = np.flatnonzero(~holds)
+        if len(wrong):
+            value = values.iloc[wrong[0]]
+            raise ValueError(
+                f"{table.name}: the {role} in data row {n_before + wrong[0] + 1} must {rule}, got "
+                f"{value.item() if isinstance(value, np.generic) else value!r}"
+            )
+
+
+def _numbers(values: pd.Series[Any], decimal: str) -> npt.NDArray[np.float64]:
+    """Values as numbers, NaN where one is none. Equal texts, of which there are many, are read once."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.to_numpy(np.float64, na_value=np.nan)
+    codes, distinct = pd.factorize(values)
+    texts = pd.Series(np.asarray(distinct, object))
+    if decimal != ".":
+        texts = texts.astype(str).str.replace(decimal, ".", regex=False)
+    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return np.append(numbers, np.nan)[codes]  # -1, the last, is a missing one
+
+
+def _kind(values: pd.Series[Any]) -> str:
+    """What a column's values are, in a word."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return _kind(values.cat.categories.to_series())
+    if pd.api.types.is_bool_dtype(values):
+        return "booleans"
+    if pd.api.types.is_integer_dtype(values):
+        return "integers"
+    if pd.api.types.is_float_dtype(values):
+        return "numbers"
+    return pd.api.types.infer_dtype(values) if values.dtype == object else "texts"

@@ -1,0 +1,133 @@
+"""Cross-validation of AutoRec on arrays: the folds of Surprise's KFold, without its trainsets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from surprise_autorec.fitting import Ratings, fit_model
+from surprise_autorec.parameters import AutoRecParameters
+
+
+class Fold(NamedTuple):
+    """Ratings to train on, and others, with the same numbers for users and items, to test with.
+
+    In the ``test`` part, -1 is a user or item that the training part does not have.
+    """
+
+    train: Ratings
+    test: Ratings
+
+
+def kfold(ratings: Ratings, n_folds: int, seed: int) -> Iterator[Fold]:
+    """Split ratings as ``surprise.model_selection.KFold(n_folds, random_state=seed)`` does.
+
+    Users and items of each training part are numbered as they appear in it, as in a trainset.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer ratings than folds.
+    """
+    all_users, all_items, values, user_ids, item_ids, scale = ratings
+    n_ratings = len(values)
+    if n_folds > n_ratings:
+        raise ValueError(
+            f"the number of folds must be at most that of the ratings, {n_ratings}, got {n_folds}"
+        )
+    order = np.arange(n_ratings)
+    np.random.RandomState(seed).shuffle(order)
+    ends = np.cumsum([len(part) for part in np.array_split(order, n_folds)])
+    for start, end in zip([0, *ends], ends, strict=False):
+        trained_on, tested = np.concatenate([order[:start], order[end:]]), order[start:end]
+        users = _renumbered(all_users, trained_on, tested)
+        items = _renumbered(all_items, trained_on, tested)
+        ids = [user_ids[user] for user in users.kept], [item_ids[item] for item in items.kept]
+        yield Fold(
+            Ratings(users.train, items.train, values[trained_on], *ids, scale),
+            Ratings(users.test, items.test, values[tested], *ids, scale),
+        )
+
+
+class _Numbers(NamedTuple):
+    """Numbers of users or items, and the old numbers by the new ones."""
+
+    train: npt.NDArray[np.int32]
+    test: npt.NDArray[np.int32]
+    kept: npt.NDArray[np.int32]
+
+
+def _renumbered(
+    codes: npt.NDArray[np.int32], trained_on: npt.NDArray[np.int64], tested: npt.NDArray[np.int64]
+) -> _Numbers:
+    train, kept = pd.factorize(codes[trained_on])
+    new_numbers = np.full(codes.max() + 1, -1, np.int32)
+    new_numbers[kept] = np.arange(len(kept), dtype=np.int32)
+    return _Numbers(train.astype(np.int32), new_numbers[codes[tested]], kept)
+
+
+def measure_autorec(
+    algorithms: Mapping[str, AutoRecParameters],
+    ratings: Ratings,
+    n_folds: int,
+    seed: int,
+    on_failure: Callable[[str, Exception], object] | None = None,
+) -> pd.DataFrame:
+    """Fit and test AutoRec, with one set of parameters or several, on the same folds; show a progress bar.
+
+    Parameters
+    ----------
+    algorithms : mapping of str to AutoRecParameters
+        The parameters, by a name.
+    ratings : Ratings
+    n_folds, seed : int
+        See `kfold`.
+    on_failure : callable, optional
+        Called with the name of an algorithm and the exception that its training raised. If it returns, the
+        others continue. Default: the exception is raised.
+
+    Returns
+    -------
+    DataFrame
+        A row for each fold and algorithm, in the order of measurement: ``fold`` (from 1), ``algorithm``,
+        ``rmse``, ``mae``, ``fit_time`` and ``test_time`` (in seconds). An algorithm that failed on any fold
+        has no rows.
+    """
+    from tqdm.auto import tqdm  # here, to keep the import of the package fast
+
+    rows = []
+    failed: set[str] = set()
+    with tqdm(total=n_folds * len(algorithms), unit="fit") as bar:
+        for number, fold in enumerate(kfold(ratings, n_folds, seed), start=1):
+            for name, parameters in algorithms.items():
+                bar.set_description(name)
+                if name not in failed:
+                    try:
+                        rows.append({"fold": number, "algorithm": name, **_figures(parameters, fold)})
+                    except Exception as error:
+                        if on_failure is None:
+                            raise
+                        on_failure(name, error)
+                        failed.add(name)
+                bar.update()
+    return pd.DataFrame([row for row in rows if row["algorithm"] not in failed])
+
+
+def _figures(parameters: AutoRecParameters, fold: Fold) -> dict[str, float]:
+    """Errors and times of a fit."""
+    start = time.perf_counter()
+    model = fit_model(fold.train, parameters).model
+    fitted = time.perf_counter()
+    users, items, values, *_ = fold.test
+    errors = model.answer(users, items) - values
+    return {
+        "rmse": float(np.sqrt(np.mean(errors**2))),
+        "mae": float(np.mean(np.abs(errors))),
+        "fit_time": fitted - start,
+        "test_time": time.perf_counter() - fitted,
+    }

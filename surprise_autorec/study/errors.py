@@ -1,0 +1,132 @@
+"""Where errors come from: errors by the number of training ratings, and by the true rating."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from surprise import Prediction, Trainset
+
+from surprise_autorec.checks import check, choice, positive_integer
+
+#: The label of the bin of users or items without training ratings.
+UNKNOWN = "unknown"
+
+
+def errors_by_count(
+    predictions: Sequence[Prediction], trainset: Trainset, side: str = "user", n_bins: int = 5
+) -> pd.DataFrame:
+    """Errors by the number of training ratings that the user or the item has.
+
+    Parameters
+    ----------
+    predictions : sequence of surprise.Prediction
+        Predictions that contain the true ratings.
+    trainset : surprise.Trainset
+        The ratings that the algorithm was fitted to.
+    side : {"user", "item"}, default="user"
+        Whose training ratings are counted.
+    n_bins : int, default=5
+        Number of quantile bins. Each contains about as many predictions as any other. There are fewer bins if
+        many predictions have the same count.
+
+    Returns
+    -------
+    DataFrame
+        A row for each bin that contains a prediction, by increasing count. ``by`` is the side. ``bin`` is 0
+        for users or items that are not in the trainset, and counts the other bins from 1. ``label`` is the
+        range of counts, such as "20 to 45", or "unknown". ``n`` is the number of predictions; ``rmse``,
+        ``mae`` and ``bias`` (the mean of estimate minus rating) are their errors.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not as above, there are no predictions, or one has no true rating.
+    """
+    side = choice("side", side, ("user", "item"))
+    n_bins = positive_integer("n_bins", n_bins)
+    _, errors = _ratings_and_errors(predictions)
+    if side == "user":
+        count_of = {trainset.to_raw_uid(user): len(trainset.ur[user]) for user in trainset.all_users()}
+        counts = np.array([count_of.get(prediction.uid, 0) for prediction in predictions])
+    else:
+        count_of = {trainset.to_raw_iid(item): len(trainset.ir[item]) for item in trainset.all_items()}
+        counts = np.array([count_of.get(prediction.iid, 0) for prediction in predictions])
+    bins = np.zeros(len(counts), dtype=np.intp)
+    is_known = counts > 0
+    if is_known.any():
+        bins[is_known] = 1 + _quantile_bins(counts[is_known], n_bins)
+    return _errors_by_bin(side, bins, counts, errors)
+
+
+def errors_by_rating(predictions: Sequence[Prediction], n_bins: int = 10) -> pd.DataFrame:
+    """Errors by the true rating.
+
+    Parameters
+    ----------
+    predictions : sequence of surprise.Prediction
+        Predictions that contain the true ratings.
+    n_bins : int, default=10
+        If the true ratings have more distinct values than this, they are put into this many quantile bins.
+        Otherwise each value has a bin of its own.
+
+    Returns
+    -------
+    DataFrame
+        As from `errors_by_count`, with "rating" as ``by``, the rating (or a range of ratings) as ``label``,
+        and ``bin`` from 1.
+
+    Raises
+    ------
+    ValueError
+        If ``n_bins`` is not a positive integer, there are no predictions, or one has no true rating.
+    """
+    n_bins = positive_integer("n_bins", n_bins)
+    ratings, errors = _ratings_and_errors(predictions)
+    values, bins = np.unique(ratings, return_inverse=True)
+    if len(values) > n_bins:
+        bins = _quantile_bins(ratings, n_bins)
+    return _errors_by_bin("rating", 1 + bins, ratings, errors)
+
+
+def _ratings_and_errors(predictions: Sequence[Prediction]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The true ratings, and estimates minus ratings."""
+    check("predictions", predictions, "at least one", len(predictions) > 0)
+    for prediction in predictions:
+        check("r_ui of each prediction", prediction, "the true rating", prediction.r_ui is not None)
+    ratings = np.array([prediction.r_ui for prediction in predictions], dtype=np.float64)
+    return ratings, np.array([prediction.est for prediction in predictions]) - ratings
+
+
+def _quantile_bins(values: NDArray[Any], n_bins: int) -> NDArray[np.intp]:
+    """The bin of each value, from 0. Equal values share a bin, and no bin is empty."""
+    shares = np.arange(1, n_bins + 1) / n_bins
+    highest = np.unique(np.quantile(values, shares, method="inverted_cdf"))
+    return np.searchsorted(highest, values)
+
+
+def _errors_by_bin(
+    by: str, bins: NDArray[np.intp], values: NDArray[Any], errors: NDArray[Any]
+) -> pd.DataFrame:
+    columns = {"bin": bins, "value": values, "square": errors**2, "absolute": np.abs(errors), "error": errors}
+    groups = pd.DataFrame(columns).groupby("bin")
+    lowest, highest = groups["value"].min(), groups["value"].max()
+    labels = [
+        UNKNOWN if number == 0 else f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        for number, low, high in zip(lowest.index, lowest, highest, strict=True)
+    ]
+    means = groups[["square", "absolute", "error"]].mean().to_numpy()
+    return pd.DataFrame(
+        {
+            "by": by,
+            "bin": lowest.index,
+            "label": labels,
+            "n": groups.size().to_numpy(),
+            "rmse": np.sqrt(means[:, 0]),
+            "mae": means[:, 1],
+            "bias": means[:, 2],
+        }
+    )
