@@ -37,7 +37,7 @@ from surprise_autorec.cli.shared import (
 )
 from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.data.encoding import factorized
-from surprise_autorec.fitted import FittedAutoRec
+from surprise_autorec.fitted import FittedAutoRec, checked_interval
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.persistence import load
@@ -103,7 +103,7 @@ def predict(
         users, items = _found(fitted, users, items, user_ids, item_ids)
         frame["estimate"] = answers = fitted.answer(users, items)
         if interval is not None:
-            bounds = fitted.interval(users, items, interval)
+            bounds = checked_interval(fitted, users, items, interval)
             frame["std"] = fitted.std(users, items, answers)
             frame["lower"], frame["upper"] = bounds.T
         write_table(frame, output)
