@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, final, overload
 import numpy as np
 import numpy.typing as npt
 
-from surprise_autorec.checks import positive_integer
+from surprise_autorec.checks import number, positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
@@ -514,6 +514,22 @@ def _listed(name: str, ids: Iterable[Hashable]) -> list[Hashable]:
     return list(ids)
 
 
+def checked_interval(
+    model: AutoRecModel, users: Int32Array, items: Int32Array, coverage: float
+) -> Float64Array:
+    """Intervals, after a check of the coverage."""
+    coverage = number("coverage", coverage, "a number between 0 and 1", lambda x: 0 < x < 1)
+    return model.interval(users, items, coverage)
+
+
+def answered(
+    model: AutoRecModel, users: Int32Array, items: Int32Array, return_std: bool
+) -> Float64Array | tuple[Float64Array, Float64Array]:
+    """Estimates, and their standard errors if asked for."""
+    answers = model.answer(users, items)
+    return (answers, model.std(users, items, answers)) if return_std else answers
+
+
 def _found_candidates(model: AutoRecModel, candidates: Iterable[Hashable] | None) -> Int32Array | None:
     """Indices of the items to choose from, if not all. Raises ValueError if one is unknown."""
     if candidates is None:
@@ -524,14 +540,6 @@ def _found_candidates(model: AutoRecModel, candidates: Iterable[Hashable] | None
         unknown = wanted[int(np.argmin(items))]
         raise ValueError(f"candidates must be items of the training ratings, got {unknown!r}")
     return items
-
-
-def answered(
-    model: AutoRecModel, users: Int32Array, items: Int32Array, return_std: bool
-) -> Float64Array | tuple[Float64Array, Float64Array]:
-    """Estimates, and their standard errors if asked for."""
-    answers = model.answer(users, items)
-    return (answers, model.std(users, items, answers)) if return_std else answers
 
 
 def _taken(ids: Sequence[Hashable], positions: npt.NDArray[np.integer]) -> list[Hashable]:

@@ -678,6 +678,7 @@ def test_parts_of_recommendations(model, tmp_path):
         (["--shard", "half", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
         (["--shard", "1/3"], "needs --output FILE.parquet"),
         (["--shard", "1/3", "-o", "top.csv"], "needs --output FILE.parquet"),
+        (["--shard", "1/3", "-o", "top.parquet", "--std"], "cannot be given with --new-users or --std"),
         (["--shard", "1/3", "-o", "top.parquet", "--new-users", "x"], "cannot be given with --new-users"),
     ],
 )
