@@ -15,7 +15,7 @@ from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 from surprise_autorec.checks import positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side
-from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec
+from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, checked_interval
 from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.ids import warn_of_types
 from surprise_autorec.model import AutoRecModel, RatingScale
@@ -352,7 +352,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         """
         model, pairs = self._fitted_model(), [(row[0], row[1]) for row in testset]
         uids, iids = ([pair[place] for pair in pairs] for place in (0, 1))
-        return model.interval(model.find_users(uids), model.find_items(iids), coverage)
+        return checked_interval(model, model.find_users(uids), model.find_items(iids), coverage)
 
 
 def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:

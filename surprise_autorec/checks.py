@@ -27,11 +27,23 @@ def positive_integer(name: str, value: Any, rule: str = "a positive integer") ->
     return int(value)
 
 
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float is as large as
+        return False
+
+
 def number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
     """Check that a value is a finite number for which a rule holds, and return it as a float."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
     check(name, value, rule, is_number and holds(value))
     return float(value)
+
+
+def is_nan(one: Any) -> bool:
+    """Whether an id is NaN: it equals nothing, so that nobody could ask for it."""
+    return isinstance(one, (float, np.floating)) and math.isnan(one)
 
 
 def flag(name: str, value: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final, overload
 import numpy as np
 import numpy.typing as npt
 
-from surprise_autorec.checks import positive_integer
+from surprise_autorec.checks import number, positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
@@ -497,7 +497,8 @@ class FittedAutoRec(ABC):
             for column, values in zip(columns.values(), taken, strict=True):
                 column += values
         types = {"rank": np.int64, **dict.fromkeys(list(columns)[3:], np.float64)}
-        return pd.DataFrame(columns).astype(types)
+        users_and_items = {name: _column(columns[name]) for name in ("user", "item")}
+        return pd.DataFrame({**columns, **users_and_items}).astype(types)
 
     @final
     def recommend_to(
@@ -600,13 +601,29 @@ class FittedAutoRec(ABC):
         n = positive_integer("n", n)
         model = self._fitted_model()
         indices, similarities = nearest(model, side, self._known(side, one), n)
-        return pd.DataFrame({side: _taken(model.ids(side), indices), "similarity": similarities})
+        return pd.DataFrame({side: _column(_taken(model.ids(side), indices)), "similarity": similarities})
 
 
 def _listed(name: str, ids: Iterable[Hashable]) -> list[Hashable]:
     if isinstance(ids, (str, bytes)):
         raise ValueError(f"{name} must be a list of ids, got {ids!r}")
     return list(ids)
+
+
+def checked_interval(
+    model: AutoRecModel, users: Int32Array, items: Int32Array, coverage: float
+) -> Float64Array:
+    """Intervals, after a check of the coverage."""
+    coverage = number("coverage", coverage, "a number between 0 and 1", lambda x: 0 < x < 1)
+    return model.interval(users, items, coverage)
+
+
+def answered(
+    model: AutoRecModel, users: Int32Array, items: Int32Array, return_std: bool
+) -> Float64Array | tuple[Float64Array, Float64Array]:
+    """Estimates, and their standard errors if asked for."""
+    answers = model.answer(users, items)
+    return (answers, model.std(users, items, answers)) if return_std else answers
 
 
 def _found_candidates(model: AutoRecModel, candidates: Iterable[Hashable] | None) -> Int32Array | None:
@@ -621,16 +638,18 @@ def _found_candidates(model: AutoRecModel, candidates: Iterable[Hashable] | None
     return items
 
 
-def answered(
-    model: AutoRecModel, users: Int32Array, items: Int32Array, return_std: bool
-) -> Float64Array | tuple[Float64Array, Float64Array]:
-    """Estimates, and their standard errors if asked for."""
-    answers = model.answer(users, items)
-    return (answers, model.std(users, items, answers)) if return_std else answers
-
-
 def _taken(ids: Sequence[Hashable], positions: npt.NDArray[np.integer]) -> list[Hashable]:
     return [ids[position] for position in positions]
+
+
+def _column(ids: list[Hashable]) -> pd.Series[Any]:
+    """Ids as a column of a table."""
+    import pandas as pd
+
+    try:
+        return pd.Series(ids, dtype=None if ids else object)
+    except UnicodeEncodeError:  # half a pair of surrogates, which pandas cannot keep as text
+        return pd.Series(ids, dtype=object)
 
 
 def _one_of_each(items: Int32Array, values: Float64Array) -> tuple[Int32Array, Float64Array]:

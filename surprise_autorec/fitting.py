@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surprise_autorec.callbacks import Callback, EarlyStopping, Epoch, History, Progress, StopTraining
-from surprise_autorec.checks import positive_integer
+from surprise_autorec.checks import check, is_nan, positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array, Int64Array, check_count
 from surprise_autorec.core.checkpoints import Checkpoints
 from surprise_autorec.core.collective import ALONE, Collective
@@ -23,6 +24,7 @@ from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.training import train
 from surprise_autorec.memory import machine_memory, memory_needed
 from surprise_autorec.model import AutoRecModel, Rated, RatingScale
+from surprise_autorec.model.scoring import SCALE_RULE, is_rating_scale
 from surprise_autorec.parameters import AutoRecParameters, CheckedParameters
 
 
@@ -147,6 +149,9 @@ def fit_model(
         options = replace(options, n_epochs=positive_integer("n_epochs", n_epochs))
     with collective.errors_shared():
         check_count("ratings", len(ratings.values))
+        check("the rating scale", tuple(ratings.scale), SCALE_RULE, is_rating_scale(*ratings.scale))
+        for side, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
+            check(f"{side} ids", math.nan, "other than NaN, which equals nothing", not any(map(is_nan, ids)))
         ratings.check()
         if not len(ratings.values):
             raise ValueError("training needs at least one rating, got none")

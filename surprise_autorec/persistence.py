@@ -48,9 +48,6 @@ def load(path: str | os.PathLike[str], verify: bool = True) -> AutoRec | AutoRec
     """
     saved = read(path, verify)
     with problems_named(path):
-        if saved.class_name not in _MODULES:
-            raise ValueError(f"its class is {saved.class_name!r}")
-    constructor: type[AutoRec | AutoRecRegressor] = getattr(
-        import_module(_MODULES[saved.class_name]), saved.class_name
-    )
+        name = saved.class_name
+        constructor: type[AutoRec | AutoRecRegressor] = getattr(import_module(_MODULES[name]), name)
     return constructor._of_saved(path, saved)

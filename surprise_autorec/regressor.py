@@ -21,7 +21,7 @@ from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.data.encoding import encode, factorized
 from surprise_autorec.data.sources import Piece, rating_batches
-from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, answered
+from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, answered, checked_interval
 from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
 from surprise_autorec.parameters import AutoRecParameters, Keywords, documented
@@ -309,7 +309,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
             If an id is missing, ``coverage`` is not between 0 and 1, or the model has no standard errors.
         """
         model = self._fitted_model()
-        return model.interval(*self._found(X), coverage)
+        return checked_interval(model, *self._found(X), coverage)
 
     def _found(self, X: npt.ArrayLike | pd.DataFrame) -> tuple[Int32Array, Int32Array]:
         """The model's indices of the users and items of X, -1 for what it does not know."""
@@ -348,7 +348,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         if isinstance(X, (list, tuple)):
             X = np.asarray(X, dtype=object)  # or one string among the ids would make strings of all
         array = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
-        return pd.DataFrame(array)
+        return pd.DataFrame(array, dtype=array.dtype)  # (else pandas would make text of objects, or fail to)
 
     def _chosen_columns(self, frame: pd.DataFrame) -> tuple[int, int]:
         """Positions of the columns of users and items."""

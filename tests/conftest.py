@@ -1,5 +1,7 @@
 """Small ratings with a known structure, for every test."""
 
+import os
+
 import pytest
 import torch
 from surprise import Dataset, Reader, Trainset
@@ -8,6 +10,9 @@ from surprise_autorec import datasets
 
 #: AutoRec settings that train in well under a second.
 FAST = {"n_factors": 16, "n_epochs": 5, "random_state": 0}
+
+#: Whether tests that try many random things are to try far more of them than fit into CI.
+THOROUGH = bool(os.environ.get("SURPRISE_AUTOREC_THOROUGH"))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ TORCH_OPTIMIZERS = {
     "sgd": lambda parameters: torch.optim.SGD(groups(parameters, 0.01), momentum=0.9),
     "rprop": lambda parameters: torch.optim.Rprop(groups(parameters, 0.001)),
     "lbfgs": lambda parameters: torch.optim.LBFGS(
-        parameters, lr=1, max_iter=1, history_size=10, line_search_fn="strong_wolfe"
+        parameters, lr=1, max_iter=1, max_eval=25, history_size=10, line_search_fn="strong_wolfe"
     ),
 }
 

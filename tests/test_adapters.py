@@ -108,10 +108,10 @@ def test_estimates_are_clipped_to_the_scale(make):
 
 @every
 def test_they_take_part_in_comparisons(make, data):
-    frame = compare(
+    comparison = compare(
         {"peer": make(), "baseline": BaselineOnly(verbose=False)}, data, cv=KFold(2, random_state=0)
     )
-    assert np.isfinite(frame.loc["peer", "rmse"])
+    assert np.isfinite(comparison.summary().loc["peer", "rmse"])
 
 
 @every

@@ -31,7 +31,7 @@ def run(*arguments):
 
 
 def compare(ratings, *arguments):
-    return run("compare", "--data", ratings, "--folds", 2, *arguments)
+    return run("compare", ratings, "--folds", 2, *arguments)
 
 
 def assert_one_error(result, *words):
@@ -47,12 +47,12 @@ def assert_one_error(result, *words):
 def test_compare_prints_a_table(ratings):
     result = compare(ratings, *CHEAP)
     assert result.exit_code == 0
-    assert "1,000 ratings, KFold(2, random_state=0)" in result.stdout
-    rows = [line.split()[1] for line in result.stdout.splitlines() if "±" in line]
+    assert "mine: 1,000 ratings; KFold(n_splits=2, shuffle=True, random_state=0)" in result.stdout
+    rows = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("│") and "±" in line]
     assert rows == ["BaselineOnly", "NormalPredictor"]
 
 
-def test_output_is_written_as_csv_markdown_and_picture(ratings, tmp_path):
+def test_output_is_written_as_csv_markdown_latex_and_picture(ratings, tmp_path):
     folder = tmp_path / "deep" / "out"
     result = compare(ratings, *CHEAP, "--output", folder)
     assert result.exit_code == 0
@@ -60,7 +60,9 @@ def test_output_is_written_as_csv_markdown_and_picture(ratings, tmp_path):
     frame = pd.read_csv(folder / "comparison.csv", index_col="algorithm")
     assert list(frame.index) == ["BaselineOnly", "NormalPredictor"]
     assert frame.notna().all(axis=None)
-    assert f"{frame['rmse'].iloc[0]:.4f}" in (folder / "comparison.md").read_text(encoding="utf-8")
+    for name in ("comparison.md", "comparison.tex"):
+        assert f"{frame['rmse'].iloc[0]:.4f}" in (folder / name).read_text(encoding="utf-8")
+    assert len(pd.read_csv(folder / "folds.csv")) == 4
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
@@ -75,9 +77,9 @@ def test_output_over_a_file_is_an_error_before_any_work(ratings, tmp_path):
 def test_params_and_seed_reach_the_algorithms(ratings, monkeypatch):
     built = {}
 
-    def spy(algorithms, data, **options):
+    def spy(algorithms, *arguments, **options):
         built.update(algorithms)
-        return real_compare(algorithms, data, **options)
+        return real_compare(algorithms, *arguments, **options)
 
     real_compare = cli.compare
     monkeypatch.setattr(cli, "compare", spy)
@@ -116,6 +118,16 @@ def test_wrong_value_of_a_param_is_one_error(ratings, setting, words):
     ("arguments", "word"),
     [
         (["-a", "Oracle"], "Oracle"),
+        (["-a", "svd", "-a", "SVD"], "must be given only once, got SVD twice"),
+        (["-a", "BaselinOnly"], "got 'BaselinOnly'; did you mean BaselineOnly?"),
+        (["--train-sizes", "0.5,2"], "must be shares in (0, 1], as in 0.1,0.3,1, got '0.5,2'"),
+        (["--train-sizes", "half"], "must be shares in (0, 1]"),
+        (
+            ["--report", "no/report.html"],
+            "must be a writable file in an existing folder",
+        ),
+        (["ml-100k", "--path", "x"], "must not be given with several data sets"),
+        (["--repeats", "0"], "repeats"),
         (["-a", "SVD", "-p", "SVD.speed=1"], "speed"),
         (["-a", "SVD", "-p", "AutoRec.n_factors=5"], "AutoRec.n_factors=5"),
         (["-a", "SVD", "-p", "SVD.n_factors"], "NAME.KEYWORD=VALUE"),
@@ -137,7 +149,7 @@ def test_missing_file_is_one_error(tmp_path):
 
 
 def test_missing_data_set_is_an_error_that_says_what_to_do(tmp_path):
-    result = run("compare", "--data", "ml-1m", "--path", tmp_path, *CHEAP)
+    result = run("compare", "ml-1m", "--path", tmp_path, *CHEAP)
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ml-1m was not found in any of these places")
     assert datasets.DATA_FOLDER in result.stderr
@@ -163,6 +175,79 @@ def test_seed_decides_the_errors(ratings, tmp_path):
     first = rmse("a", 1)
     assert rmse("b", 1) == first
     assert rmse("c", 2)["SVD"] != first["SVD"]
+
+
+def test_names_of_algorithms_are_matched_without_case(ratings):
+    result = compare(ratings, "-a", "baselineonly", "-a", "knnBASIC", "-p", "KnnBasic.k=7")
+    assert result.exit_code == 0
+    assert "│ BaselineOnly " in result.stdout
+    assert "│ KNNBasic " in result.stdout
+
+
+def test_several_data_sets_repeats_and_sizes_are_compared_and_reported(ratings, tmp_path):
+    other = tmp_path / "other.parquet"
+    datasets.make_ratings(n_users=50, n_items=40, n_ratings=900, random_state=1).to_parquet(other)
+    options = ["--repeats", 2, "--train-sizes", "0.5,1", "--errors", "--n-jobs", 2, "--rank", 3]
+    report = tmp_path / "report.html"
+    result = compare(ratings, other, *CHEAP, *options, "--report", report, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert "mine: 1,000 ratings, other: 900 ratings" in result.stdout
+    assert "not comparable, as 2 fits ran at a time" in result.stdout
+    assert "32/32" in result.stderr
+    text = report.read_text(encoding="utf-8")
+    assert "Learning curve" in text
+    assert "Errors by the true rating" in text
+    assert "NDCG" in result.stdout
+
+
+def test_a_second_run_continues_in_the_folder(ratings, tmp_path):
+    flags = ["-a", "SVD", "--output", tmp_path / "out"]
+    first = compare(ratings, *flags)
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "fits").iterdir()}
+    assert len(files) == 2
+    second = compare(ratings, *flags)
+    assert second.stdout == first.stdout
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "fits").iterdir()} == files
+    changed = compare(ratings, *flags, "-p", "SVD.n_factors=5")
+    assert "warning: " in changed.stderr
+    assert "has fits of SVD on mine with other inputs (n_factors was 100, is 5)" in changed.stderr
+
+
+def test_data_sets_of_one_name_have_their_paths_as_names(ratings, tmp_path):
+    twin = tmp_path / "mine.csv"
+    twin.write_bytes(ratings.read_bytes())
+    result = compare(ratings, twin, *CHEAP)
+    assert f"{ratings}: 1,000 ratings, {twin}: 1,000 ratings" in result.stdout
+    again = compare(ratings, ratings, *CHEAP)
+    assert again.exit_code == 2
+    assert "must not repeat a data set" in again.stderr
+
+
+def test_ratings_may_come_from_stdin(ratings):
+    command = [sys.executable, "-m", "surprise_autorec", "compare", "-", "--folds", "2", "-a", "BaselineOnly"]
+    text = ratings.read_text(encoding="utf-8")
+    done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=True)
+    assert "-: 1,000 ratings" in done.stdout
+
+
+def test_a_failing_algorithm_is_a_note_and_failing_ones_alone_are_an_error(ratings):
+    result = compare(ratings, "-a", "SVD", "-a", "BaselineOnly", "-p", "SVD.n_factors=many")
+    assert result.exit_code == 0
+    assert "SVD failed on 2 folds: " in result.stdout
+    alone = compare(ratings, "-a", "SVD", "-p", "SVD.n_factors=many")
+    assert_one_error(alone, "every algorithm failed")
+
+
+def test_ctrl_c_prints_the_table_and_exits_with_130(ratings, monkeypatch):
+    class Interrupting(cli.surprise.BaselineOnly):
+        def fit(self, _trainset):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli._ALGORITHMS, "SVD", (Interrupting, {}))
+    result = compare(ratings, "-a", "BaselineOnly", "-a", "SVD")
+    assert result.exit_code == 130
+    assert "interrupted: 1 of 4 fits are done" in result.stdout
+    assert "│ BaselineOnly " in result.stdout
 
 
 def test_version_is_shown():

@@ -16,6 +16,7 @@ from test_cli import assert_one_error, run
 
 from surprise_autorec import AutoRec, datasets, load
 from surprise_autorec.cli import shared
+from surprise_autorec.study import arrays
 
 QUICK = ["-p", "n_factors=8", "-p", "n_epochs=2"]
 
@@ -517,7 +518,7 @@ def test_tune_continues_if_training_diverges(ratings, tmp_path):
     assert result.exit_code == 0
     assert "4/8" not in result.stdout
     assert "8/8" in result.stderr
-    assert result.stderr.count("training diverged") == 2  # and is not tried on the other folds
+    assert result.stderr.count("training diverged") == 2  # once for each combination
     found = pd.read_csv(tmp_path / "all.csv")
     assert found["lr_all"].tolist()[:2] == ["auto", "auto"]
     assert found["rmse"].isna().tolist() == [False, False, True, True]
@@ -526,7 +527,34 @@ def test_tune_continues_if_training_diverges(ratings, tmp_path):
 
 def test_tune_in_which_every_combination_diverges_is_one_error(ratings):
     result = tune(ratings, "-p", "batch_size=2", "-g", "lr_all=1e4")
-    assert_one_error(result, "training diverged with every combination")
+    assert_one_error(result, "training failed with every combination, the first time with DivergenceError")
+
+
+def test_tune_continues_in_a_folder(ratings, tmp_path):
+    flags = ["-g", "n_factors=4,8", "--fits", tmp_path / "fits", "--n-jobs", 2]
+    first = tune(ratings, *flags, "-o", tmp_path / "first.csv")
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "fits" / "fits").iterdir()}
+    assert len(files) == 8
+    second = tune(ratings, *flags, "-o", tmp_path / "second.csv")
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "fits" / "fits").iterdir()} == files
+    assert second.stdout == first.stdout
+    assert (tmp_path / "first.csv").read_text() == (tmp_path / "second.csv").read_text()
+
+
+def test_ctrl_c_ends_tune_with_the_best_so_far(ratings, monkeypatch):
+    real, fits = arrays.fit_model, []
+
+    def fit_model(*arguments):
+        fits.append(arguments)
+        if len(fits) > 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(arrays, "fit_model", fit_model)
+    result = tune(ratings, *QUICK[:2])
+    assert result.exit_code == 130
+    assert "interrupted: 3 of 4 fits are done" in result.stdout
+    assert "best: AutoRec(n_factors=8, n_epochs=" in result.stdout
 
 
 def test_a_keyword_cannot_be_both_tried_and_set(ratings):
@@ -651,6 +679,7 @@ def test_parts_of_recommendations(model, tmp_path):
         (["--shard", "half", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
         (["--shard", "1/3"], "needs --output FILE.parquet"),
         (["--shard", "1/3", "-o", "top.csv"], "needs --output FILE.parquet"),
+        (["--shard", "1/3", "-o", "top.parquet", "--std"], "cannot be given with --new-users or --std"),
         (["--shard", "1/3", "-o", "top.parquet", "--new-users", "x"], "cannot be given with --new-users"),
     ],
 )

@@ -7,15 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import FAST
+from sklearn import config_context
 from sklearn.base import clone, is_regressor
 from sklearn.compose import make_column_transformer
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.inspection import permutation_importance
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, KFold, cross_val_score, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from surprise_autorec import AutoRecRegressor, datasets
+from surprise_autorec import PAPER, AutoRecRegressor, datasets
 
 #: 2,000 ratings by 80 users of 50 items; ids are strings and ints.
 RATINGS = datasets.make_ratings(n_users=80, n_items=50, n_ratings=2000, noise=0.3, random_state=1)
@@ -29,7 +32,14 @@ TINY = {"n_factors": 4, "n_epochs": 2}
     "ignore:columns of X other than:UserWarning", "ignore:user .* more than once:UserWarning"
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([AutoRecRegressor(**TINY), AutoRecRegressor(**TINY, variant="hybrid", biased=False)])
+@parametrize_with_checks(
+    [
+        AutoRecRegressor(**TINY),
+        AutoRecRegressor(**TINY, variant="hybrid", biased=False),
+        AutoRecRegressor(**TINY, variant="user", n_estimators=2),
+        AutoRecRegressor(**{**TINY, **PAPER, "n_factors": (4, 3), "n_epochs": 2}),
+    ]
+)
 def test_check_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -103,6 +113,42 @@ def test_set_output_of_a_pipeline_hands_named_columns_on():
     pipeline = make_pipeline(columns, regressor).set_output(transform="pandas").fit(RATINGS, y)
     assert pipeline[-1].feature_names_in_.tolist() == ["item", "user"]
     assert pipeline.predict(RATINGS).tolist() == AutoRecRegressor(**FAST).fit(X, y).predict(X).tolist()
+
+
+def test_it_is_no_transformer_and_has_no_output_to_set():
+    assert not hasattr(AutoRecRegressor(), "set_output")
+    assert not hasattr(AutoRecRegressor(), "transform")
+
+
+def test_importance_of_the_columns():
+    regressor = AutoRecRegressor(**{**FAST, "n_epochs": 18}, user_column="user", item_column="item")
+    wider = X.assign(noise=np.arange(len(X)))
+    regressor.fit(wider, y)
+    found = permutation_importance(regressor, wider, y, n_repeats=2, random_state=0)["importances_mean"]
+    assert (found[:2] > 0.05).all()
+    assert found[2] == 0
+
+
+def test_routing_of_metadata():
+    """There is none that `fit` takes; what is sent all the same is refused by name."""
+    with config_context(enable_metadata_routing=True):
+        request = AutoRecRegressor().get_metadata_routing()
+        assert request.consumes("fit", ["sample_weight"]) == set()
+        assert request.consumes("partial_fit", ["n_epochs"]) == set()
+        assert AutoRecRegressor().set_partial_fit_request(n_epochs=True).get_metadata_routing().consumes(
+            "partial_fit", ["n_epochs"]
+        ) == {"n_epochs"}
+        search = GridSearchCV(AutoRecRegressor(**FAST), {"dropout": [0.0, 0.5]}, cv=2)
+        assert search.fit(X, y).best_score_ > 0
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            search.fit(X, y, sample_weight=np.ones(len(y)))
+
+
+def test_clone_in_a_pipeline_is_not_fitted():
+    pipeline = make_pipeline(FunctionTransformer(), AutoRecRegressor(**FAST)).fit(X, y)
+    copy = clone(pipeline)
+    assert not [name for name in vars(copy[-1]) if name.endswith("_")]
+    assert copy.fit(X, y).predict(X).tolist() == pipeline.predict(X).tolist()
 
 
 def test_clone_has_the_parameters_and_is_not_fitted():

@@ -1,15 +1,30 @@
-"""AutoRec stands wherever Surprise takes an algorithm."""
+"""AutoRec stands wherever Surprise takes an algorithm.
 
+The first part runs with algorithms of Surprise as well, so that it is Surprise's contract that is tested.
+"""
+
+import copy
 import gc
+import pickle
 import signal
 import time
-import warnings
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from conftest import FAST
-from surprise import AlgoBase, Dataset, KNNBasic, Reader, dump
+from surprise import (
+    SVD,
+    AlgoBase,
+    BaselineOnly,
+    Dataset,
+    KNNBaseline,
+    KNNBasic,
+    Prediction,
+    Reader,
+    accuracy,
+    dump,
+)
 from surprise.model_selection import (
     GridSearchCV,
     KFold,
@@ -21,36 +36,210 @@ from surprise.model_selection import (
     cross_validate,
 )
 
-from surprise_autorec import AutoRec, compare, datasets
+from surprise_autorec import PAPER, AutoRec, compare, datasets
+
+#: Algorithms as a search takes them: the class, and keywords.
+ALGORITHMS = {
+    "SVD": (SVD, {"n_factors": 8, "n_epochs": 3, "random_state": 0}),
+    "KNNBaseline": (KNNBaseline, {"k": 10, "verbose": False}),
+    "BaselineOnly": (BaselineOnly, {"verbose": False}),
+    "item": (AutoRec, FAST),
+    "user": (AutoRec, {**FAST, "variant": "user"}),
+    "hybrid": (AutoRec, {**FAST, "variant": "hybrid", "n_estimators": 2}),
+    "one-sided": (AutoRec, {**FAST, "two_sided": False}),
+    "deep": (AutoRec, {**FAST, "n_factors": (8, 4)}),
+    "not biased": (AutoRec, {**FAST, "biased": False}),
+    "paper": (AutoRec, {**FAST, **PAPER, "n_factors": 16, "n_epochs": 5}),
+}
+#: What a search tries of each class.
+GRIDS = {
+    SVD: {"n_factors": [2, 8], "reg_all": [0.02, 0.4]},
+    KNNBaseline: {"k": [2, 20], "bsl_options": {"method": ["als", "sgd"], "n_epochs": [2]}},
+    BaselineOnly: {"bsl_options": {"method": ["als", "sgd"], "n_epochs": [2, 9]}},
+    AutoRec: {"dropout": [0.0, 0.5], "bsl_options": {"method": ["als", "sgd"], "n_epochs": [2]}},
+}
 
 
-def test_is_an_algorithm_of_surprise(trainset):
-    algorithm = AutoRec(**FAST)
+@pytest.fixture(params=ALGORITHMS)
+def make(request):
+    """Makes an algorithm."""
+    constructor, keywords = ALGORITHMS[request.param]
+    return lambda **more: constructor(**{**keywords, **more})
+
+
+def estimates(predictions):
+    return [prediction.est for prediction in predictions]
+
+
+def test_what_an_algorithm_is(make, trainset):
+    algorithm = make()
     assert isinstance(algorithm, AlgoBase)
     assert algorithm.fit(trainset) is algorithm
     assert algorithm.trainset is trainset
-    assert type(algorithm.estimate(0, 0)) is float
+    assert algorithm.default_prediction() == trainset.global_mean
     bu, bi = algorithm.compute_baselines()
-    assert (bu.shape, bi.shape) == ((trainset.n_users,), (trainset.n_items,))
+    assert (len(bu), len(bi)) == (trainset.n_users, trainset.n_items)
+    estimate = algorithm.estimate(0, 0)
+    assert isinstance(estimate[0] if isinstance(estimate, tuple) else estimate, float)
+
+
+def test_what_a_prediction_is(make, trainset):
+    algorithm = make().fit(trainset)
+    uid, iid = trainset.to_raw_uid(0), trainset.to_raw_iid(0)
+    n_known = len(trainset.ur)
+    for pair in ((uid, iid), (uid, "nothing"), ("nobody", iid), ("nobody", "nothing")):
+        prediction = algorithm.predict(*pair, r_ui=4.0)
+        assert isinstance(prediction, Prediction)
+        assert (prediction.uid, prediction.iid, prediction.r_ui) == (*pair, 4.0)
+        assert 1 <= prediction.est <= 5
+        if prediction.details["was_impossible"]:
+            assert prediction.est == algorithm.default_prediction()
+            assert "unknown" in prediction.details["reason"]
+    assert not algorithm.predict(uid, iid).details["was_impossible"]
+    assert str(algorithm.predict(uid, iid)).startswith("user: ")
+    assert len(trainset.ur) == n_known
+
+
+def test_a_test_set_is_its_single_predictions(make, trainset, capsys):
+    algorithm = make().fit(trainset)
+    testset = [
+        *trainset.build_testset()[:100],
+        ("nobody", 0, 3.0),
+        (0, "nothing", None),
+        ("nobody", "nothing", 1.0),
+    ]
+    predictions = algorithm.test(testset)
+    assert isinstance(predictions, list)
+    singly = [algorithm.predict(*triple) for triple in testset]
+    np.testing.assert_allclose(estimates(predictions), estimates(singly), atol=1e-5)
+    for together, alone in zip(predictions, singly, strict=True):
+        assert together[:3] == alone[:3]
+        assert together.details["was_impossible"] == alone.details["was_impossible"]
+    capsys.readouterr()
+    assert algorithm.test(testset[:3], verbose=True) == predictions[:3]
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert algorithm.test([]) == []
+
+
+def test_measures_of_accuracy(make, trainset):
+    predictions = make().fit(trainset).test(trainset.build_testset())
+    for measure in (accuracy.rmse, accuracy.mse, accuracy.mae, accuracy.fcp):
+        assert np.isfinite(measure(predictions, verbose=False))
+    assert accuracy.rmse(predictions, verbose=False) < 2
+
+
+def test_a_fit_begins_from_nothing(make, data):
+    folds = list(KFold(2, random_state=0).split(data))
+    one, other = make(), make()
+    for fold, _ in folds:
+        one.fit(fold)
+    last, testset = folds[-1]
+    assert estimates(one.test(testset)) == estimates(other.fit(last).test(testset))
+
+
+def test_copies(make, trainset):
+    algorithm, testset = make().fit(trainset), trainset.build_testset()[:50]
+    wanted = algorithm.test(testset)
+    for one in (copy.copy(algorithm), copy.deepcopy(algorithm), pickle.loads(pickle.dumps(algorithm))):
+        assert one.test(testset) == wanted
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_dumps(make, trainset, tmp_path):
+    algorithm = make().fit(trainset)
+    predictions = algorithm.test(trainset.build_testset()[:50])
+    dump.dump(str(tmp_path / "dumped"), predictions, algorithm)
+    loaded_predictions, loaded = dump.load(str(tmp_path / "dumped"))
+    gc.collect()
+    assert loaded_predictions == predictions
+    assert loaded.test(trainset.build_testset()[:50]) == predictions
 
 
 @pytest.mark.parametrize(
     "cv",
     [
-        KFold(3, random_state=0),
-        LeaveOneOut(n_splits=2, random_state=0),
-        ShuffleSplit(n_splits=2, random_state=0),
+        KFold(2, random_state=0),
         RepeatedKFold(n_splits=2, n_repeats=2, random_state=0),
+        LeaveOneOut(1, random_state=0),
+        ShuffleSplit(2, 0.2, random_state=0),
+        2,
+        None,
     ],
-    ids=lambda cv: type(cv).__name__,
+    ids=lambda cv: str(cv) if cv in (2, None) else type(cv).__name__,
 )
-def test_cross_validate(data, cv):
-    result = cross_validate(
-        AutoRec(**FAST), data, measures=["rmse", "mae"], cv=cv, return_train_measures=True
-    )
+def test_cross_validation(make, data, cv):
+    result = cross_validate(make(), data, ["rmse", "mae", "mse"], cv, return_train_measures=True)
+    n_folds = 5 if cv is None else cv if isinstance(cv, int) else cv.get_n_folds()
+    assert set(result) == {
+        *(f"{part}_{measure}" for part in ("test", "train") for measure in ("rmse", "mae", "mse")),
+        "fit_time",
+        "test_time",
+    }
+    assert all(len(values) == n_folds for values in result.values())
     assert np.isfinite(result["test_rmse"]).all()
-    assert np.isfinite(result["train_mae"]).all()
-    assert len(result["fit_time"]) == cv.get_n_folds()
+
+
+def test_cross_validation_by_two_processes(make, data):
+    one, two = (cross_validate(make(), data, cv=KFold(2, random_state=0), n_jobs=n) for n in (1, 2))
+    assert one["test_rmse"].tolist() == two["test_rmse"].tolist()
+
+
+@pytest.mark.parametrize("search", [GridSearchCV, RandomizedSearchCV])
+@pytest.mark.parametrize("name", ["SVD", "KNNBaseline", "BaselineOnly", "item", "hybrid", "deep", "paper"])
+def test_searches(data, name, search):
+    constructor, keywords = ALGORITHMS[name]
+    plain = {key: [value] for key, value in keywords.items()}
+    grid = {**plain, **GRIDS[constructor]}
+    more = {}
+    if search is RandomizedSearchCV:
+        if constructor is BaselineOnly:  # it has no other parameters, and this search takes no dict of lists
+            grid["verbose"] = [False, 0]
+        grid.pop("bsl_options", None)
+        more = {"n_iter": 2, "random_state": 0}
+    cv = KFold(2, random_state=0)
+    found = search(constructor, grid, measures=["rmse", "mae"], cv=cv, refit="mae", **more)
+    found.fit(data)
+    results, best = found.cv_results, found.best_index["rmse"]
+    assert len(results["params"]) == len(results["mean_test_rmse"]) == len(results["rank_test_mae"])
+    assert found.best_score["rmse"] == min(results["mean_test_rmse"]) == results["mean_test_rmse"][best]
+    assert found.best_params["rmse"] == results["params"][best]
+    assert isinstance(found.best_estimator["rmse"], constructor)
+    alone = cross_validate(constructor(**results["params"][0]), data, ["rmse"], cv)
+    assert alone["test_rmse"].mean() == pytest.approx(results["mean_test_rmse"][0], rel=1e-6)
+    assert 1 <= found.predict(1, 1).est <= 5
+    assert len(found.test([(1, 1, 3.0)])) == 1
+
+
+def test_a_search_without_a_refit_does_not_predict(make, data):
+    algorithm = make()
+    found = GridSearchCV(type(algorithm), {"verbose": [False]}, cv=2)
+    found.fit(data)
+    with pytest.raises(ValueError, match="refit"):
+        found.predict(1, 1)
+
+
+@pytest.mark.parametrize("name", ["KNNBaseline", "BaselineOnly", "item", "user", "deep"])
+def test_options_of_baselines_change_estimates(trainset, name):
+    constructor, keywords = ALGORITHMS[name]
+    testset = trainset.build_testset()[:50]
+    every = [
+        {"method": "als", "n_epochs": 1},
+        {"method": "als", "n_epochs": 5},
+        {"method": "als", "reg_u": 1},
+        {"method": "als", "reg_i": 1},
+        {"method": "sgd", "n_epochs": 1},
+        {"method": "sgd", "n_epochs": 5},
+        {"method": "sgd", "reg": 0.9},
+        {"method": "sgd", "learning_rate": 0.03},
+    ]
+    algorithms = [constructor(**{**keywords, "bsl_options": options}).fit(trainset) for options in every]
+    found = [tuple(estimates(algorithm.test(testset))) for algorithm in algorithms]
+    assert len(set(found)) == len(found)
+    with pytest.raises((ValueError, RuntimeError)):
+        constructor(**{**keywords, "bsl_options": {"method": "wrong_name"}}).fit(trainset)
+
+
+# AutoRec alone
 
 
 def test_cross_validate_of_predefined_folds(tmp_path):
@@ -62,18 +251,10 @@ def test_cross_validate_of_predefined_folds(tmp_path):
         [tuple(map(str, pair)) for pair in files], Reader(line_format="user item rating")
     )
     result = cross_validate(AutoRec(**FAST), data, cv=PredefinedKFold())
-    frame = compare([AutoRec(**FAST)], data, cv=PredefinedKFold())
+    frame = compare([AutoRec(**FAST)], data, cv=PredefinedKFold()).folds
     gc.collect()  # Surprise leaves the files open
     assert len(result["test_rmse"]) == 2
-    assert frame.loc["AutoRec", "rmse"] == result["test_rmse"].mean()
-
-
-def test_one_and_two_processes_give_the_same_bits(data):
-    one, two = (
-        cross_validate(AutoRec(**FAST, variant="hybrid"), data, cv=KFold(3, random_state=0), n_jobs=n)
-        for n in (1, 2)
-    )
-    assert one["test_rmse"].tolist() == two["test_rmse"].tolist()
+    assert frame["rmse"].tolist() == result["test_rmse"].tolist()
 
 
 def test_grid_search(data):
@@ -104,19 +285,6 @@ def test_randomized_search(data):
     search.fit(data)
     assert len(search.cv_results["params"]) == 3
     assert np.isfinite(search.best_score["rmse"])
-
-
-def test_dump_and_load(trainset, tmp_path):
-    algorithm = AutoRec(**FAST).fit(trainset)
-    predictions = algorithm.test(trainset.build_testset())
-    file = str(tmp_path / "dumped")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # Surprise leaves the file open
-        dump.dump(file, predictions=predictions, algo=algorithm)
-        loaded_predictions, loaded = dump.load(file)
-        gc.collect()
-    assert loaded_predictions == predictions
-    assert loaded.test(trainset.build_testset()) == predictions
 
 
 def test_anti_testset_is_ranked(trainset):

@@ -39,11 +39,12 @@ def test_training_minimises_equation_2_as_dense_torch_does(optimizer, reg, reg_b
     start = paper_parameters(learner.network)
     ratings, observed = dense(RATINGS, RATINGS.values), dense(RATINGS, np.ones(RATINGS.n_ratings))
     wanted, losses = dense_training(ratings, observed, start, optimizer, reg, reg_bias, n_epochs=4)
-    assert [learner.run_epoch(number)[0] for number in (1, 2, 3, 4)] == pytest.approx(losses, rel=1e-4)
+    unit = 10 if optimizer == "lbfgs" else 1  # as a line search amplifies rounding errors
+    assert [learner.run_epoch(number)[0] for number in (1, 2, 3, 4)] == pytest.approx(losses, rel=unit * 1e-4)
     ours = paper_parameters(learner.network)
     assert len(ours) == 4 + two_sided
     for our, their, before in zip(ours, wanted, start, strict=True):
-        torch.testing.assert_close(our, their, rtol=1e-3, atol=2e-5)
+        torch.testing.assert_close(our, their, rtol=unit * 1e-3, atol=unit * 2e-5)
         assert (our - before).abs().max() > 1e-3
 
 
@@ -198,8 +199,18 @@ def test_automatic_batch_of_a_full_batch_optimizer_is_all_rows(optimizer):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize(
     ("n_ratings", "n_steps"),
-    [(3600, 8), (800, 8), (500, 5), (400, 4), (200, 4), (60, 3)],
-    ids=["full", "just enough for 8", "enough for 5", "enough for 4", "enough for 2", "three a column"],
+    [(3600, 8), (800, 8), (500, 5), (400, 4), (200, 4), (80, 4), (79, 3), (40, 2), (25, 2)],
+    ids=[
+        "full",
+        "just enough for 8",
+        "enough for 5",
+        "enough for 4",
+        "enough for 2",
+        "4 a column",
+        "nearly 4 a column",
+        "2 a column",
+        "fewer",
+    ],
 )
 def test_automatic_batches_are_eight_or_as_many_as_hold_five_ratings_a_column(optimizer, n_ratings, n_steps):
     learner = make_learner(random_ratings(180, 20, n_ratings), optimizer=optimizer)

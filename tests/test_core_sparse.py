@@ -170,3 +170,68 @@ assert warnings.filters == before
         [sys.executable, "-W", "error", "-c", script, package], capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+I32 = torch.int32
+
+
+def test_products_at_reads_nothing_outside_of_its_tables():
+    """torch's kernel looks for none of this, and ends the process."""
+    left, right = torch.ones(2, K), torch.ones(N_COLUMNS, K)
+
+    def at(offsets, columns):
+        return products_at(left, right, torch.tensor(offsets, dtype=I32), torch.tensor(columns, dtype=I32))
+
+    assert at([0, 1, 2], [0, 4]).tolist() == [K, K]
+    for columns in ([0, 5], [0, 10**9], [-1, 0], [-(2**31), 0]):
+        with pytest.raises(IndexError, match=f"columns must be 0 to 4, got {min(columns)} to {max(columns)}"):
+            at([0, 1, 2], columns)
+    for offsets in ([1, 1, 2], [0, 1, 3], [0, 1, 10**9], [-1, 1, 2], [0, 1, 1], []):
+        with pytest.raises(IndexError, match="row offsets must lead from 0 to the number of cells, 2"):
+            at(offsets, [0, 4])
+    for middle in (3, 10**9, -1, -(2**31)):
+        with pytest.raises(IndexError, match="row offsets must not fall"):
+            at([0, middle, 2], [0, 4])
+    with pytest.raises(IndexError, match="there must be 3 row offsets, got 2"):
+        at([0, 2], [0, 4])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sum_rows_reads_nothing_outside_of_its_table(dtype):
+    table = torch.ones(4, 64, dtype=dtype)
+
+    def sums(indices, offsets):
+        weights = torch.ones(len(indices))
+        return sum_rows(table, torch.tensor(indices, dtype=I32), torch.tensor(offsets, dtype=I32), weights)
+
+    assert sums([0, 3], [0, 2, 2])[:, 0].tolist() == [2, 0]
+    for indices in ([0, 4], [10**9, 0], [-1, 0], [-(2**31), 0]):
+        with pytest.raises(RuntimeError, match="not in the valid range"):
+            sums(indices, [0, 2])
+    for offsets in ([0, 2, 1, 2], [-1, 2], [0, -(2**31), 2], []):
+        with pytest.raises(IndexError, match="offsets must be >= 0 and must not fall"):
+            sums([0, 3], offsets)
+    with pytest.raises(RuntimeError, match="can not be greater than input's length"):
+        sums([0, 3], [0, 10**9])
+
+
+def test_cells_lie_inside_of_their_matrix():
+    values = np.ones(2, np.float32)
+    for offsets, columns in (
+        ([0, 1, 2], [0, 5]),
+        ([0, 1, 2], [-1, 0]),
+        ([0, 3, 2], [0, 1]),
+        ([0, 1, 1], [0, 1]),
+    ):
+        with pytest.raises(IndexError, match=r"columns must be 0 to 4|row offsets must"):
+            RatingMatrix(np.array(offsets, np.int32), np.array(columns, np.int32), values, N_COLUMNS)
+
+
+@pytest.mark.parametrize("short", ["hidden", "weight", "bias"])
+def test_decode_cells_wants_tables_of_the_size_of_its_cells(short):
+    cells = Cells.of(RatingMatrix.from_cells([0, 5], [0, 4], [1, 2], (N_ROWS, N_COLUMNS)), CPU)
+    tables = {"hidden": random(N_ROWS, K), "weight": random(N_COLUMNS, K), "bias": random(N_COLUMNS)}
+    decode_cells(**tables, cells=cells)
+    tables[short] = tables[short][:-1]
+    with pytest.raises(IndexError, match="cells of 6 rows and 5 columns cannot be decoded from"):
+        decode_cells(**tables, cells=cells)

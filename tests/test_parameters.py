@@ -244,6 +244,15 @@ def test_every_optimizer_reduces_the_loss(trainset, optimizer, variant, two_side
     assert algorithm.loss_curve_[-1] < 0.9 * algorithm.loss_curve_[0]
 
 
+def test_lbfgs_makes_progress_at_every_step(trainset):
+    """Also where the first point of its line search is no better."""
+    plain = {"biased": False, "two_sided": False, "dropout": 0.0, "input_scaling": 0.0, "averaging": 0.0}
+    parameters = {"n_factors": 60, "n_epochs": 60, "reg_all": 20.0, "random_state": 0}
+    losses = AutoRec(**plain, **parameters, optimizer="lbfgs").fit(trainset).loss_curve_
+    assert np.diff(losses).all()
+    assert losses[-1] < 0.5 * losses[0]
+
+
 def test_paper_is_the_plain_model(trainset):
     """Eq. 1 by hand: nothing but f(W g(V r + mu) + b), whose outer part the fitted model keeps."""
     algorithm = AutoRec(**{**PAPER, "n_epochs": 3}, random_state=0).fit(trainset)

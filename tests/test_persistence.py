@@ -1,13 +1,17 @@
 """Saving and loading."""
 
 import json
+import os
 import pickle
 import re
+import socket
+import stat
 import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import forgery
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -15,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from surprise import Dataset, Reader
 
 import surprise_autorec
-from surprise_autorec import AutoRec, datasets
+from surprise_autorec import AutoRec, atomic, datasets
 from surprise_autorec.callbacks import History
 from surprise_autorec.model import files
 from surprise_autorec.persistence import ModelFileError, load
@@ -209,7 +213,7 @@ def test_it_replaces_an_older_file_whole_or_not_at_all(trainset, tmp_path, monke
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", fail)
+        patch.setattr(atomic.os, "fsync", fail)
         with pytest.raises(OSError, match="disk full"):
             algorithm.save(path)
     assert path.read_bytes() == b"old"
@@ -254,16 +258,152 @@ def test_a_safetensors_file_of_something_else_is_an_error(tmp_path):
         load(tmp_path / "model")
 
 
+def test_nan_is_no_id(tmp_path):
+    for pair, side in (((float("nan"), "b"), "user"), (("a", np.float32("nan")), "item")):
+        trainset = Dataset(Reader()).construct_trainset([(*pair, 3.0, None)])
+        with pytest.raises(
+            ValueError, match=f"{side} ids must be other than NaN, which equals nothing, got nan"
+        ):
+            AutoRec(**SMALL).fit(trainset)
+    trainset = Dataset(Reader()).construct_trainset([("a", ("b", float("nan")), 3.0, None)])
+    with pytest.raises(ValueError, match="item_ids must be distinct ids, one at least, none of them NaN"):
+        AutoRec(**SMALL).fit(trainset).save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_a_surrogate_pair_is_an_id_like_any_other(tmp_path):
+    uid, iid = "\ud800", "x\udfff"
+    trainset = Dataset(Reader()).construct_trainset(
+        [(uid, iid, 3.0, None), ("a", iid, 4.0, None), (uid, "b", 1.0, None)]
+    )
+    algorithm = AutoRec(**SMALL).fit(trainset)
+    algorithm.save(tmp_path / "model")
+    for one in (algorithm, load(tmp_path / "model")):
+        assert set(one.recommend([uid, "a"], exclude_rated=False)["item"]) == {iid, "b"}
+        assert one.recommend([uid], exclude_rated=False)["user"].tolist() == [uid, uid]
+        assert one.similar_items("b")["item"].tolist() == [iid]
+        with pytest.warns(UserWarning, match="not in the training ratings"):
+            assert len(one.recommend(["\ud801"])) == 2
+
+
+# Where files are written to
+
+
+@pytest.fixture
+def algorithm(trainset):
+    return AutoRec(**SMALL).fit(trainset)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444])
+def test_a_file_keeps_its_mode_and_a_new_one_has_that_of_all_new_files(algorithm, tmp_path, mode):
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    algorithm.save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    algorithm.save(tmp_path / "new")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_file_keeps_its_owner_where_that_is_allowed(algorithm, tmp_path):
+    path = tmp_path / "model"
+    path.touch()
+    os.chown(path, 1234, 5678)
+    algorithm.save(path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 5678)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_symbolic_link_stays_and_its_target_is_written(algorithm, tmp_path, is_there):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    if is_there:
+        (folder / "target").write_bytes(b"old")
+    (tmp_path / "model").symlink_to("folder/target")
+    algorithm.save(tmp_path / "model")
+    assert (tmp_path / "model").is_symlink()
+    assert not (folder / "target").is_symlink()
+    load(folder / "target")
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["folder", "model", "target"]
+
+
+def special_files(folder):
+    """What may stand at a path besides a file, in words."""
+    os.mkfifo(folder / "fifo")
+    (folder / "inner").mkdir()
+    (folder / "link").symlink_to("fifo")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(folder / "socket"))
+    return {
+        "fifo": "a FIFO",
+        "inner": "a folder",
+        "link": "a FIFO",
+        "socket": "a socket",
+        "/dev/null": "a device",
+    }
+
+
+def test_what_is_no_file_is_neither_replaced_nor_waited_for(algorithm, tmp_path):
+    for name, kind in special_files(tmp_path).items():
+        path = tmp_path / name
+        before = path.stat()
+        with pytest.raises(
+            ValueError, match=f"path must be that of a file, there or not, got '.*{name}', {kind}"
+        ):
+            algorithm.save(path)
+        assert path.stat() == before
+        if kind == "a folder":
+            with pytest.raises(IsADirectoryError, match=name):
+                load(path)
+            continue
+        with pytest.raises(ModelFileError, match=f"{name} is not a saved model: it is {kind}"):
+            load(path)
+
+
+@pytest.mark.parametrize("length", [1, 221, 255])
+def test_names_may_be_as_long_as_the_system_allows(algorithm, tmp_path, length):
+    path = tmp_path / ("m" * length)
+    for _ in range(2):
+        algorithm.save(path)
+    load(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_errors_name_the_path_that_was_given(algorithm, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("nowhere/model", "file/model", "loop", "m" * 256):
+        with pytest.raises(OSError, match=rf"\[Errno \d+\] .*: '{tmp_path / name}'$"):
+            algorithm.save(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=r"^.*: 'relative/model'$"):
+        algorithm.save("relative/model")
+
+
+def test_files_are_written_where_they_cannot_be_without_a_name(algorithm, tmp_path, monkeypatch):
+    """As on some file systems, and on other systems than Linux."""
+    monkeypatch.setattr(atomic, "_DESCRIPTORS", tmp_path / "nothing")
+    for _ in range(2):
+        algorithm.save(tmp_path / "model")
+    load(tmp_path / "model")
+
+    def fail(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(atomic.os, "fsync", fail)
+    with pytest.raises(KeyboardInterrupt):
+        algorithm.save(tmp_path / "model")
+    load(tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def forged(tmp_path, saved, change):
     """The path of a saved model whose JSON was changed, with the right checksum."""
     (tmp_path / "genuine").write_bytes(saved)
-    with files.safe_open(tmp_path / "genuine", framework="numpy") as file:
-        contents = json.loads(file.metadata()["surprise_autorec"].partition(" ")[2])
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    contents, arrays = forgery.read(tmp_path / "genuine")
     change(contents, arrays)
-    text = json.dumps(contents)
-    checksum = files._checksum(text, arrays)
-    save_file(arrays, tmp_path / "model", {"surprise_autorec": f"{checksum} {text}"})
+    forgery.write(tmp_path / "model", contents, arrays)
     return tmp_path / "model"
 
 
@@ -315,9 +455,8 @@ def test_the_checksum_may_be_skipped(trainset, tmp_path):
     algorithm = AutoRec(**SMALL).fit(trainset)
     algorithm.save(tmp_path / "model")
     assert load(tmp_path / "model", verify=False).predict(3, 4).est == algorithm.predict(3, 4).est
-    data = bytearray((tmp_path / "model").read_bytes())
-    data[-1] ^= 1  # in the last array
-    (tmp_path / "model").write_bytes(data)
+    contents, arrays = forgery.read(tmp_path / "model")
+    save_file(arrays, tmp_path / "model", {"surprise_autorec": f"{'0' * 32} {json.dumps(contents)}"})
     with pytest.raises(ModelFileError, match="checksum"):
         load(tmp_path / "model")
     load(tmp_path / "model", verify=False)

@@ -46,7 +46,7 @@ def test_the_two_commands_are_those_of_ci_and_tox():
     tox = configparser.ConfigParser()
     tox.read(ROOT / "tox.ini")
     (environment,) = re.findall(r"^python -m tox -e (\w+)$", main_job)
-    assert "surprise-autorec compare --data ml-100k --folds 5" in tox[f"testenv:{environment}"]["commands"]
+    assert "surprise-autorec compare ml-100k --folds 5" in tox[f"testenv:{environment}"]["commands"]
 
 
 def test_every_file_that_is_linked_to_is_there():

@@ -6,13 +6,13 @@ import pytest
 from surprise import Dataset, Reader
 from surprise.model_selection import KFold
 
-from surprise_autorec import AutoRec, DivergenceError, datasets
+from surprise_autorec import AutoRec, compare, datasets
 from surprise_autorec.algorithm import ratings_of
 from surprise_autorec.data.encoding import encode
 from surprise_autorec.fitting import Ratings
 from surprise_autorec.model import RatingScale
+from surprise_autorec.study import arrays
 from surprise_autorec.study.arrays import kfold, measure_autorec
-from surprise_autorec.study.folds import measure
 
 FRAME = datasets.make_ratings(30, 40, 203)
 RATINGS = Ratings(*encode([FRAME]), RatingScale(1, 5))
@@ -41,31 +41,59 @@ def test_folds_are_those_of_surprise():
 
 
 @pytest.mark.parametrize("keywords", [{}, {"biased": False}])
-def test_figures_are_those_of_surprise(keywords, capsys):
+def test_figures_are_those_of_a_comparison(keywords, capsys):
     keywords = {"n_factors": 4, "n_epochs": 2, "random_state": 0, **keywords}
-    found = measure_autorec(
-        {"a": AutoRec(**keywords), "b": AutoRec(**keywords, variant="user")}, RATINGS, 3, 7
-    )
-    makers = {"a": lambda: AutoRec(**keywords), "b": lambda: AutoRec(**keywords, variant="user")}
-    wanted = measure(makers, DATA, KFold(3, random_state=7))
-    assert list(found.columns) == list(wanted.columns)
-    figures = ["fold", "algorithm", "rmse", "mae"]
+    algorithms = {"a": AutoRec(**keywords), "b": AutoRec(**keywords, variant="user")}
+    found = measure_autorec(algorithms, RATINGS, 3, 7).folds
+    wanted = compare(algorithms, DATA, KFold(3, random_state=7)).folds
+    figures = ["fold", "algorithm", "rmse", "mae", "error"]
     pd.testing.assert_frame_equal(found[figures], wanted[figures])
     assert (found[["fit_time", "test_time"]] > 0).all(axis=None)
     assert "6/6" in capsys.readouterr().err
 
 
-def test_what_fails_is_told_or_raised():
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_what_fails_is_a_row_that_says_why(n_jobs):
     algorithms = {
         "diverges": AutoRec(lr_all=1e4, batch_size=2, n_epochs=2, random_state=0),
         "fine": AutoRec(n_factors=2, n_epochs=1, random_state=0),
     }
-    with pytest.raises(DivergenceError):
-        measure_autorec(algorithms, RATINGS, 2, 0)
-    failed = []
-    found = measure_autorec(algorithms, RATINGS, 2, 0, lambda name, error: failed.append((name, type(error))))
-    assert failed == [("diverges", DivergenceError)]
-    assert found["algorithm"].tolist() == ["fine", "fine"]
+    found = measure_autorec(algorithms, RATINGS, 2, 0, n_jobs).folds
+    assert found["algorithm"].tolist() == ["diverges", "fine"] * 2
+    assert found["error"].str.startswith("DivergenceError: training diverged").tolist() == [True, False] * 2
+    assert found["rmse"].isna().tolist() == [True, False] * 2
+
+
+def test_finished_fits_are_kept_and_not_done_again(tmp_path, monkeypatch):
+    algorithms = {"a": AutoRec(n_factors=2, n_epochs=1, random_state=0)}
+    first = measure_autorec(algorithms, RATINGS, 2, 0, output=tmp_path)
+    monkeypatch.setattr(arrays, "fit_model", None)
+    again = measure_autorec(algorithms, RATINGS, 2, 0, output=tmp_path)
+    pd.testing.assert_frame_equal(again.folds, first.folds)
+
+
+def test_interrupted_measurement_says_what_is_done(monkeypatch):
+    fits = iter([arrays.fit_model])
+
+    def interrupted(*arguments):
+        fit = next(fits, None)
+        if fit is None:
+            raise KeyboardInterrupt
+        return fit(*arguments)
+
+    monkeypatch.setattr(arrays, "fit_model", interrupted)
+    algorithms = {"a": AutoRec(n_factors=2, n_epochs=1, random_state=0)}
+    measured = measure_autorec(algorithms, RATINGS, 3, 0)
+    assert measured.interrupted
+    assert (len(measured.folds), measured.n_planned) == (1, 3)
+    with pytest.raises(KeyboardInterrupt):
+        measure_autorec(algorithms, RATINGS, 3, 0)
+
+
+def test_a_generator_of_random_numbers_is_refused_where_fits_are_kept_or_parallel(tmp_path):
+    algorithms = {"a": AutoRec(random_state=np.random.RandomState(0))}
+    with pytest.raises(ValueError, match="random_state of a must be an int with a folder for fits"):
+        measure_autorec(algorithms, RATINGS, 2, 0, output=tmp_path)
 
 
 def test_more_folds_than_ratings_are_refused():

@@ -10,8 +10,10 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from sklearn.exceptions import NotFittedError
+from surprise import BaselineOnly
 
-from surprise_autorec import AutoRec, plot_comparison, plot_history
+from surprise_autorec import AutoRec, compare, plot_comparison, plot_history
+from surprise_autorec.study.plots import plot_critical_difference, plot_learning_curve
 
 mpl.use("Agg")
 
@@ -94,3 +96,44 @@ except ImportError as error:
         check=True,
     )
     assert "no matplotlib here" in run.stdout
+
+
+def test_rank_diagram_joins_those_within_the_critical_difference():
+    ranks = pd.Series({"c": 3.9, "a": 1.1, "b": 1.6, "d": 3.4})
+    ax = plot_critical_difference(ranks, 1.0, Figure().subplots())
+    bars = [line for line in ax.lines if line.get_linewidth() == 4]
+    spans = [tuple(np.round(line.get_xdata(), 2)) for line in bars]
+    assert spans == [(1.07, 1.63), (3.37, 3.93)]
+    texts = {text.get_text().strip() for text in ax.texts}
+    assert {"a (1.10)", "b (1.60)", "(3.40) d", "(3.90) c", "critical difference: 1.00"} == texts
+
+
+def test_learning_curve_draws_a_line_for_each_algorithm():
+    frame = pd.DataFrame(
+        {
+            "algorithm": ["a", "a", "b", "b"],
+            "n_train": [10, 100, 10, 100],
+            "rmse": [1.0, 0.8, 1.1, 0.9],
+            "rmse_std": 0.1,
+        }
+    )
+    ax = plot_learning_curve(frame, Figure().subplots())
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    np.testing.assert_array_equal(ax.containers[1][0].get_ydata(), [1.1, 0.9])
+
+
+def test_a_comparison_draws_a_panel_for_each_data_set(data):
+    algorithms = [AutoRec(**SMALL), BaselineOnly(verbose=False)]
+    given = {"one": data, "two": data}
+    comparison = compare(algorithms, given, 2, keep_predictions=True, train_sizes=[0.5, 1])
+    figures = {
+        "plot": comparison.plot(),
+        "errors": comparison.plot_errors("item", measure="bias"),
+        "curve": comparison.plot_learning_curve(),
+    }
+    for name, figure in figures.items():
+        assert [ax.get_title() for ax in figure.axes] == ["one", "two"], name
+    assert {text.get_text() for text in figures["plot"].axes[0].texts} == {"AutoRec", "BaselineOnly"}
+    assert figures["errors"].axes[0].get_ylabel() == "mean of estimate minus rating"
+    assert len(comparison.plot_ranks().axes) == 1
+    assert len(comparison.only("one").plot().axes) == 1

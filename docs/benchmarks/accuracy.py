@@ -20,7 +20,6 @@ from surprise.model_selection import KFold, PredefinedKFold
 from tables import publish
 
 from surprise_autorec import BEST, PAPER, AutoRec, compare, datasets
-from surprise_autorec.comparison import format_comparison
 
 
 class RandomTenth:
@@ -134,9 +133,9 @@ def main(names: list[str]) -> None:
         if name == "ml-1m":
             algorithms["AutoRec(**PAPER)"] = AutoRec(**PAPER, random_state=0)
             del algorithms["KNNBaseline"]  # to keep the run short
-        frame = compare(algorithms, load(), cv=cv, verbose=True)
+        comparison = compare(algorithms, load(), cv=cv, verbose=True)
         title = f"{title}, {torch.get_num_threads()} threads"
-        publish(__file__, f"{title}\n\n{format_comparison(frame)}", part=name)
+        publish(__file__, f"{title}\n\n{comparison.to_markdown()}", part=name)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def main() -> None:
                 )
     algorithms["**BEST**"] = AutoRec(**BEST, random_state=0)
     errors = {
-        name: compare(algorithms, training_part(ratings), cv=RandomTenth([1]), verbose=True)["rmse"]
+        name: compare(algorithms, training_part(ratings), cv=RandomTenth([1]), verbose=True).summary()["rmse"]
         for name, ratings in data.items()
     }
     rows = [(name, *(error[name] for error in errors.values())) for name in algorithms]

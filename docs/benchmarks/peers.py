@@ -58,7 +58,7 @@ def main(names: list[str]) -> None:
     results = {}
     for name in names or PROTOCOLS:
         _, cv = PROTOCOLS[name]
-        results[name] = compare(ALGORITHMS, datasets.load(name), cv=cv, verbose=True)
+        results[name] = compare(ALGORITHMS, datasets.load(name), cv=cv, verbose=True).summary()
         print(results[name].to_string(), flush=True)
     publish_results(results)
 

@@ -12,7 +12,7 @@ import random
 from surprise import SVD, BaselineOnly, KNNBaseline, SVDpp
 from surprise.model_selection import KFold
 
-from surprise_autorec import AutoRec, compare, datasets, plot_comparison
+from surprise_autorec import AutoRec, compare, datasets
 
 data = datasets.load("ml-100k")
 data.raw_ratings = random.Random(0).sample(data.raw_ratings, 30_000)
@@ -23,10 +23,10 @@ algorithms = {
     "KNNBaseline": KNNBaseline(verbose=False),
     "BaselineOnly": BaselineOnly(verbose=False),
 }
-frame = compare(algorithms, data, cv=KFold(2, random_state=0))
-plot_comparison(frame)
+comparison = compare(algorithms, data, cv=KFold(2, random_state=0))
+comparison.plot()
 
 # %%
 # The same as a table:
 
-frame[["rmse", "rmse_std", "mae", "time_ratio"]].round(4)
+comparison

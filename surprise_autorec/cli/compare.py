@@ -8,22 +8,44 @@ from typing import Annotated, Any
 
 import numpy as np
 import surprise
-import torch
 import typer
+from surprise import Dataset, Trainset
 from surprise.model_selection import KFold
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
+    JobsOption,
+    ScaleOption,
+    check_file,
     did_you_mean,
     fail,
     known_keywords,
+    load_dataset,
     matched,
     one_line_errors,
     parse_setting,
+    value_of,
 )
 from surprise_autorec.data.known import load
-from surprise_autorec.study.comparison import compare, format_comparison
-from surprise_autorec.study.plots import plot_comparison
+from surprise_autorec.study.comparison import compare
+from surprise_autorec.study.result import Comparison
+
+
+class _SeededNormalPredictor(surprise.NormalPredictor):  # type: ignore[misc]
+    """Surprise's NormalPredictor with a seed; Surprise's own draws from NumPy's global generator."""
+
+    def __init__(self, random_state: int | None = None) -> None:
+        super().__init__()
+        self.random_state = random_state
+
+    def fit(self, trainset: Trainset) -> _SeededNormalPredictor:
+        super().fit(trainset)
+        self._generator = np.random.default_rng(self.random_state)
+        return self
+
+    def estimate(self, *_: object) -> float:
+        return float(self._generator.normal(self.trainset.global_mean, self.sigma))
+
 
 #: The algorithms that can be compared, by name: a class and its arguments.
 _ALGORITHMS: dict[str, tuple[type[surprise.AlgoBase], dict[str, Any]]] = {
@@ -40,20 +62,27 @@ _ALGORITHMS: dict[str, tuple[type[surprise.AlgoBase], dict[str, Any]]] = {
     "SlopeOne": (surprise.SlopeOne, {}),
     "CoClustering": (surprise.CoClustering, {}),
     "BaselineOnly": (surprise.BaselineOnly, {"verbose": False}),
-    "NormalPredictor": (surprise.NormalPredictor, {}),
+    "NormalPredictor": (_SeededNormalPredictor, {}),
 }
 _DEFAULT = ["AutoRec", "SVD++", "SVD", "KNNBaseline", "BaselineOnly"]
 
 
 def command(
-    data: Annotated[
-        str, typer.Option(help="ml-100k, ml-1m, ml-latest-small, or a file of your own (csv, parquet, ...).")
-    ] = "ml-100k",
+    ratings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Data sets: ml-100k, ml-1m, ml-latest-small, files (csv, parquet, ...), or - for csv on "
+            "stdin. Default: ml-100k.",
+        ),
+    ] = None,
     path: Annotated[
         Path | None, typer.Option(help="Where to find the data set, if it is not in a usual place.")
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 5,
-    algorithm: Annotated[
+    repeats: Annotated[
+        int, typer.Option(min=1, help="How often to repeat the folds, each time with other ones.")
+    ] = 1,
+    names: Annotated[
         list[str] | None,
         typer.Option(
             "--algorithm",
@@ -67,61 +96,137 @@ def command(
             "--param", "-p", help="Set a keyword of an algorithm, as in SVD.n_factors=50; repeat for more."
         ),
     ] = None,
+    rating_scale: ScaleOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the folds and of every algorithm.")] = 0,
     rank: Annotated[
         int | None,
         typer.Option(min=1, help="Also evaluate rankings: lists of this many test items for each user."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder for comparison.csv, comparison.md and comparison.png.")
+    train_sizes: Annotated[
+        str | None,
+        typer.Option(
+            help="Shares of the training ratings for a learning curve, as in 0.1,0.3,1. Default: all of them."
+        ),
     ] = None,
+    errors: Annotated[
+        bool,
+        typer.Option("--errors", help="Keep predictions; the report then shows where errors come from."),
+    ] = False,
+    n_jobs: JobsOption = 1,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for every finished fit, where a second run continues, and for the results: "
+            "comparison.csv, folds.csv, comparison.md, comparison.tex, comparison.png."
+        ),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="An .html file for a report with charts.")] = None,
 ) -> None:
     """Cross-validate AutoRec and other algorithms on the same folds, and print a table, best first.
 
-    Example: surprise-autorec compare --data ml-100k -a AutoRec -a SVD -p AutoRec.n_factors=250 --output out
-    """
-    if output is not None and find_spec("matplotlib") is None:
-        fail("--output draws a chart and needs matplotlib: pip install 'surprise-autorec[plot]'")
-    keywords = _keywords(algorithm or _DEFAULT, param or [], seed)
-    np.random.seed(seed)  # noqa: NPY002 (NormalPredictor draws from it)
-    with one_line_errors():
-        if output is not None:
-            output.mkdir(parents=True, exist_ok=True)
-        dataset = load(data, path)
-        algorithms = {name: _ALGORITHMS[name][0](**arguments) for name, arguments in keywords.items()}
-        frame = compare(algorithms, dataset, cv=KFold(folds, random_state=seed), verbose=True, rank_at=rank)
-    typer.echo(
-        f"\n{data}: {len(dataset.raw_ratings):,} ratings, KFold({folds}, random_state={seed}), "
-        f"{torch.get_num_threads()} torch threads\n\n{format_comparison(frame, 'rounded_outline')}"
-    )
-    if output is not None:
-        from matplotlib.figure import Figure
+    Ctrl-C prints the table of what is done.
 
-        frame.to_csv(output / "comparison.csv")
-        (output / "comparison.md").write_text(format_comparison(frame) + "\n", encoding="utf-8")
-        figure = Figure(figsize=(7, 4.5), layout="constrained")
-        plot_comparison(frame, figure.subplots())
-        figure.savefig(output / "comparison.png", dpi=150)
-        typer.echo(f"\nSaved to {output}: comparison.csv, comparison.md, comparison.png")
+    Example: surprise-autorec compare ml-100k -a AutoRec -a SVD -p AutoRec.n_factors=250 --output out
+    """
+    if (output or report) is not None and find_spec("matplotlib") is None:
+        fail("--output and --report draw charts and need matplotlib: pip install 'surprise-autorec[plot]'")
+    if report is not None:
+        check_file(report, "--report")
+    keywords = _keywords(names or _DEFAULT, param or [], seed)
+    with one_line_errors():
+        data = _data(ratings or ["ml-100k"], path, rating_scale)
+        algorithms = {name: _ALGORITHMS[name][0](**arguments) for name, arguments in keywords.items()}
+        for algorithm in algorithms.values():
+            if isinstance(algorithm, AutoRec):
+                algorithm.check_parameters()  # before anything is trained
+        comparison = compare(
+            algorithms,
+            data,
+            KFold(folds, random_state=seed),
+            verbose=True,
+            rank_at=rank,
+            repeats=repeats,
+            train_sizes=_sizes(train_sizes),
+            n_jobs=n_jobs,
+            output=output,
+            keep_predictions=errors,
+        )
+        typer.echo(f"\n{comparison}")
+        if output is not None:
+            _save(comparison, output)
+        if report is not None:
+            comparison.report(report)
+            typer.echo(f"\nReport: {report}")
+    if comparison.info.interrupted:
+        raise typer.Exit(130)
+    if comparison.summary()["failed"].gt(0).all():
+        fail(f"every algorithm failed; {comparison.notes()[0]}")
+
+
+def _save(comparison: Comparison, folder: Path) -> None:
+    comparison.summary().to_csv(folder / "comparison.csv")
+    comparison.folds.to_csv(folder / "folds.csv", index=False)
+    (folder / "comparison.md").write_text(f"{comparison.to_markdown()}\n", encoding="utf-8")
+    (folder / "comparison.tex").write_text(f"{comparison.to_latex()}\n", encoding="utf-8")
+    comparison.plot().savefig(folder / "comparison.png", dpi=150)
+    names = ", ".join(sorted(file.name for file in folder.iterdir() if file.is_file()))
+    typer.echo(f"\nSaved to {folder}: {names}")
+
+
+def _data(sources: list[str], path: Path | None, rating_scale: str | None) -> dict[str, Dataset]:
+    """Data sets by name. A file is named after its stem."""
+    if path is not None:
+        if len(sources) > 1:
+            raise typer.BadParameter("must not be given with several data sets", param_hint="--path")
+        return {sources[0]: load(sources[0], path)}
+    names = [Path(source).stem if Path(source).suffix else source for source in sources]
+    if len(set(names)) < len(names):
+        names = sources
+    if len(set(names)) < len(names):
+        raise typer.BadParameter(f"must not repeat a data set, got {', '.join(names)}", param_hint="RATINGS")
+    pairs = zip(names, sources, strict=True)
+    return {name: load_dataset(source, rating_scale) for name, source in pairs}
+
+
+def _sizes(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    sizes = value_of(f"[{text}]")
+    is_list = isinstance(sizes, list) and all(
+        isinstance(size, (int, float)) and 0 < size <= 1 for size in sizes
+    )
+    if not is_list or not sizes:
+        raise typer.BadParameter(
+            f"must be shares in (0, 1], as in 0.1,0.3,1, got {text!r}", param_hint="--train-sizes"
+        )
+    return [float(size) for size in sizes]
+
+
+def _name(given: str) -> str:
+    """The name of an algorithm, whatever its case."""
+    name = matched(given, _ALGORITHMS)
+    if name not in _ALGORITHMS:
+        raise typer.BadParameter(
+            f"must be one of {', '.join(_ALGORITHMS)}, got {given!r}{did_you_mean(given, list(_ALGORITHMS))}",
+            param_hint="--algorithm",
+        )
+    return name
 
 
 def _keywords(names: list[str], settings: list[str], seed: int) -> dict[str, dict[str, Any]]:
     """The keywords of each named algorithm. A wrong name or setting is a usage error."""
     keywords: dict[str, dict[str, Any]] = {}
-    for name in (matched(name, _ALGORITHMS) for name in names):
-        if name not in _ALGORITHMS or name in keywords:
-            raise typer.BadParameter(
-                f"must be one of {', '.join(_ALGORITHMS)}, each given only once, got {name!r}"
-                f"{did_you_mean(name, [one for one in _ALGORITHMS if one != name])}",
-                param_hint="--algorithm",
-            )
+    for name in map(_name, names):
+        if name in keywords:
+            raise typer.BadParameter(f"must be given only once, got {name} twice", param_hint="--algorithm")
         constructor, arguments = _ALGORITHMS[name]
         seeded = {"random_state": seed} if "random_state" in known_keywords(constructor) else {}
         keywords[name] = {**seeded, **arguments}
+    chosen = {name.lower(): name for name in keywords}
     for setting in settings:
-        name, dot, assignment = setting.partition(".")
-        name = matched(name, keywords)
-        if name not in keywords or not dot or "=" not in assignment:
+        given, dot, assignment = setting.partition(".")
+        name = chosen.get(given.lower(), "")
+        if not name or not dot or "=" not in assignment:
             raise typer.BadParameter(
                 f"must be NAME.KEYWORD=VALUE with NAME one of {', '.join(keywords)}, got {setting!r}",
                 param_hint="--param",

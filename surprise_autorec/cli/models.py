@@ -28,6 +28,7 @@ from surprise_autorec.cli.shared import (
     autorec_keywords,
     check_file,
     check_output,
+    fail,
     load_model,
     load_ratings,
     one_line_errors,
@@ -38,6 +39,7 @@ from surprise_autorec.cli.shared import (
 )
 from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.data.encoding import factorized
+from surprise_autorec.fitted import checked_interval
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.study.arrays import measure_autorec
@@ -99,11 +101,11 @@ def predict(
         fitted = _loaded(model)
         frame = read_table(pairs, ("user", "item"), Layout.of(names, user_column, item_column))
         (users, user_ids), (items, item_ids) = factorized(frame["user"]), factorized(frame["item"])
-        indices = _found(fitted, users, items, user_ids, item_ids)
-        frame["estimate"] = answers = fitted.answer(*indices)
+        users, items = _found(fitted, users, items, user_ids, item_ids)
+        frame["estimate"] = answers = fitted.answer(users, items)
         if interval is not None:
-            bounds = fitted.interval(*indices, interval)
-            frame["std"] = fitted.std(*indices, answers)
+            bounds = checked_interval(fitted, users, items, interval)
+            frame["std"] = fitted.std(users, items, answers)
             frame["lower"], frame["upper"] = bounds.T
         write_table(frame, output)
 
@@ -143,7 +145,7 @@ def recommend(
     Example: surprise-autorec recommend model.safetensors --user ann --user bob -n 5
     """
     check_output(output)
-    part = _part(shard, output, new_users, std)
+    part = _part(shard, output, is_written_at_once=new_users is not None or std)
     with one_line_errors():
         algorithm = load_model(model)
         fitted = algorithm.model_
@@ -232,13 +234,18 @@ def evaluate(
             show_table({"model": [model.name], "RMSE": [rmse], "MAE": [mae]})
             return
         measured = measure_autorec({"AutoRec": AutoRec(**keywords)}, data, folds, seed)
+    failures = measured.folds.loc[measured.folds["error"] != "", "error"]
+    if len(failures):
+        fail(failures.iloc[0])
     titles = {"rmse": "RMSE", "mae": "MAE", "fit_time": "fit [s]", "test_time": "test [s]"}
-    frame = measured.astype({"fold": "str"}).set_index("fold")[list(titles)].rename(columns=titles)
+    frame = measured.folds.astype({"fold": "str"}).set_index("fold")[list(titles)].rename(columns=titles)
     frame.loc["mean"] = frame.mean()
     show_table(frame.reset_index().to_dict("list"))
+    if measured.interrupted:
+        raise typer.Exit(130)
 
 
-def _part(shard: str | None, output: str, new_users: str | None, std: bool) -> tuple[int, int]:
+def _part(shard: str | None, output: str, is_written_at_once: bool) -> tuple[int, int]:
     """The part of the users that --shard asks for."""
     if shard is None:
         return 1, 1
@@ -247,7 +254,7 @@ def _part(shard: str | None, output: str, new_users: str | None, std: bool) -> t
         raise typer.BadParameter(
             f"must be K/M, the K-th of M parts, with K from 1 to M, got {shard!r}", param_hint="--shard"
         )
-    if Path(output).suffix.lower() != ".parquet" or new_users is not None or std:
+    if Path(output).suffix.lower() != ".parquet" or is_written_at_once:
         raise typer.BadParameter(
             "needs --output FILE.parquet, and cannot be given with --new-users or --std", param_hint="--shard"
         )
@@ -265,7 +272,7 @@ def _found(
     user_ids: Sequence[Hashable],
     item_ids: Sequence[Hashable],
 ) -> tuple[Int32Array, Int32Array]:
-    """Indices of pairs of places among ids. A warning counts the pairs with an unknown user or item."""
+    """The model's indices for pairs of places among ids. A warning counts the pairs with an unknown one."""
     found_users = model.find_users(as_ids(user_ids, model.user_ids))
     found_items = model.find_items(as_ids(item_ids, model.item_ids))
     user_indices, item_indices = found_users[users], found_items[items]

@@ -18,12 +18,13 @@ from typing import Annotated, Any, NamedTuple, NoReturn
 import numpy as np
 import pandas as pd
 import typer
+from surprise import Dataset
 from tabulate import tabulate
 from tqdm.auto import tqdm
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.data.encoding import encode
-from surprise_autorec.data.known import Opened, open_ratings
+from surprise_autorec.data.known import Opened, load, open_ratings, to_dataset
 from surprise_autorec.data.readers import read, tables_of
 from surprise_autorec.data.tables import role_batches
 from surprise_autorec.fitting import Ratings
@@ -67,6 +68,13 @@ NamesOption = Annotated[
     typer.Option(help="Names of all columns, as in user,item,rating, of a text file without a header."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
+JobsOption = Annotated[
+    int,
+    typer.Option(
+        help="How many fits to run at a time, with one thread each; -1 for all cores. Times can only be "
+        "compared with 1."
+    ),
+]
 TableOption = Annotated[
     str, typer.Option("--output", "-o", help="A .csv, .parquet or .jsonl file, or - for csv on stdout.")
 ]
@@ -174,16 +182,7 @@ class Layout(NamedTuple):
 
 def load_ratings(source: str, rating_scale: str | None, layout: Layout) -> Ratings:
     """The ratings of a known data set, a file, a folder or stdin."""
-    scale = None
-    if rating_scale is not None:
-        ends = value_of(rating_scale)
-        is_scale = isinstance(ends, tuple) and len(ends) == 2 and all(isinstance(end, Real) for end in ends)
-        if not is_scale or not ends[0] < ends[1]:
-            raise typer.BadParameter(
-                f"must be the lowest and the highest rating, as in 1,5, got {rating_scale!r}",
-                param_hint="--rating-scale",
-            )
-        scale = float(ends[0]), float(ends[1])
+    scale = _scale_of(rating_scale)
     if source == "-":
         opened = Opened(role_batches(tables_of(sys.stdin, layout.names), columns=layout.columns), None)
     else:
@@ -192,6 +191,26 @@ def load_ratings(source: str, rating_scale: str | None, layout: Layout) -> Ratin
     found = float(values.min()), float(values.max())
     known_scale = RatingScale(*(scale or opened.scale or found))
     return Ratings(users, items, values, user_ids, item_ids, known_scale)
+
+
+def load_dataset(source: str, rating_scale: str | None) -> Dataset:
+    """The same as a Surprise dataset, for algorithms of Surprise."""
+    scale = _scale_of(rating_scale)
+    return to_dataset(read(sys.stdin), scale) if source == "-" else load(source, rating_scale=scale)
+
+
+def _scale_of(rating_scale: str | None) -> tuple[float, float] | None:
+    """The rating scale that --rating-scale gives. Anything else than two numbers is a usage error."""
+    if rating_scale is None:
+        return None
+    ends = value_of(rating_scale)
+    is_scale = isinstance(ends, tuple) and len(ends) == 2 and all(isinstance(end, Real) for end in ends)
+    if not is_scale or not ends[0] < ends[1]:
+        raise typer.BadParameter(
+            f"must be the lowest and the highest rating, as in 1,5, got {rating_scale!r}",
+            param_hint="--rating-scale",
+        )
+    return float(ends[0]), float(ends[1])
 
 
 def read_table(source: str, roles: Sequence[str], layout: Layout | None = None) -> pd.DataFrame:
@@ -213,12 +232,12 @@ def check_output(output: str) -> None:
     check_file(path)
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, option: str = "--output") -> None:
     """Raise a usage error, before any work is done, if the file cannot be written."""
     is_writable = os.access(path if path.exists() else path.parent, os.W_OK)
     if path.is_dir() or not path.parent.is_dir() or not is_writable:
         raise typer.BadParameter(
-            f"must be a writable file in an existing folder, got {str(path)!r}", param_hint="--output"
+            f"must be a writable file in an existing folder, got {str(path)!r}", param_hint=option
         )
 
 

@@ -14,6 +14,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
     ItemColumnOption,
+    JobsOption,
     Layout,
     NamesOption,
     ParamOption,
@@ -24,6 +25,7 @@ from surprise_autorec.cli.shared import (
     UserColumnOption,
     autorec_keywords,
     check_output,
+    fail,
     known_keywords,
     load_ratings,
     one_line_errors,
@@ -33,10 +35,7 @@ from surprise_autorec.cli.shared import (
     warn,
     write_table,
 )
-from surprise_autorec.core.training import DivergenceError
-from surprise_autorec.fitting import Ratings
 from surprise_autorec.study.arrays import measure_autorec
-from surprise_autorec.study.folds import summarise
 
 
 def command(
@@ -57,6 +56,11 @@ def command(
     param: ParamOption = None,
     rating_scale: ScaleOption = None,
     seed: SeedOption = 0,
+    n_jobs: JobsOption = 1,
+    fits: Annotated[
+        Path | None,
+        typer.Option(help="Folder for every finished fit, where a second run continues."),
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="A .csv, .parquet or .jsonl file for all results.")
     ] = None,
@@ -85,33 +89,40 @@ def command(
         for keywords in settings:
             AutoRec(**keywords).check_parameters()  # all of them, before the first is trained
         layout = Layout.of(names, user_column, item_column, rating_column)
-        measured = _measure(settings, load_ratings(ratings, rating_scale, layout), folds, seed)
+        measured = measure_autorec(
+            {_call(keywords): AutoRec(**keywords) for keywords in settings},
+            load_ratings(ratings, rating_scale, layout),
+            folds,
+            seed,
+            n_jobs,
+            fits,
+        )
         frame = pd.DataFrame([{key: _shown(value) for key, value in keywords.items()} for keywords in tried])
-        frame = frame.join(measured).sort_values("rmse")
+        frame = frame.join(_results(measured.folds, [_call(keywords) for keywords in settings])).sort_values(
+            "rmse"
+        )
         show_table(frame.to_dict("list"))
+        if measured.interrupted:
+            typer.echo(f"\ninterrupted: {len(measured.folds)} of {measured.n_planned} fits are done")
         given = {key: fixed[key] for key in (setting.partition("=")[0] for setting in param or [])}
         typer.echo(f"\nbest: {_call({**given, **tried[frame.index[0]]})}")
         if output is not None:
             write_table(frame, output)
+    if measured.interrupted:
+        raise typer.Exit(130)
 
 
-def _measure(settings: list[dict[str, Any]], ratings: Ratings, n_folds: int, seed: int) -> pd.DataFrame:
-    """Errors and times of AutoRec with each of the settings, as in `summarise`; NaN if training diverged.
-
-    (`surprise.model_selection.GridSearchCV` is similar, but shows no progress and ends if training diverges.)
-    """
-    algorithms = {f"combination {n}": AutoRec(**keywords) for n, keywords in enumerate(settings, 1)}
-    calls = dict(zip(algorithms, map(_call, settings), strict=True))
-
-    def continue_if_diverged(name: str, error: Exception) -> None:
-        if not isinstance(error, DivergenceError):
-            raise error
-        warn(f"{calls[name]}: {error}")
-
-    folds = measure_autorec(algorithms, ratings, n_folds, seed, continue_if_diverged)
-    if folds.empty:
-        raise DivergenceError("training diverged with every combination")
-    summary = summarise(folds).reindex(list(algorithms)).reset_index(drop=True)
+def _results(folds: pd.DataFrame, calls: list[str]) -> pd.DataFrame:
+    """Errors and times of each combination; NaN if training failed on a fold, of which a warning tells."""
+    failures = folds.query("error != ''").groupby("algorithm", sort=False)["error"].first()
+    for name, reason in failures.items():
+        warn(f"{name}: {reason.removeprefix('DivergenceError: ')}")
+    if len(failures) == len(set(calls)):
+        fail(f"training failed with every combination, the first time with {failures.iloc[0]}")
+    groups = folds[~folds["algorithm"].isin(failures.index)].groupby("algorithm")
+    errors = groups[["rmse", "mae"]]
+    summary = errors.mean().join(errors.std(ddof=0).add_suffix("_std")).join(groups["fit_time"].median())
+    summary = summary.reindex(calls).reset_index(drop=True)
     return summary[["rmse", "rmse_std", "mae", "mae_std", "fit_time"]]
 
 

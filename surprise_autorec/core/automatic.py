@@ -57,7 +57,7 @@ LEAST_FACTORS, MOST_FACTORS = 64, 256
 
 #: So large a share of the ratings shows how far estimates are off, or so many ratings, but not more than the
 #: second share or number.
-SAMPLE_SHARE, LEAST_SAMPLE, MOST_SAMPLE_SHARE, MOST_SAMPLE = 0.05, 2_000, 0.1, 20_000
+SAMPLE_SHARE, LEAST_SAMPLE, MOST_SAMPLE_SHARE, MOST_SAMPLE = 0.03, 2_000, 0.1, 20_000
 #: The sample is held out until this share of the epochs is left. With less, not all is learnt from it that
 #: there is to learn, and the error grows.
 EPOCHS_WITH_SAMPLE = 0.45

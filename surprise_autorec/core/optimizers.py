@@ -19,6 +19,11 @@ from surprise_autorec.core.network import AutoEncoder
 #: Learning rates relative to the encoder's, which alone starts from random weights.
 DECODER_RATE, BIAS_RATE, COLUMN_ENCODER_RATE = 2.0, 10.0, 0.4
 
+#: The most evaluations of an L-BFGS step. (torch's default depends on the number of iterations, and a step
+#: has one. A line search that may look only once stays where it is if the error there is not less, and so
+#: does every later step.)
+LINE_SEARCH_EVALUATIONS = 25
+
 #: Takes the gradient of some rows of a parameter.
 Receiver: TypeAlias = Callable[[Tensor, slice, Tensor], None]
 #: Hands the gradients at the parameters as they are to a receiver, and returns the loss there; both without
@@ -229,7 +234,12 @@ class LBFGS(WholeGradientOptimizer):
         """Let an epoch be an iteration; torch keeps the curvature pairs between steps."""
         parameters, rates, _ = zip(*settings, strict=True)
         return optim.LBFGS(
-            parameters, lr=rates[0], max_iter=1, history_size=10, line_search_fn="strong_wolfe"
+            parameters,
+            lr=rates[0],
+            max_iter=1,
+            max_eval=LINE_SEARCH_EVALUATIONS,
+            history_size=10,
+            line_search_fn="strong_wolfe",
         )
 
 

@@ -23,6 +23,31 @@ def csr_array(contents: tuple[Any, ...], shape: tuple[int, int]) -> Any:
     return scipy.sparse.csr_array(contents, shape=shape)
 
 
+def check_cells(
+    row_offsets: npt.NDArray[np.integer], columns: npt.NDArray[np.integer], n_columns: int
+) -> None:
+    """Check that cells in row order are inside of a matrix, as kernels do not look where they read.
+
+    Parameters
+    ----------
+    row_offsets : ndarray of int, shape (n_rows + 1,)
+        The cells of row ``z`` are ``row_offsets[z]:row_offsets[z + 1]``.
+    columns : ndarray of int, shape (n_cells,)
+    n_columns : int
+
+    Raises
+    ------
+    IndexError
+        If they are not.
+    """
+    if not len(row_offsets) or row_offsets[0] != 0 or row_offsets[-1] != len(columns):
+        raise IndexError(f"row offsets must lead from 0 to the number of cells, {len(columns)}")
+    if (np.diff(row_offsets) < 0).any():
+        raise IndexError("row offsets must not fall")
+    if len(columns) and not (columns.min() >= 0 and columns.max() < n_columns):
+        raise IndexError(f"columns must be 0 to {n_columns - 1}, got {columns.min()} to {columns.max()}")
+
+
 def cells_of_rows(row_offsets: Int32Array, rows: npt.NDArray[np.integer]) -> tuple[Int32Array, Int64Array]:
     """Where the cells of the given rows stand, row by row.
 
@@ -71,6 +96,11 @@ class RatingMatrix:
         Number of columns.
     collective : Collective, default=ALONE
         The processes that hold the rows.
+
+    Raises
+    ------
+    IndexError
+        If offsets or columns lead out of the matrix.
     """
 
     row_offsets: Int32Array
@@ -78,6 +108,9 @@ class RatingMatrix:
     values: Float32Array
     n_columns: int
     collective: Collective = ALONE
+
+    def __post_init__(self) -> None:
+        check_cells(self.row_offsets, self.columns, self.n_columns)
 
     @classmethod
     def from_cells(

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from surprise_autorec.core.arrays import check_count
-from surprise_autorec.core.ratings import RatingMatrix, csr_array
+from surprise_autorec.core.ratings import RatingMatrix, check_cells, csr_array
 
 #: Some rows of a matrix: which, and their values.
 Block: TypeAlias = tuple[slice, Tensor]
@@ -131,7 +131,18 @@ def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -
     Tensor of the weights' dtype, shape (n_out, k)
         If the table is of another dtype, weights and sums are rounded to that, while terms are added up in
         float32.
+
+    Raises
+    ------
+    IndexError
+        If offsets fall or are negative.
+    RuntimeError
+        By torch, if an index or an offset is too large.
     """
+    if offsets.is_cpu:  # (where torch does not look for this; a device would have to be waited for)
+        in_order = offsets.numpy()
+        if not len(in_order) or in_order[0] < 0 or (in_order[1:] < in_order[:-1]).any():
+            raise IndexError("offsets must be >= 0 and must not fall")
     terms = weights.to(table.dtype)
     # This is what torch.nn.functional.embedding_bag calls, after checks; mode 0 is the sum.
     sums, *_ = torch.embedding_bag(
@@ -153,7 +164,20 @@ def products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tenso
     Returns
     -------
     Tensor, shape (n_cells,)
+
+    Raises
+    ------
+    IndexError
+        If offsets or columns lead out of the matrix of all products.
     """
+    check_cells(row_offsets.cpu().numpy(), columns.cpu().numpy(), len(right))
+    if len(row_offsets) != len(left) + 1:
+        raise IndexError(f"there must be {len(left) + 1} row offsets, got {len(row_offsets)}")
+    return _products_at(left, right, row_offsets, columns)
+
+
+def _products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tensor) -> Tensor:
+    """`products_at` of cells that have been checked: those of `Cells` are, once and not at every step."""
     pattern = _csr(row_offsets, columns, left.new_zeros(len(columns)), (len(left), len(right)))
     products: Tensor = torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0).values()
     return products
@@ -211,7 +235,7 @@ class _DecodeCells(torch.autograd.Function):
         by_column = hidden.new_empty(len(cells.rows))
         blocks = row_blocks(len(weight), hidden.shape[1] * hidden.element_size())
         for columns, these, offsets in _with_cells(blocks, cells.column_offsets):
-            by_column[these] = products_at(
+            by_column[these] = _products_at(
                 weight[columns].to(hidden.dtype), hidden, offsets, cells.rows[these]
             )
         products = torch.empty_like(by_column).scatter_(0, cells.order.long(), by_column)
@@ -267,7 +291,18 @@ def decode_cells(hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> 
     -------
     Tensor, shape (n_cells,)
         In row order.
+
+    Raises
+    ------
+    IndexError
+        If the numbers of rows and columns are not those of the cells.
     """
+    n_rows, n_columns = len(cells.row_offsets) - 1, len(cells.column_offsets) - 1
+    if (len(hidden), len(weight), len(bias)) != (n_rows, n_columns, n_columns):
+        raise IndexError(
+            f"cells of {n_rows} rows and {n_columns} columns cannot be decoded from {len(hidden)} rows, "
+            f"{len(weight)} columns and {len(bias)} biases"
+        )
     result: Tensor = _DecodeCells.apply(hidden, weight, bias, cells)  # type: ignore[no-untyped-call]
     return result
 

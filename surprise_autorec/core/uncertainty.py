@@ -55,6 +55,8 @@ FOLDS = 5
 UNKNOWN_PERIOD = 6
 #: Where the last of the features stands, which is 1 for the unknown.
 RARITY = 2
+#: The intercept, three of the user, three of the item, one of both, and four of the estimate.
+N_FEATURES = 12
 #: Of more scores, so many quantiles are kept.
 MOST_SCORES = 2000
 

@@ -11,30 +11,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
+from surprise_autorec.atomic import other_kind, write_file
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import InputRules, RowsAndColumns
-from surprise_autorec.core.checkpoints import written_whole
-from surprise_autorec.core.network import Architecture, AutoEncoder
+from surprise_autorec.core.network import Architecture
 from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
 from surprise_autorec.core.training import Epoch
 from surprise_autorec.core.uncertainty import ErrorModel, Evidence, Support
+from surprise_autorec.model.file_format import FORMAT_VERSION, Arrays, checked, of_network
 from surprise_autorec.model.scoring import AutoRecModel, Rated, RatingScale
-
-#: Raised by one whenever an older version of this package could not read what is written, or would read it
-#: wrongly.
-FORMAT_VERSION = 3
 
 #: What safetensors reads of a header, and somewhat less.
 LARGEST_TEXT = 90_000_000
 
 #: The name that the checksum and the JSON have in the file's header.
 _CONTENTS = "surprise_autorec"
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 class ModelFileError(ValueError):
@@ -70,10 +64,21 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
     Raises
     ------
     ValueError
-        If an id or a parameter is of a type that cannot be written, or they are too long.
+        If an id or a parameter is of a type that cannot be written, or an id is NaN, or all of them are too
+        long; or if no file can be written at the path.
+    OSError
+        If writing fails.
     """
     model = saved.model
     baselines = model.baselines
+    baseline_numbers = (
+        baselines.mean,
+        baselines.row_reg,
+        baselines.column_reg,
+        baselines.reg_per_rating,
+        baselines.row_share,
+        baselines.column_share,
+    )
     arrays: Arrays = {
         "user_biases": baselines.row_biases,
         "item_biases": baselines.column_biases,
@@ -90,38 +95,36 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
     contents = {
         "version": FORMAT_VERSION,
         "class": saved.class_name,
-        "parameters": _encoded_parameters(saved.parameters),
-        "state": _encoded(saved.state),
+        "parameters": saved.parameters,
+        "state": saved.state,
         "loss_curve": [epoch.loss for epoch in saved.epochs],
         "validation_scores": [
             epoch.validation_rmse for epoch in saved.epochs if epoch.validation_rmse is not None
         ],
-        "user_ids": _encoded_ids("user", model.user_ids),
-        "item_ids": _encoded_ids("item", model.item_ids),
+        "user_ids": model.user_ids,
+        "item_ids": model.item_ids,
         "scale": [float(end) for end in model.scale],
         "mean_rating": model.mean_rating,
         "biased": model.biased,
         "decoder_activation": model.decoder_activation,
-        "baselines": [
-            baselines.mean,
-            baselines.row_reg,
-            baselines.column_reg,
-            baselines.reg_per_rating,
-            baselines.row_share,
-            baselines.column_share,
-        ],
+        "baselines": [float(number) for number in baseline_numbers],
         "networks": networks,
         "errors": model.errors and [model.errors.evidence.mean, model.errors.evidence.mean_square],
     }
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    text = json.dumps(contents)
+    encoded = {
+        **checked(contents, arrays),
+        "parameters": _encoded_parameters(saved.parameters),
+        "state": _encoded(saved.state),
+        "user_ids": _encoded_ids("user", model.user_ids),
+        "item_ids": _encoded_ids("item", model.item_ids),
+    }
+    text = json.dumps(encoded)
     if len(text) > LARGEST_TEXT:
         raise ValueError(
             f"ids and parameters must have at most {LARGEST_TEXT:,} characters as JSON, got {len(text):,}"
         )
-    data = to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"})
-    with written_whole(Path(path)) as file:
-        file.write(data)
+    write_file(path, to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"}))
 
 
 def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
@@ -170,11 +173,15 @@ def _network(
     )
     *centering, row_scaling, typical_count = saved["rules"]
     rules = InputRules(RowsAndColumns(*centering), row_scaling, typical_count)
-    joint = saved.get("joint_biases", False)  # (older files: never)
     encoders = Encoders(
-        architecture, weights, arrays["mean_hidden"], rules, saved["reg"], saved["reg_bias"], joint
+        architecture,
+        weights,
+        arrays["mean_hidden"],
+        rules,
+        saved["reg"],
+        saved["reg_bias"],
+        saved["joint_biases"],
     )
-    AutoEncoder.of_weights(weights, architecture)  # raises RuntimeError if they do not fit together
     hidden = arrays["hidden"]
     encoded, decoded = (
         Factors(hidden, np.zeros(len(hidden), np.float32)),
@@ -222,7 +229,7 @@ def read(path: str | os.PathLike[str], verify: bool = True) -> SavedModel:
     ----------
     path : str or path-like
     verify : bool, default=True
-        Whether to compare the checksum, for which all of the file is read.
+        Whether to compare the checksum and check every number, for which all of the file is read.
 
     Raises
     ------
@@ -232,6 +239,8 @@ def read(path: str | os.PathLike[str], verify: bool = True) -> SavedModel:
         If there is none.
     """
     path = Path(path)
+    if (kind := other_kind(path.stat())) and kind != "a folder":  # opening a FIFO would wait for a writer
+        raise ModelFileError(f"{path} is not a saved model: it is {kind}")
     with path.open("rb"):  # what keeps it from being read is reported as by any other program
         pass
     try:
@@ -239,7 +248,7 @@ def read(path: str | os.PathLike[str], verify: bool = True) -> SavedModel:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except SafetensorError as error:
+    except (SafetensorError, TypeError) as error:  # TypeError: numbers of a type that NumPy does not have
         raise ModelFileError(f"{path} is not a saved model, or is damaged: {error}") from error
     if _CONTENTS not in header:
         raise ModelFileError(f"{path} is not a saved model: it is a safetensors file of something else")
@@ -250,7 +259,13 @@ def read(path: str | os.PathLike[str], verify: bool = True) -> SavedModel:
         contents = json.loads(text)
         version = contents["version"]
         if version <= FORMAT_VERSION:
-            return _saved_model(contents, arrays)
+            decoded = {
+                "parameters": _decoded(contents["parameters"]),
+                "state": _decoded(contents["state"]),
+                "user_ids": _decoded_ids(contents["user_ids"]),
+                "item_ids": _decoded_ids(contents["item_ids"]),
+            }
+            return _saved_model(checked({**contents, **decoded}, arrays, verify), arrays)
     raise ModelFileError(
         f"{path} has format version {version}, and this package reads versions up to {FORMAT_VERSION}: "
         "upgrade surprise-autorec"
@@ -269,15 +284,14 @@ def problems_named(path: str | os.PathLike[str]) -> Iterator[None]:
 def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
     """The inverse of what `write` makes of a model."""
     biased, decoder_activation = contents["biased"], contents["decoder_activation"]
-    networks = []
-    for n, saved in enumerate(contents["networks"]):
-        prefix = f"{n}."
-        own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        networks.append(_network(saved, own, biased, decoder_activation))
+    networks = [
+        _network(saved, of_network(arrays, n), biased, decoder_activation)
+        for n, saved in enumerate(contents["networks"])
+    ]
     mean, *regs = contents["baselines"]
     model = AutoRecModel(
-        user_ids=_decoded_ids(contents["user_ids"]),
-        item_ids=_decoded_ids(contents["item_ids"]),
+        user_ids=contents["user_ids"],
+        item_ids=contents["item_ids"],
         scale=RatingScale(*contents["scale"]),
         mean_rating=contents["mean_rating"],
         biased=biased,
@@ -285,7 +299,7 @@ def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
         baselines=Baselines(mean, arrays["user_biases"], arrays["item_biases"], *regs),
         networks=networks,
         rated=Rated(arrays["rated_offsets"], arrays["rated_items"]),
-        errors=_errors(contents["errors"], arrays) if contents.get("errors") else None,  # (older files: none)
+        errors=contents["errors"] and _errors(contents["errors"], arrays),
     )
     losses = contents["loss_curve"]
     scores = contents["validation_scores"] or [None] * len(losses)
@@ -293,9 +307,7 @@ def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
         Epoch(n, len(losses), loss, score)
         for n, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1)
     ]
-    return SavedModel(
-        contents["class"], _decoded(contents["parameters"]), _decoded(contents["state"]), model, epochs
-    )
+    return SavedModel(contents["class"], contents["parameters"], contents["state"], model, epochs)
 
 
 def _encoded_parameters(parameters: Mapping[str, Any]) -> Any:
@@ -350,12 +362,19 @@ def _decoded(value: Any) -> Any:
         return _NUMPY_TYPES[value["numpy"]](value["value"])
     ((kind, contents),) = value.items()
     if kind == "RandomState":
-        state = np.random.RandomState()
-        state.set_state(tuple(contents))
-        return state
+        return _random_state(*contents)
     if kind == "dict":
         return {key: _decoded(item) for key, item in contents.items()}
     return {"tuple": tuple, "list": list}[kind](_decoded(item) for item in contents)
+
+
+def _random_state(name: str, key: list[int], position: int, has_gauss: int, gauss: float) -> Any:
+    """A RandomState. NumPy does not check a position, from which it would read beyond the key."""
+    if position not in range(len(key) + 1) or has_gauss not in (0, 1) or not abs(gauss) < np.inf:
+        raise ValueError("a RandomState is impossible")
+    state = np.random.RandomState()
+    state.set_state((name, np.array(key, np.uint32), position, has_gauss, gauss))
+    return state
 
 
 def _encoded_ids(side: str, ids: Sequence[Hashable]) -> Any:

@@ -6,12 +6,12 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
-from typing import NamedTuple, TypeVar
+from numbers import Real
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
-from surprise_autorec.checks import number
 from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array, check_count
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.fold_in import fold_in
@@ -23,6 +23,17 @@ from surprise_autorec.core.uncertainty import ErrorModel
 from surprise_autorec.ids import warn_of_types
 
 Value = TypeVar("Value", float, Float64Array)
+
+
+#: Squares of ratings on such a scale can be added up without overflow.
+LARGEST_RATING = 1e100
+SCALE_RULE = f"two numbers from {-LARGEST_RATING:g} to {LARGEST_RATING:g}, the lower one first"
+
+
+def is_rating_scale(low: Any, high: Any) -> bool:
+    """Whether two values are the ends of a rating scale."""
+    are_numbers = all(isinstance(end, Real) and not isinstance(end, bool) for end in (low, high))
+    return are_numbers and -LARGEST_RATING <= low <= high <= LARGEST_RATING
 
 
 class RatingScale(NamedTuple):
@@ -157,9 +168,8 @@ class AutoRecModel:
         Raises
         ------
         ValueError
-            If the coverage is not between 0 and 1, or the model has no standard errors.
+            If the model has no standard errors.
         """
-        coverage = number("coverage", coverage, "a number between 0 and 1", lambda x: 0 < x < 1)
         answers = self.answer(users, items)
         margins = self._required_errors().multiple(coverage) * self.std(users, items, answers)
         return np.clip(np.column_stack([answers - margins, answers + margins]), *self.scale)

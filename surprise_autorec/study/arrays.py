@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.fitting import Ratings, fit_model
-from surprise_autorec.parameters import AutoRecParameters
+from surprise_autorec.study.fits import Outcome, Wanted, limited_threads, reason_of
+from surprise_autorec.study.inputs import check_seeds
+from surprise_autorec.study.storage import Key, Store, inputs_of
 
 
 class Fold(NamedTuple):
@@ -71,57 +76,110 @@ def _renumbered(
     return _Numbers(train.astype(np.int32), new_numbers[codes[tested]], kept)
 
 
+class Measured(NamedTuple):
+    """The fits that are done, of those that were planned.
+
+    Attributes
+    ----------
+    folds : DataFrame
+        A row for each fold and algorithm: ``fold`` (from 1), ``algorithm``, ``rmse``, ``mae``, ``fit_time``
+        and ``test_time`` (in seconds), and ``error``, the reason why training failed or an empty text.
+    n_planned : int
+    interrupted : bool
+        Whether Ctrl-C ended the measurement.
+    """
+
+    folds: pd.DataFrame
+    n_planned: int
+    interrupted: bool
+
+
 def measure_autorec(
-    algorithms: Mapping[str, AutoRecParameters],
+    algorithms: Mapping[str, AutoRec],
     ratings: Ratings,
     n_folds: int,
     seed: int,
-    on_failure: Callable[[str, Exception], object] | None = None,
-) -> pd.DataFrame:
+    n_jobs: int | None = 1,
+    output: str | os.PathLike[str] | None = None,
+) -> Measured:
     """Fit and test AutoRec, with one set of parameters or several, on the same folds; show a progress bar.
 
     Parameters
     ----------
-    algorithms : mapping of str to AutoRecParameters
+    algorithms : mapping of str to AutoRec
         The parameters, by a name.
     ratings : Ratings
     n_folds, seed : int
         See `kfold`.
-    on_failure : callable, optional
-        Called with the name of an algorithm and the exception that its training raised. If it returns, the
-        others continue. Default: the exception is raised.
+    n_jobs, output
+        As in `surprise_autorec.compare`.
 
-    Returns
-    -------
-    DataFrame
-        A row for each fold and algorithm, in the order of measurement: ``fold`` (from 1), ``algorithm``,
-        ``rmse``, ``mae``, ``fit_time`` and ``test_time`` (in seconds). An algorithm that failed on any fold
-        has no rows.
+    Raises
+    ------
+    ValueError
+        If a seed is not an integer where it must be, or ``output`` cannot be written.
+    KeyboardInterrupt
+        If Ctrl-C comes before a fit is done.
     """
     from tqdm.auto import tqdm  # here, to keep the import of the package fast
 
-    rows = []
-    failed: set[str] = set()
-    with tqdm(total=n_folds * len(algorithms), unit="fit") as bar:
+    n_parallel = joblib.effective_n_jobs(n_jobs)
+    if n_parallel > 1 or output is not None:
+        check_seeds(algorithms, "with n_jobs" if n_parallel > 1 else "with a folder for fits")
+    store = None if output is None else Store(output, Wanted())
+    inputs = {name: inputs_of(name, one) for name, one in algorithms.items()} if store else {}
+    n_threads = 1 if n_parallel > 1 else None
+    rows: list[dict[str, Any]] = []
+    interrupted, caller = False, os.getpid()
+
+    def calls() -> Iterator[Any]:
         for number, fold in enumerate(kfold(ratings, n_folds, seed), start=1):
+            fingerprint = str(joblib.hash(fold)) if store else ""
             for name, parameters in algorithms.items():
-                bar.set_description(name)
-                if name not in failed:
-                    try:
-                        rows.append({"fold": number, "algorithm": name, **_figures(parameters, fold)})
-                    except Exception as error:
-                        if on_failure is None:
-                            raise
-                        on_failure(name, error)
-                        failed.add(name)
-                bar.update()
-    return pd.DataFrame([row for row in rows if row["algorithm"] not in failed])
+                key = Key("ratings", name, 1, number, 1.0)
+                outcome = store.find(key, inputs[name], fingerprint) if store else None
+                if outcome is None:
+                    yield joblib.delayed(_fitted)(key, fingerprint, parameters, fold, n_threads, caller)
+                else:
+                    done(key, outcome.figures)
+
+    def done(key: Key, figures: Mapping[str, Any]) -> None:
+        rows.append({"fold": key.fold, "algorithm": key.algorithm, "error": "", **figures})
+        bar.update()
+
+    with tqdm(total=n_folds * len(algorithms), unit="fit") as bar, limited_threads(n_threads):
+        try:
+            parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", max_nbytes="100K")
+            for key, fingerprint, figures in parallel(calls()):
+                if store:
+                    store.save(key, inputs[key.algorithm], fingerprint, Outcome(figures))
+                done(key, figures)
+        except KeyboardInterrupt:
+            if not rows:
+                raise
+            interrupted = True
+    columns = ["fold", "algorithm", "rmse", "mae", "fit_time", "test_time", "error"]
+    frame = pd.DataFrame(rows).reindex(columns=columns)
+    places = frame["algorithm"].map(list(algorithms).index)
+    order = frame.assign(place=places).sort_values(["fold", "place"]).index
+    return Measured(frame.loc[order].reset_index(drop=True), n_folds * len(algorithms), interrupted)
 
 
-def _figures(parameters: AutoRecParameters, fold: Fold) -> dict[str, float]:
-    """Errors and times of a fit."""
+def _fitted(
+    key: Key, fingerprint: str, parameters: AutoRec, fold: Fold, n_threads: int | None, caller: int
+) -> tuple[Key, str, dict[str, Any]]:
+    """A fit, in a worker, which may be a thread of the calling process, which has limited its threads."""
+    with limited_threads(None if os.getpid() == caller else n_threads):
+        return key, fingerprint, _figures(parameters, fold)
+
+
+def _figures(parameters: AutoRec, fold: Fold) -> dict[str, Any]:
+    """Errors and times of a fit, or why it failed."""
     start = time.perf_counter()
-    model = fit_model(fold.train, parameters).model
+    try:
+        model = fit_model(fold.train, parameters).model
+    except Exception as error:
+        return {"error": reason_of(error)}
     fitted = time.perf_counter()
     users, items, values, *_ = fold.test
     errors = model.answer(users, items) - values

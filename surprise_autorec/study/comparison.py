@@ -1,154 +1,145 @@
-"""Comparison studies: algorithms measured on the same folds, as a table."""
+"""Comparison studies: algorithms measured on the same folds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from surprise import AlgoBase, Dataset, Prediction, Trainset
-from tabulate import tabulate
+from joblib import effective_n_jobs
+from surprise import AlgoBase
 
-from surprise_autorec.checks import positive_integer
-from surprise_autorec.study.folds import measure, summarise
+from surprise_autorec.checks import check, flag, number, positive_integer
+from surprise_autorec.study.fits import Wanted
+from surprise_autorec.study.info import StudyInfo
+from surprise_autorec.study.inputs import (
+    as_algorithms,
+    as_datasets,
+    as_splitters,
+    check_same_folds_each_run,
+    check_seeds,
+)
+from surprise_autorec.study.result import Comparison
+from surprise_autorec.study.runner import Study
+from surprise_autorec.study.storage import Store
 
 
 def compare(
     algorithms: Mapping[str, AlgoBase] | Iterable[AlgoBase],
-    data: Dataset,
+    data: Any,
     cv: Any = None,
     verbose: bool = False,
     rank_at: int | None = None,
-) -> pd.DataFrame:
+    *,
+    repeats: int = 1,
+    train_sizes: Sequence[float] | None = None,
+    n_jobs: int | None = 1,
+    n_threads: int | None = None,
+    output: str | os.PathLike[str] | None = None,
+    keep_predictions: bool = False,
+) -> Comparison:
     """Cross-validate algorithms on the same folds.
 
-    Algorithms take turns on each fold, so that their times can be compared even if the speed of the machine
-    drifts.
+    Copies of the algorithms take turns on each fold, so that their times can be compared even if the speed of
+    the machine drifts. An algorithm that fails is reported, and the others go on. Ctrl-C ends the study and
+    returns what is done.
 
     Parameters
     ----------
     algorithms : mapping of str to AlgoBase, or iterable of AlgoBase
         The algorithms to compare, named by the keys of the mapping or else by their classes.
-    data : surprise.Dataset
-    cv : int, cross-validation iterator of Surprise, or None, default=None
-        As in ``surprise.model_selection.cross_validate``: None means 5 folds. An iterator with a
-        ``random_state``, such as ``KFold(5, random_state=0)``, makes the folds reproducible.
+    data : surprise.Dataset, DataFrame, str, or mapping of str to such
+        The ratings. A DataFrame of pandas or polars has columns user, item and rating, by name or in this
+        order; its lowest and highest rating are the scale. A str is a name for `datasets.load`. A mapping
+        names several data sets.
+    cv : int, cross-validation iterator, or None, default=None
+        A number of folds n means ``KFold(n, random_state=0)``, and None means 5. Otherwise an iterator of
+        Surprise or of `surprise_autorec.splits`, or any with ``split(data)``.
     verbose : bool, default=False
         Whether to show a progress bar.
     rank_at : int, optional
         Length of the lists that `ranking_scores` evaluates. Default: rankings are not evaluated.
+    repeats : int, default=1
+        How often to repeat the folds. Each repeat adds 1 to the ``random_state`` of ``cv``.
+    train_sizes : sequence of float, optional
+        Shares of each fold's training ratings to fit to, in (0, 1], for a learning curve. Default: all of
+        them.
+    n_jobs : int, default=1
+        How many fits to run at a time, through joblib, whose ``parallel_config`` chooses the backend; -1
+        means one for each core. With integer seeds, the errors are the same for any number. Times are
+        comparable only with 1.
+    n_threads : int, optional
+        Threads of each fit. Default: 1 if several fits run at a time; otherwise unchanged.
+    output : str or path-like, optional
+        A folder that keeps every finished fit. A second call with the same inputs continues where the first
+        stopped. Changed ratings, folds, parameters or classes are noticed and fitted again, with a warning;
+        changed code is not noticed. Give algorithms that are not fitted yet.
+    keep_predictions : bool, default=False
+        Whether to keep all predictions, for `Comparison.errors`: in memory, and in ``output`` as csv files.
 
     Returns
     -------
-    DataFrame
-        A row for each algorithm, best first, indexed by name. The columns are ``rmse`` and ``mae`` (means
-        over folds), ``rmse_std`` and ``mae_std`` (standard deviations over folds), ``fit_time`` and
-        ``test_time`` (medians over folds, in seconds) and ``time_ratio`` (fit plus test time, divided by that
-        of the fastest algorithm). With ``rank_at`` there are also ``precision``, ``recall``, ``ndcg`` and
-        ``coverage`` (means over folds).
+    Comparison
 
     Raises
     ------
     ValueError
-        If there are no algorithms, two of them have the same name, or ``rank_at`` is not a positive integer.
+        If a parameter is not as above. Seeds must be integers or None if ``n_jobs`` is not 1 or there is an
+        ``output``.
     """
-    score = None if rank_at is None else partial(ranking_scores, n=positive_integer("rank_at", rank_at))
-    makers = {name: lambda given=given: given for name, given in _by_name(algorithms).items()}
-    folds = measure(makers, data, cv, score=score, verbose=verbose)
-    return summarise(folds).sort_values("rmse")
-
-
-def ranking_scores(predictions: list[Prediction], trainset: Trainset, n: int) -> dict[str, float]:
-    """Evaluate how predictions rank the test items of each user.
-
-    The test items of each user are ordered by prediction, and the first n of them are the user's list. (All
-    other items are left out, because it is unknown whether the user would like them.) An item is relevant if
-    its true rating is at least the mean of the training ratings.
-
-    Parameters
-    ----------
-    predictions : list of surprise.Prediction
-        Predictions that contain the true ratings.
-    trainset : surprise.Trainset
-    n : int
-        Length of the lists. A user with fewer test items has a shorter list.
-
-    Returns
-    -------
-    dict of str to float
-        ``precision`` is the share of a list that is relevant. ``recall`` is the share of a user's relevant
-        items that are in the list. ``ndcg`` is the discounted cumulative gain divided by the highest possible
-        one, where the gain of an item is its rating minus the lowest rating of the scale (Järvelin,
-        Kekäläinen, ACM TOIS 2002). These three are means over users; for recall, over users with a relevant
-        item, and for ndcg, over users with any gain. ``coverage`` is the share of the trainset's items that
-        appear in at least one list.
-    """
-    frame = pd.DataFrame({"user": [p.uid for p in predictions], "item": [p.iid for p in predictions]})
-    frame["gain"] = np.array([p.r_ui for p in predictions]) - trainset.rating_scale[0]
-    frame["relevant"] = frame["gain"] >= trainset.global_mean - trainset.rating_scale[0]
-    users = frame["user"]
-    listed = {}
-    for order, by in {"ideal": frame["gain"], "list": pd.Series([p.est for p in predictions])}.items():
-        rank = by.groupby(users).rank(method="first", ascending=False)
-        listed[order] = rank <= n
-        frame[order] = frame["gain"] * listed[order] / np.log2(rank + 1)
-    in_list = listed["list"]
-    sums = (
-        frame.assign(hits=frame["relevant"] & in_list, length=in_list)
-        .groupby("user")[["hits", "length", "relevant", "list", "ideal"]]
-        .sum()
+    given = as_algorithms(algorithms)
+    wanted = Wanted(
+        None if rank_at is None else positive_integer("rank_at", rank_at),
+        flag("keep_predictions", keep_predictions),
     )
-    known = {trainset.to_raw_iid(item) for item in trainset.all_items()}
-    return {
-        "precision": float((sums["hits"] / sums["length"]).mean()),
-        "recall": float((sums["hits"] / sums["relevant"])[sums["relevant"] > 0].mean()),
-        "ndcg": float((sums["list"] / sums["ideal"])[sums["ideal"] > 0].mean()),
-        "coverage": len(known & set(frame["item"][in_list])) / trainset.n_items,
-    }
+    splitters = as_splitters(cv, repeats)
+    sizes = _train_sizes(train_sizes)
+    is_number = isinstance(n_jobs, Integral) and not isinstance(n_jobs, bool) and n_jobs != 0
+    check("n_jobs", n_jobs, "an integer other than 0, or None", n_jobs is None or is_number)
+    n_parallel = effective_n_jobs(n_jobs)
+    if n_threads is not None:
+        n_threads = positive_integer("n_threads", n_threads)
+    elif n_parallel > 1:
+        n_threads = 1
+    if n_parallel > 1 or output is not None:
+        check_seeds(given, "with n_jobs" if n_parallel > 1 else "with an output folder")
+    datasets = as_datasets(data)
+    store = None
+    if output is not None:
+        for splitter in splitters:
+            check_same_folds_each_run(splitter)
+        store = Store(output, wanted)
+    study = Study(given, datasets, splitters, sizes, wanted, store)
+    results = study.run(n_parallel, n_jobs, n_threads, verbose)
+    info = StudyInfo.of(study.describe_folds(), len(splitters), sizes, results.n_planned, results.interrupted)
+    return Comparison(_folds(results.rows, list(datasets), list(given)), info, results.predictions)
 
 
-def _by_name(algorithms: Mapping[str, AlgoBase] | Iterable[AlgoBase]) -> dict[str, AlgoBase]:
-    if isinstance(algorithms, Mapping):
-        named = dict(algorithms)
-    else:
-        listed = list(algorithms)
-        named = {type(algorithm).__name__: algorithm for algorithm in listed}
-        if len(named) < len(listed):
-            names = [type(algorithm).__name__ for algorithm in listed]
-            raise ValueError(
-                f"several algorithms of one class must be given as a mapping that names them, got {names}"
-            )
-    if not named:
-        raise ValueError("algorithms must contain at least one, got none")
-    return named
+def _train_sizes(train_sizes: Sequence[float] | None) -> tuple[float, ...]:
+    if train_sizes is None:
+        return (1.0,)
+    rule = "in (0, 1]"
+    sizes = [number(f"train_sizes[{n}]", size, rule, _is_share) for n, size in enumerate(train_sizes)]
+    check("train_sizes", list(train_sizes), "at least one share", len(sizes) > 0)
+    return tuple(sorted(set(sizes)))
 
 
-def format_comparison(frame: pd.DataFrame, tablefmt: str = "github") -> str:
-    """The result of `compare` as a text table.
+def _is_share(size: float) -> bool:
+    return 0 < size <= 1
 
-    Parameters
-    ----------
-    frame : DataFrame
-        The result of `compare`.
-    tablefmt : str, default="github"
-        A table format of the tabulate library; "github" is Markdown.
-    """
-    names = {"precision": "precision", "recall": "recall", "ndcg": "NDCG", "coverage": "coverage"}
-    scores = {column: name for column, name in names.items() if column in frame}
-    rows = [
-        [
-            name,
-            f"{row.rmse:.4f} ± {row.rmse_std:.4f}",
-            f"{row.mae:.4f} ± {row.mae_std:.4f}",
-            f"{row.fit_time:.2f}",
-            f"{row.test_time:.2f}",
-            f"{row.time_ratio:.1f}",
-            *(f"{row[score]:.4f}" for score in scores),
-        ]
-        for name, row in frame.iterrows()
-    ]
-    headers = ["algorithm", "RMSE", "MAE", "fit [s]", "test [s]", "time / fastest", *scores.values()]
-    alignment = ["left", *["right"] * (len(headers) - 1)]
-    return tabulate(rows, headers, tablefmt=tablefmt, disable_numparse=True, colalign=alignment)
+
+def _folds(rows: list[dict[str, Any]], datasets: list[str], algorithms: list[str]) -> pd.DataFrame:
+    """The rows as a table, in the order of the study whatever the order in which they finished."""
+    frame = pd.DataFrame(rows)
+    for column in ("rmse", "mae", "fit_time", "test_time", "peak_memory"):
+        if column not in frame:  # every fit failed
+            frame[column] = float("nan")
+    frame["error"] = frame["error"].fillna("") if "error" in frame else ""
+    places = frame[["repeat", "fold", "train_size"]].assign(
+        data=frame["data"].map(datasets.index), algorithm=frame["algorithm"].map(algorithms.index)
+    )
+    order = places.sort_values(["data", "repeat", "fold", "train_size", "algorithm"]).index
+    last = ["fit_time", "test_time", "peak_memory", "n_jobs", "error"]
+    return frame.loc[order, [*frame.columns.difference(last, sort=False), *last]].reset_index(drop=True)

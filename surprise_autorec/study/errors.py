@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from surprise import Prediction, Trainset
 
 from surprise_autorec.checks import check, choice, positive_integer
@@ -55,11 +55,7 @@ def errors_by_count(
     else:
         count_of = {trainset.to_raw_iid(item): len(trainset.ir[item]) for item in trainset.all_items()}
         counts = np.array([count_of.get(prediction.iid, 0) for prediction in predictions])
-    bins = np.zeros(len(counts), dtype=np.intp)
-    is_known = counts > 0
-    if is_known.any():
-        bins[is_known] = 1 + _quantile_bins(counts[is_known], n_bins)
-    return _errors_by_bin(side, bins, counts, errors)
+    return errors_of(side, counts, errors, n_bins)
 
 
 def errors_by_rating(predictions: Sequence[Prediction], n_bins: int = 10) -> pd.DataFrame:
@@ -86,10 +82,30 @@ def errors_by_rating(predictions: Sequence[Prediction], n_bins: int = 10) -> pd.
     """
     n_bins = positive_integer("n_bins", n_bins)
     ratings, errors = _ratings_and_errors(predictions)
-    values, bins = np.unique(ratings, return_inverse=True)
-    if len(values) > n_bins:
-        bins = _quantile_bins(ratings, n_bins)
-    return _errors_by_bin("rating", 1 + bins, ratings, errors)
+    return errors_of("rating", ratings, errors, n_bins)
+
+
+def errors_of(by: str, values: ArrayLike, errors: ArrayLike, n_bins: int) -> pd.DataFrame:
+    """Errors by counts (of "user" or "item", where 0 has a bin of its own) or by values of "rating".
+
+    Parameters
+    ----------
+    by : {"user", "item", "rating"}
+    values, errors : array-like of shape (n_predictions,)
+        Counts of training ratings, or true ratings; estimates minus ratings.
+    n_bins : int
+        Number of quantile bins.
+    """
+    n_bins = positive_integer("n_bins", n_bins)
+    numbers, differences = np.asarray(values), np.asarray(errors)
+    if by == "rating":
+        distinct, bins = np.unique(numbers, return_inverse=True)
+        bins = 1 + (_quantile_bins(numbers, n_bins) if len(distinct) > n_bins else bins)
+    else:
+        bins, is_known = np.zeros(len(numbers), dtype=np.intp), numbers > 0
+        if is_known.any():
+            bins[is_known] = 1 + _quantile_bins(numbers[is_known], n_bins)
+    return _errors_by_bin(by, bins, numbers, differences)
 
 
 def _ratings_and_errors(predictions: Sequence[Prediction]) -> tuple[NDArray[Any], NDArray[Any]]:

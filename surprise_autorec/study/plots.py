@@ -8,10 +8,12 @@ import numpy as np
 
 from surprise_autorec.checks import check, choice
 from surprise_autorec.fitted import FittedAutoRec
+from surprise_autorec.study.significance import cliques
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def plot_history(algorithm: FittedAutoRec, ax: Axes | None = None) -> Axes:
@@ -65,7 +67,7 @@ def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     frame : DataFrame
-        The result of `surprise_autorec.compare`.
+        The result of `Comparison.summary` for one data set.
     ax : matplotlib.axes.Axes, optional
         The axes to draw on. Default: those of a new figure.
 
@@ -86,9 +88,9 @@ def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set(
         xscale="log",
         xlabel="fit and test time per fold [s]",
-        ylabel="RMSE (mean and standard deviation over folds)",
+        ylabel=_RMSE_OVER_FOLDS,
     )
-    ax.xaxis.set_major_formatter("{x:g}")
+    _label_log_axis(ax)
     ax.margins(x=0.2)
     ax.grid(alpha=0.3)
     return ax
@@ -141,6 +143,110 @@ _KINDS = {
     "rating": "true rating",
 }
 _MEASURES = {"rmse": "RMSE", "mae": "MAE", "bias": "mean of estimate minus rating"}
+
+
+def plot_learning_curve(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Plot the RMSE against the number of training ratings.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows of one data set from `Comparison.learning_curve`.
+    ax : matplotlib.axes.Axes, optional
+        The axes to draw on. Default: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = _new_axes() if ax is None else ax
+    for name, part in frame.groupby("algorithm", sort=False):
+        ax.errorbar(part["n_train"], part["rmse"], part["rmse_std"], fmt="o-", capsize=3, label=str(name))
+    ax.set(xscale="log", xlabel="training ratings", ylabel=_RMSE_OVER_FOLDS)
+    _label_log_axis(ax)
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return ax
+
+
+def plot_critical_difference(mean_ranks: pd.Series[float], difference: float, ax: Axes | None = None) -> Axes:
+    """Plot mean ranks, with bars that join algorithms whose ranks do not differ significantly.
+
+    The critical-difference diagram of Demsar: Statistical Comparisons of Classifiers over Multiple Data Sets,
+    JMLR 7, 2006, figure 1.
+
+    Parameters
+    ----------
+    mean_ranks : Series
+        The mean rank of each algorithm over data sets, such as ``comparison.ranks()["mean"]``.
+    difference : float
+        From `critical_difference`.
+    ax : matplotlib.axes.Axes, optional
+        The axes to draw on. Default: those of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = _new_axes() if ax is None else ax
+    ranks = mean_ranks.sort_values()
+    n = len(ranks)
+    spans = cliques(ranks, difference)
+    below = 0.5 * len(spans) + 0.5  # the bars are between the axis and the names
+    half = (n + 1) // 2
+    for place, (name, rank) in enumerate(ranks.items()):
+        on_left = place < half
+        depth = below + (place if on_left else n - 1 - place)
+        edge = 0.9 if on_left else n + 0.1
+        line = ax.plot([rank, rank, edge], [0, -depth, -depth], color="black", linewidth=1)
+        line[0].set_clip_on(False)
+        side = "right" if on_left else "left"
+        text = f"{name} ({rank:.2f}) " if on_left else f" ({rank:.2f}) {name}"
+        ax.text(edge, -depth, text, ha=side, va="center")
+    for place, (low, high) in enumerate(spans):
+        ax.plot([low - 0.03, high + 0.03], [-0.4 - 0.5 * place] * 2, color="black", linewidth=4)
+    ax.plot([1, 1 + difference], [1.1, 1.1], color="black", linewidth=2, marker="|")
+    ax.text(1, 1.35, f"critical difference: {difference:.2f}", ha="left", va="bottom")
+    ax.set(xlim=(1, n), ylim=(-below - half, 2.2), yticks=[], xticks=range(1, n + 1))
+    ax.xaxis.set_ticks_position("top")
+    ax.spines[["left", "right", "bottom"]].set_visible(False)
+    ax.spines["top"].set_position(("data", 0))
+    return ax
+
+
+def panels(n: int) -> tuple[Figure, list[Axes]]:
+    """A figure that belongs to no window, with n axes in one or two columns."""
+    from matplotlib.figure import Figure
+
+    n_columns = min(n, 2)
+    n_rows = -(-n // n_columns)
+    figure = Figure(figsize=(5.5 * n_columns, 3.8 * n_rows), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for ax in axes[n:]:
+        ax.remove()
+    return figure, list(axes[:n])
+
+
+def _label_log_axis(ax: Axes) -> None:
+    """Plain numbers at 1, 2 and 5 times powers of ten, also where the axis covers less than one power."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+_RMSE_OVER_FOLDS = "RMSE (mean and standard deviation over folds)"
 
 
 def _new_axes() -> Axes:

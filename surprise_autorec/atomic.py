@@ -1,0 +1,110 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+#: What may stand at a path besides a file, in words.
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+#: Where Linux has an open file by its descriptor, even if it has no name.
+_DESCRIPTORS = Path("/proc/self/fd")
+
+
+def other_kind(status: os.stat_result) -> str | None:
+    """What it is, in words, if it is not a file."""
+    return _KINDS.get(stat.S_IFMT(status.st_mode))
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file: whatever happens meanwhile, there is the old one or the new one, whole.
+
+    A file that is replaced hands on its mode and, where that is allowed, its owner. Of a symbolic link, the
+    target is replaced. On Linux the new file has no name until it is complete, so that nothing is left of it
+    if the process is killed.
+
+    Parameters
+    ----------
+    path : str or path-like
+    data : bytes
+
+    Raises
+    ------
+    ValueError
+        If a folder, a device, a FIFO or a socket stands at the path.
+    OSError
+        If the file cannot be written. The message names the path.
+    """
+    with _errors_name(path):
+        target = Path(os.path.realpath(path))
+        replaced = _status(target)
+        if replaced is not None and (kind := other_kind(replaced)):
+            raise ValueError(f"path must be that of a file, there or not, got {os.fspath(path)!r}, {kind}")
+        temporary = target.with_name(f".surprise-autorec-{uuid.uuid4().hex}")
+        try:
+            with open(_new_file(temporary), "wb") as file:
+                file.write(data)
+                file.flush()
+                if replaced is not None:
+                    _hand_on(replaced, file.fileno())
+                os.fsync(file.fileno())
+                if not os.fstat(file.fileno()).st_nlink:
+                    _give_name(file.fileno(), temporary)
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _errors_name(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let errors of the operating system name the path that the user knows."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def _status(path: Path) -> os.stat_result | None:
+    with suppress(FileNotFoundError):
+        return path.stat()
+    return None
+
+
+def _new_file(path: Path) -> int:
+    """The descriptor of a new file, without a name where the file system can do that, or else there."""
+    if sys.platform == "linux" and _DESCRIPTORS.is_dir():
+        with suppress(OSError):  # (a true problem is one below, too)
+            return os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+
+
+def _give_name(descriptor: int, path: Path) -> None:
+    # Only with a descriptor of a folder does Python ask Linux to follow the link to the nameless file.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.link(_DESCRIPTORS / str(descriptor), path.name, dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
+
+
+def _hand_on(status: os.stat_result, descriptor: int) -> None:
+    """Give a new file the owner and the mode of the one that it replaces."""
+    if sys.platform != "win32":
+        with suppress(PermissionError):
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
