@@ -29,4 +29,4 @@ comparison.plot()
 # %%
 # The same as a table:
 
-comparison
+comparison.summary().round(4)
