@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import re
+import shutil
 import sys
 import zlib
 from pathlib import Path
@@ -13,6 +14,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars are of no use on a p
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
+shutil.rmtree(HERE / "generated", ignore_errors=True)  # pages of names that are no longer there
 
 project = "surprise-autorec"
 copyright = "2026, The surprise_autorec developers"  # noqa: A001 (Sphinx's name)
