@@ -31,6 +31,7 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
         ("variant", "one of ['hybrid', 'item', 'user']", ["both", 1, None]),
         ("item_weight", "a number in [0, 1]", [-0.1, 1.1, *NUMBERS_ARE_NOT[:-1]]),
         ("two_sided", "True or False", [2, 0.0, "auto", None]),
+        ("uncertainty", "True or False", [2, 0.0, "auto", None]),
         ("n_estimators", "a positive integer", [0, -1, 1.5, "5", None, True]),
         ("biased", "True or False", [2, 1.0, "yes", None]),
         (
@@ -109,6 +110,7 @@ CHANGES = {
     "n_epochs": 6,
     "variant": "user",
     "two_sided": False,
+    "uncertainty": False,
     "n_estimators": 2,
     "biased": False,
     "bsl_options": {"reg_u": 1},
