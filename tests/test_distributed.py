@@ -55,7 +55,9 @@ def _one_thread_each():
         {"n_factors": (20, 8)},
         {"biased": False, "averaging": 0.0},
         {"decoder_activation": "tanh", "batch_size": 1, "n_epochs": 2},
-        *({"optimizer": optimizer} for optimizer in OPTIMIZERS if optimizer != "adam"),
+        *({"optimizer": optimizer} for optimizer in OPTIMIZERS if optimizer not in ("adam", "lbfgs")),
+        # (With other widths a line search comes to a near tie on these ratings, which rounding decides.)
+        {"optimizer": "lbfgs", "n_factors": 20},
     ],
     ids=str,
 )

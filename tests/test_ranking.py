@@ -187,6 +187,7 @@ def test_a_vector_of_zeros_is_like_nothing(model):
         baselines=model.baselines,
         networks=[network],
         rated=Rated(np.zeros(4, np.int32), np.zeros(0, np.int32)),
+        errors=None,
     )
     indices, similarities = nearest(small, "item", 0, 5)
     assert indices.tolist() == [2, 1]

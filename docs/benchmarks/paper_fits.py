@@ -142,7 +142,7 @@ class Meter:
 
 def package_training(triples: Triples, fit: Fit, device: str) -> Iterator[Point]:
     """Train as the package does, and measure on the way: every epoch, or every fifth if full-batch."""
-    parameters = AutoRecParameters(**fit.parameters, device=device, random_state=0)
+    parameters = AutoRecParameters(**fit.parameters, uncertainty=False, device=device, random_state=0)
     checked = parameters.check_parameters()
     options = replace(checked.options, n_threads=1)
     (member,) = checked.members

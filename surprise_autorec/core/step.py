@@ -240,7 +240,9 @@ class Stepper:
         cells, positions = batch.cells.keep(kept)
         values = batch.inputs.index_select(0, positions) / (1 - self.dropout)
         seen = 1 / (1 + (HIDDEN_WEIGHT - 1) * self.dropout)  # so that the mean weight is 1
-        weights = kept.mul(-(HIDDEN_WEIGHT - 1) * seen).add_(HIDDEN_WEIGHT * seen).mul_(unit)
+        weights = (
+            kept.to(values.dtype).mul_(-(HIDDEN_WEIGHT - 1) * seen).add_(HIDDEN_WEIGHT * seen).mul_(unit)
+        )
         return Inputs(cells, values, weights)
 
     def _centered(self, hidden: Tensor, batch: Batch) -> Tensor:

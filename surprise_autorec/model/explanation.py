@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from surprise_autorec.core.arrays import Float64Array, Int32Array
+from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.leave_one_out import Cases, outputs
 from surprise_autorec.model.scoring import AutoRecModel
 
@@ -62,10 +63,10 @@ def explain(
         folded_in[1:] = model.answer(np.array([-1]), np.array([item]))
     contributions = folded_in[0] - folded_in[1:]
 
-    baseline, estimate = float(scale.from_core(baselines)[0]), float(folded_in[0])
+    baseline, estimate = _baseline(cases.baselines, 0, item), float(folded_in[0])
     if user is not None:
-        baseline = float(scale.from_core(model.baselines.at(np.array([user]), np.array([item])))[0])
-        estimate = model.estimate(user, item)
+        baseline, estimate = _baseline(model.baselines, user, item), model.estimate(user, item)
+    baseline = scale.from_core(baseline)
     if not model.biased:
         baseline = model.mean_rating
     return Explanation(
@@ -75,3 +76,10 @@ def explain(
         training=estimate - float(folded_in[0]),
         clipping=float(np.clip(estimate, *scale)) - estimate,
     )
+
+
+def _baseline(baselines: Baselines, user: int, item: int) -> float:
+    """The baseline estimate, with all of both biases."""
+    nobody = -1
+    halves = baselines.at(np.array([user, nobody]), np.array([nobody, item]))
+    return float(halves.sum()) - baselines.mean
