@@ -203,7 +203,8 @@ def test_unknown_ids_are_impossible_without_baselines(trainset):
     prediction = algorithm.predict("nobody", trainset.to_raw_iid(5))
     assert prediction.est == trainset.global_mean
     assert prediction.details.pop("std") > 0
-    assert prediction.details == {"was_impossible": True, "reason": "User and/or item is unknown."}
+    unknown = {"was_impossible": True, "reason": "User and/or item is unknown.", "unknown_user": True}
+    assert prediction.details == unknown
 
 
 def test_default_prediction_of_a_subclass_is_used_by_test(trainset):
