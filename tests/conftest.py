@@ -11,6 +11,9 @@ from surprise_autorec import datasets
 #: AutoRec settings that train in well under a second.
 FAST = {"n_factors": 16, "n_epochs": 5, "random_state": 0}
 
+#: Read by mypy, and not run.
+collect_ignore = ["user_program.py"]
+
 #: Whether tests that try many random things are to try far more of them than fit into CI.
 THOROUGH = bool(os.environ.get("SURPRISE_AUTOREC_THOROUGH"))
 

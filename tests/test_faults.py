@@ -116,6 +116,8 @@ def test_an_interrupt_of_partial_fit_leaves_the_algorithm_as_it_was(trainset, te
 def test_an_interrupt_of_save_leaves_one_whole_file(fitted, testset, tmp_path):
     path = tmp_path / "model"
     wanted = estimates(fitted, testset)
+    fitted.save(path)
+    assert estimates(load(path), testset) == wanted  # and whatever is opened once for all is open
     n_descriptors = len(list(DESCRIPTORS.iterdir()))
     n_interrupted = 0
     for was_interrupted in interrupted_at(moments_of(lambda: fitted.save(path)), lambda: fitted.save(path)):

@@ -12,7 +12,7 @@ best: pd.DataFrame = algorithm.recommend(["196"], n=5)
 new: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = algorithm.predict_new_user({"50": 5}, ["174"])
 algorithm.save("model")
 
-regressor = AutoRecRegressor(user_column="user", n_epochs=3, reg_all="auto", **BEST)
+regressor = AutoRecRegressor(user_column="user", reg_all="auto", **BEST)
 regressor.fit(best[["user", "item"]], best["estimate"])
 loaded: AutoRecRegressor = AutoRecRegressor.load("model")
 either = surprise_autorec.load("model")
