@@ -129,7 +129,8 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         >>> from surprise_autorec import AutoRec, datasets
         >>> data = Dataset.load_from_df(datasets.make_ratings(), Reader(rating_scale=(1, 5)))
         >>> algorithm = AutoRec(n_factors=16, n_epochs=3, random_state=0).fit(data.build_full_trainset())
-        >>> algorithm.partial_fit([("ann", 7, 4.5), ("ann", 3, 1.0)]).predict("ann", 8).details["was_impossible"]
+        >>> prediction = algorithm.partial_fit([("ann", 7, 4.5), ("ann", 3, 1.0)]).predict("ann", 8)
+        >>> prediction.details["was_impossible"]
         False
         """
         model = self._fitted_model()
