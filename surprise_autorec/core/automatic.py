@@ -116,8 +116,10 @@ def baseline_penalties(users_by_items: RatingMatrix) -> tuple[float, float]:
         sums = np.bincount(rows, deviations - item_biases[columns], len(user_shrinkage))
         user_biases = collective.sum_array(sums) * user_shrinkage
         errors = deviations - user_biases[rows] - item_biases[columns]
-        (square,) = collective.sums(float(errors @ errors))
-        n_biases = float(counts[0] @ user_shrinkage + counts[1] @ item_shrinkage)  # effectively
+        # (Not by BLAS's dot product: its threads go on looking for work, and slow down what follows.)
+        (square,) = collective.sums(float(np.square(errors).sum()))
+        effective = counts[0] * user_shrinkage, counts[1] * item_shrinkage
+        n_biases = float(effective[0].sum() + effective[1].sum())
         noise = square / max(users_by_items.n_ratings - n_biases, 1.0)
         variances = (
             float(np.mean((biases**2 + noise * shrinkage)[count > 0]))
