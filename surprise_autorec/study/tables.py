@@ -34,8 +34,8 @@ def text_table(summary: pd.DataFrame, tablefmt: str) -> str:
     rows = [
         [
             *(str(part) for part in (name if isinstance(name, tuple) else (name,))),
-            _with_spread(row.rmse, row.rmse_std),
-            _with_spread(row.mae, row.mae_std),
+            _with_spread(row.rmse, row.rmse_std, row.fits),
+            _with_spread(row.mae, row.mae_std, row.fits),
             _number(row.fit_time, ".2f"),
             _number(row.test_time, ".2f"),
             _number(row.time_ratio, ".1f"),
@@ -109,8 +109,9 @@ def _latex(text: str) -> str:
     return text
 
 
-def _with_spread(value: float, spread: float) -> str:
-    return "-" if value != value else f"{value:.4f} ± {spread:.4f}"
+def _with_spread(value: float, spread: float, n_fits: float) -> str:
+    """A mean and, of several fits, their spread."""
+    return f"{value:.4f} ± {spread:.4f}" if value == value and n_fits > 1 else _number(value, ".4f")
 
 
 def _number(value: float, form: str) -> str:
