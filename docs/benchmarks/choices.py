@@ -65,10 +65,10 @@ def main() -> None:
                     variant=variant, random_state=0, **{name: value}
                 )
     algorithms["**BEST**"] = AutoRec(**BEST, random_state=0)
-    errors = {
-        name: compare(algorithms, training_part(ratings), cv=RandomTenth([1]), verbose=True).summary()["rmse"]
-        for name, ratings in data.items()
-    }
+    errors = {}
+    for name, ratings in data.items():
+        comparison = compare(algorithms, training_part(ratings), cv=RandomTenth([1]), verbose=True, n_jobs=2)
+        errors[name] = comparison.summary()["rmse"]
     rows = [(name, *(error[name] for error in errors.values())) for name in algorithms]
     publish_table(__file__, "", rows, ["algorithm", *errors], ["", *[".4f"] * len(errors)])
 
