@@ -22,8 +22,9 @@ import torch
 from conftest import FAST, THOROUGH
 from surprise.model_selection import GridSearchCV
 
-from surprise_autorec import AutoRec, atomic, compare
+from surprise_autorec import AutoRec, compare
 from surprise_autorec.core import learner
+from surprise_autorec.core.atomic import written_whole
 from surprise_autorec.persistence import load
 
 TRIES = 200 if THOROUGH else 12
@@ -257,7 +258,8 @@ def test_a_folder_that_is_read_only_is_named(fitted, tmp_path):
 
     def answer():
         try:
-            atomic.write_file(folder / "model", b"new")
+            with written_whole(folder / "model") as file:
+                file.write(b"new")
         except OSError as error:
             return str(error)
         return "it was written"

@@ -19,8 +19,9 @@ from sklearn.exceptions import NotFittedError
 from surprise import Dataset, Reader
 
 import surprise_autorec
-from surprise_autorec import AutoRec, atomic, datasets
+from surprise_autorec import AutoRec, datasets
 from surprise_autorec.callbacks import History
+from surprise_autorec.core import atomic
 from surprise_autorec.model import files
 from surprise_autorec.persistence import ModelFileError, load
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 #: What may stand at a path besides a file, in words.
 _KINDS = {
@@ -19,6 +20,9 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 
+#: How the names of files begin that are not complete.
+_PART = ".surprise-autorec-"
+
 #: Where Linux has an open file by its descriptor, even if it has no name.
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -28,17 +32,17 @@ def other_kind(status: os.stat_result) -> str | None:
     return _KINDS.get(stat.S_IFMT(status.st_mode))
 
 
-def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file: whatever happens meanwhile, there is the old one or the new one, whole.
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A file to write to: whatever happens meanwhile, there is the old one or the new one, whole.
 
     A file that is replaced hands on its mode and, where that is allowed, its owner. Of a symbolic link, the
     target is replaced. On Linux the new file has no name until it is complete, so that nothing is left of it
-    if the process is killed.
+    if the process is killed, unless the file system cannot do that (NFS cannot).
 
     Parameters
     ----------
     path : str or path-like
-    data : bytes
 
     Raises
     ------
@@ -52,20 +56,26 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         replaced = _status(target)
         if replaced is not None and (kind := other_kind(replaced)):
             raise ValueError(f"path must be that of a file, there or not, got {os.fspath(path)!r}, {kind}")
-        temporary = target.with_name(f".surprise-autorec-{uuid.uuid4().hex}")
+        part = target.with_name(f"{_PART}{uuid.uuid4().hex}")
         try:
-            with open(_new_file(temporary), "wb") as file:
-                file.write(data)
+            with open(_new_file(part), "wb") as file:
+                yield file
                 file.flush()
                 if replaced is not None:
                     _hand_on(replaced, file.fileno())
                 os.fsync(file.fileno())
                 if not os.fstat(file.fileno()).st_nlink:
-                    _give_name(file.fileno(), temporary)
-            temporary.replace(target)
+                    _give_name(file.fileno(), part)
+            part.replace(target)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what processes that were killed have left of files. None may be writing in the folder."""
+    for part in folder.glob(f"{_PART}*"):
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
