@@ -7,6 +7,7 @@ many, and new ones.
 import copy
 import pickle
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -239,7 +240,8 @@ def test_a_user_of_training_who_is_folded_in_is_that_user(given_ratings, kind):
     (low, high), triples = given_ratings
     algorithm = fitted((low, high), triples, **{**kind, "variant": "user"})
     uid = triples[0][0]
-    own = {i: r for u, i, r in triples if u == uid}
+    # (Not u == uid: numbers of NumPy compare themselves with the elements of a tuple.)
+    own = {i: r for u, i, r in triples if u in {uid}}
     iids = list(dict.fromkeys(i for _, i, _ in triples))
     found = algorithm.predict_new_user(own, iids)
     wanted = estimates(algorithm, [(uid, iid, None) for iid in iids])
@@ -254,9 +256,25 @@ def test_explanations_add_up(given_ratings, kind):
     uid, iid, _ = triples[0]
     total = algorithm.explain(uid, iid, n=2)["contribution"].sum()
     assert total == pytest.approx(algorithm.predict(uid, iid).est, abs=1e-4 * (high - low))
-    own = {i: r for u, i, r in triples if u == uid}
+    own = {i: r for u, i, r in triples if u in {uid}}
     total = algorithm.explain_new_user(own, iid)["contribution"].sum()
     assert total == pytest.approx(algorithm.predict_new_user(own, [iid])[0], abs=1e-4 * (high - low))
+
+
+@PROFILE
+@given(ratings(), KINDS, st.lists(st.floats(0.01, 0.99), min_size=2, max_size=2, unique=True))
+def test_intervals_nest_around_the_estimate(given_ratings, kind, coverages):
+    (low, high), triples = given_ratings
+    algorithm, pairs = fitted((low, high), triples, uncertainty=True, **kind), pairs_of(triples)
+    if algorithm.model_.errors is None:
+        with pytest.raises(ValueError, match="too few ratings"):
+            algorithm.predict_interval(pairs, 0.5)
+        return
+    narrow, wide = (algorithm.predict_interval(pairs, coverage).T for coverage in sorted(coverages))
+    found = estimates(algorithm, pairs)
+    ascending = [np.full(len(found), low), wide[0], narrow[0], found, narrow[1], wide[1], high]
+    for one, other in pairwise(ascending):
+        assert (one <= other).all()
 
 
 @PROFILE

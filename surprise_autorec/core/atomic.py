@@ -58,14 +58,14 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             raise ValueError(f"path must be that of a file, there or not, got {os.fspath(path)!r}, {kind}")
         part = target.with_name(f"{_PART}{uuid.uuid4().hex}")
         try:
-            with open(_new_file(part), "wb") as file:
+            with _new_file(part) as descriptor, open(descriptor, "wb", closefd=False) as file:
                 yield file
                 file.flush()
                 if replaced is not None:
-                    _hand_on(replaced, file.fileno())
-                os.fsync(file.fileno())
-                if not os.fstat(file.fileno()).st_nlink:
-                    _give_name(file.fileno(), part)
+                    _hand_on(replaced, descriptor)
+                os.fsync(descriptor)
+                if not os.fstat(descriptor).st_nlink:
+                    _give_name(descriptor, part)
             part.replace(target)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -95,21 +95,39 @@ def _status(path: Path) -> os.stat_result | None:
     return None
 
 
-def _new_file(path: Path) -> int:
+@contextmanager
+def _new_file(path: Path) -> Iterator[int]:
     """The descriptor of a new file, without a name where the file system can do that, or else there."""
-    if sys.platform == "linux" and _DESCRIPTORS.is_dir():
-        with suppress(OSError):  # (a true problem is one below, too)
-            return os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
-    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    with _descriptors() as opened:
+        if sys.platform == "linux" and _DESCRIPTORS.is_dir():
+            with suppress(OSError):  # (a true problem is one below, too)
+                _open(path.parent, os.O_TMPFILE | os.O_WRONLY, opened)
+        if not opened:
+            _open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, opened)
+        yield opened[0]
 
 
 def _give_name(descriptor: int, path: Path) -> None:
     # Only with a descriptor of a folder does Python ask Linux to follow the link to the nameless file.
-    folder = os.open(path.parent, os.O_RDONLY)
+    with _descriptors() as opened:
+        _open(path.parent, os.O_RDONLY, opened)
+        os.link(_DESCRIPTORS / str(descriptor), path.name, dst_dir_fd=opened[0], follow_symlinks=True)
+
+
+@contextmanager
+def _descriptors() -> Iterator[list[int]]:
+    """A list whose descriptors are closed at the end."""
+    opened: list[int] = []
     try:
-        os.link(_DESCRIPTORS / str(descriptor), path.name, dst_dir_fd=folder, follow_symlinks=True)
+        yield opened
     finally:
-        os.close(folder)
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _open(path: Path, flags: int, opened: list[int]) -> None:
+    # In one call, as an interrupt comes between two: it would lose the descriptor.
+    opened.extend(map(os.open, [path], [flags], [0o666]))
 
 
 def _hand_on(status: os.stat_result, descriptor: int) -> None:
