@@ -35,7 +35,7 @@ TESTS = {
     "core/network.py": "core_network core_learner",
     "core/sparse.py": "core_sparse core_precision",
     "core/optimizers.py": "core_learner core_precision core_checkpoints",
-    "core/fold_in.py": "core_fold_in",
+    "core/fold_in.py": "core_fold_in fitted",
     "model/scoring.py": "fitted ranking algorithm core_fold_in limits uncertainty",
     "model/ranking.py": "ranking recommend_to",
     "model/files.py": "persistence file_format",
