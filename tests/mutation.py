@@ -19,6 +19,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,8 +87,9 @@ def sample(source, n, seed):
     for _, choices in by_place:
         name, occurrence = rng.choice(choices)
         mutant = mutate_code(source, get_operator(name)(), occurrence)
-        if what_runs(mutant) != original:
-            mutants.append(mutant)
+        with suppress(SyntaxError):  # as where the sign of a keyword argument is replaced
+            if what_runs(mutant) != original:
+                mutants.append(mutant)
         if len(mutants) == n:
             break
     return mutants
