@@ -14,8 +14,8 @@ FAST = {"n_factors": 16, "n_epochs": 5, "random_state": 0}
 #: Read by mypy, and not run.
 collect_ignore = ["user_program.py"]
 
-#: Whether tests that try many random things are to try far more of them than fit into CI.
-THOROUGH = bool(os.environ.get("SURPRISE_AUTOREC_THOROUGH"))
+#: How many times as many random things as in CI tests are to try.
+THOROUGH = int(os.environ.get("SURPRISE_AUTOREC_THOROUGH", "1"))
 
 
 @pytest.fixture(scope="session")
