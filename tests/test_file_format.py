@@ -143,12 +143,17 @@ WRONG = {
     "three baselines": (setting("baselines", value=[1, 1, 0]), "a mean, three penalties"),
     "a share of 2": (setting("baselines", value=[1, 1, 1, 0, 2, 1]), "two shares"),
     "a state that is none": (setting("state", value={"dict": {"a": 1}}), "what the class needs"),
-    "an impossible generator": (
-        setting(
-            "parameters", "dict", "random_state", value={"RandomState": ["MT19937", [0] * 624, 10**6, 0, 0.0]}
-        ),
-        "a RandomState is impossible",
-    ),
+    **{
+        f"an impossible generator: {problem}": (
+            setting("parameters", "dict", "random_state", value={"RandomState": ["MT19937", *state]}),
+            "a RandomState is impossible",
+        )
+        for problem, state in {
+            "its position": ([0] * 624, 10**6, 0, 0.0),
+            "whether it keeps a number": ([0] * 624, 0, 2, 0.0),
+            "the number that it keeps": ([0] * 624, 0, 1, float("inf")),
+        }.items()
+    },
     "version 0": (setting("version", value=0), "1 to 3"),
     "biases of NaN": (changing("user_biases", with_value(3, np.nan)), "user_biases must be numbers from"),
     "endless weights": (changing("0.weight", with_value(3, np.inf)), "0.weight must be numbers from"),
