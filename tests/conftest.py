@@ -11,8 +11,8 @@ from surprise_autorec import datasets
 #: AutoRec settings that train in well under a second.
 FAST = {"n_factors": 16, "n_epochs": 5, "random_state": 0}
 
-#: Read by mypy, and not run.
-collect_ignore = ["user_program.py"]
+#: Read by mypy, and run by tox -e mutation.
+collect_ignore = ["user_program.py", "mutation.py"]
 
 #: How many times as many random things as in CI tests are to try.
 THOROUGH = int(os.environ.get("SURPRISE_AUTOREC_THOROUGH", "1"))
