@@ -140,6 +140,7 @@ WRONG = {
     "baselines of NaN": (setting("baselines", value=[float("nan"), 1, 1, 0]), "a mean, three penalties"),
     "a penalty that fits into no float": (setting("baselines", value=[1, 2**70, 1, 0]), "three penalties"),
     "a mean that is none": (setting("baselines", value=[True, 1, 1, 0]), "a mean, three penalties"),
+    "errors of one number": (setting("errors", value=[1.0]), "null, or a mean and a mean square"),
     "three baselines": (setting("baselines", value=[1, 1, 0]), "a mean, three penalties"),
     "a share of 2": (setting("baselines", value=[1, 1, 1, 0, 2, 1]), "two shares"),
     "a state that is none": (setting("state", value={"dict": {"a": 1}}), "what the class needs"),
