@@ -133,6 +133,7 @@ WRONG = {
     "a penalty below 0": (setting("networks", 0, "reg", value=-1), "a number >= 0"),
     "an endless penalty": (setting("networks", 0, "reg", value=float("inf")), "a number >= 0"),
     "a count of 0": (setting("networks", 0, "rules", value=[0, 0, 0, 0]), "a count > 0"),
+    "a share below 0": (setting("networks", 0, "rules", value=[-0.5, 0, 0, 1]), "two shares"),
     "a share above 1": (setting("networks", 0, "rules", value=[1.5, 0, 0, 1]), "two shares"),
     "a flag is a number": (setting("biased", value=1), "true or false"),
     "a loss is NaN": (setting("loss_curve", value=[float("nan")]), "finite numbers"),
@@ -188,6 +189,22 @@ def test_what_no_model_has_is_named(folder, tmp_path, kind):
     forgery.write(tmp_path / "model", contents, arrays)
     with pytest.raises(ModelFileError, match=f"model is not a saved model: .*({message})"):
         load(tmp_path / "model")
+
+
+RIGHT = {
+    "a mean that is an integer": setting("mean_rating", value=3),
+    "a penalty that is an integer": setting("networks", 0, "reg", value=2),
+    "no penalty": setting("networks", 0, "reg", value=0),
+    "an error of 0": changing("errors.scores", with_value(0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+def test_what_a_model_may_have_is_read(folder, tmp_path, kind):
+    contents, arrays = forgery.read(folder / "item.model")
+    RIGHT[kind](contents, arrays)
+    forgery.write(tmp_path / "model", contents, arrays)
+    forgery.use(load(tmp_path / "model"))
 
 
 @pytest.mark.parametrize(
