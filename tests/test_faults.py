@@ -197,15 +197,14 @@ def test_a_kill_during_save_leaves_one_whole_file(fitted, testset, tmp_path):
     """A process that does nothing but save is killed at random moments."""
     path, wanted = tmp_path / "model", estimates(fitted, testset)
     fitted.save(path)
-    n_left = 0
     for n in range(TRIES // 3):
         with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE) as process:
             process.stdout.readline()
             time.sleep(0.003 * (n + 1))
             process.kill()
         assert estimates(load(path), testset) == wanted
-        n_left += len(list(tmp_path.iterdir())) - 1
-    assert n_left <= TRIES // 10  # where it was killed between two calls of the system, if at all
+    n_left = len(list(tmp_path.iterdir())) - 1
+    assert n_left <= 1 + TRIES // 50  # where it was killed between two calls of the system, if at all
 
 
 def test_a_full_disk_is_named_and_leaves_the_old_file(fitted, testset, tmp_path):
