@@ -385,6 +385,17 @@ def test_errors_name_the_path_that_was_given(algorithm, tmp_path):
         algorithm.save("relative/model")
 
 
+def test_a_file_has_no_name_until_it_is_complete(tmp_path):
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY))
+    except (AttributeError, OSError):
+        pytest.skip("neither all systems nor all file systems can do that")
+    with atomic.written_whole(tmp_path / "file") as file:
+        file.write(b"new")
+        assert list(tmp_path.iterdir()) == []
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
 def test_files_are_written_where_they_cannot_be_without_a_name(algorithm, tmp_path, monkeypatch):
     """As on some file systems, and on other systems than Linux."""
     monkeypatch.setattr(atomic, "_DESCRIPTORS", tmp_path / "nothing")
