@@ -1,8 +1,8 @@
 """Runs the code of Markdown pages while they are read, shows what it prints and draws, and makes notebooks.
 
-Every ``python`` block of a page runs, from top to bottom, in an empty folder but for ``ratings.csv``. So does
-every line of a ``bash`` block that calls ``surprise-autorec`` or ``torchrun``. All pages run in one process,
-so that torch is imported once. An error or a warning in a page is a warning of the build, which then fails.
+Every ``python`` block of a page runs, from top to bottom, in an empty folder. So does every line of a
+``bash`` block that calls ``surprise-autorec`` or ``torchrun``. All pages run in one process, so that torch is
+imported once. An error or a warning in a page is a warning of the build, which then fails.
 """
 
 import ast
@@ -94,8 +94,6 @@ def save_figures(folder: Path, page: str) -> str:
 
 def run_page(text: str, page: str, folder: Path) -> str:
     """Run all code of a page, and return the page with the output under each block."""
-    from surprise_autorec import datasets
-
     names: dict[str, object] = {"__name__": "page"}
 
     def with_output(match: re.Match[str]) -> str:
@@ -107,7 +105,6 @@ def run_page(text: str, page: str, folder: Path) -> str:
     with tempfile.TemporaryDirectory() as empty, chdir(empty), warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ResourceWarning)  # Surprise leaves files open
-        datasets.make_ratings(n_ratings=2000).to_csv("ratings.csv", index=False)
         np.random.seed(0)  # noqa: NPY002 (Surprise draws from it)
         try:
             return BLOCK.sub(with_output, text)
