@@ -49,7 +49,9 @@ def test_tables_and_figures_are_shown(executed, tmp_path):
 
 
 def test_commands_run_and_print(executed, tmp_path):
-    write = "from surprise_autorec import datasets\ndatasets.make_ratings(n_ratings=999).to_csv('ratings.csv')"
+    write = (
+        "from surprise_autorec import datasets\ndatasets.make_ratings(n_ratings=999).to_csv('ratings.csv')"
+    )
     command = "surprise-autorec evaluate ratings.csv --folds 2 -p n_factors=4 -p n_epochs=1"
     page = f"```python\n{write}\n```\n\n```bash\n{command}\n```\n"
     assert "RMSE" in executed.run_page(page, "howto/page", tmp_path)

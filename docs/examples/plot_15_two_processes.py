@@ -2,9 +2,9 @@
 Training on two processes
 =========================
 
-Do two processes train the same model as one? Without dropout they do, but for rounding. With dropout they draw
-other masks, so predictions differ as much as they do with another seed. (:doc:`/howto/distributed` says when
-several processes are of use.)
+Do two processes train the same model as one? Without dropout they do, except for rounding. With dropout they
+draw other masks, so predictions differ as much as they do with another seed. (:doc:`/howto/distributed` says
+when several processes are of use.)
 """
 
 import subprocess
@@ -63,7 +63,9 @@ bins = np.logspace(-9, 0, 61)
 for name, difference in differences.items():
     filled = "two" in name
     ax.hist(abs(difference), bins, label=name, alpha=0.6, histtype="stepfilled" if filled else "step", lw=2)
-ax.set(xscale="log", xlabel="difference from the prediction of one process (stars)", ylabel="ratings held out")
+ax.set(
+    xscale="log", xlabel="difference from the prediction of one process (stars)", ylabel="ratings held out"
+)
 ax.set_title("MovieLens-100K, a fifth held out")
 ax.grid(alpha=0.3)
 ax.legend()
