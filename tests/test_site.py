@@ -1,4 +1,4 @@
-"""Every page of the built documentation: its links; in a browser, errors, use of a network, what is cut off."""
+"""Every page of the built documentation: its links; in a browser, errors, network use, what is cut off."""
 
 from html.parser import HTMLParser
 from pathlib import Path
