@@ -30,6 +30,7 @@ extensions = [
     "sphinx_design",
     "sphinx_copybutton",
     "architecture",
+    "charts",
     "executed",
     "mathml",
     "parameters",

@@ -39,7 +39,9 @@ def test_what_takes_long_runs_by_name_only():
 def test_the_version_is_the_same_everywhere():
     version = PROJECT["project"]["version"]
     assert f"version = {{{version}}}," in (ROOT / "README.md").read_text(encoding="utf-8")
-    released = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    released = re.findall(
+        r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     assert released[0] == version
 
 

@@ -31,7 +31,7 @@ def publish_table(
 
 def cells_of(markdown: str) -> pd.DataFrame:
     """The cells of the table in a Markdown text, as they are written; the first column is the index."""
-    rows = [line.strip("| ").split("|") for line in markdown.splitlines() if line.startswith("|")]
+    rows = [line.strip()[1:-1].split("|") for line in markdown.splitlines() if line.startswith("|")]
     header, _, *cells = [[cell.strip() for cell in row] for row in rows]
     return pd.DataFrame(cells, columns=header).set_index(header[0])
 
