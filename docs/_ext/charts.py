@@ -24,7 +24,7 @@ def peers(ax: Axes) -> None:
     for place, (name, (rmse, fit, test)) in enumerate(table.sort_values("ml-100k: RMSE").iterrows()):
         color = "C0" if name.startswith("AutoRec") else "0.5"
         ax.plot(fit + test, rmse, "o", color=color)
-        ax.annotate(name, (fit + test, rmse), xytext=(6, (4, -11)[place % 2]), textcoords="offset points")
+        ax.annotate(name, (fit + test, rmse), xytext=(6, (-11, 4)[place % 2]), textcoords="offset points")
     ax.margins(y=0.15)
     ax.set(xscale="log", xlabel="fit and test time per fold [s]", ylabel="RMSE", title="MovieLens-100K")
     ax.set_xlim(right=3 * ax.get_xlim()[1])

@@ -227,11 +227,11 @@ def plot_critical_difference(mean_ranks: pd.Series[float], difference: float, ax
 
 def panels(n: int) -> tuple[Figure, list[Axes]]:
     """A figure that belongs to no window, with n axes in one or two columns."""
-    from matplotlib.figure import Figure
+    from surprise_autorec.study.figure import NotebookFigure
 
     n_columns = min(n, 2)
     n_rows = -(-n // n_columns)
-    figure = Figure(figsize=(5.5 * n_columns, 3.8 * n_rows), layout="constrained")
+    figure = NotebookFigure(figsize=(5.5 * n_columns, 3.8 * n_rows), layout="constrained")
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for ax in axes[n:]:
         ax.remove()
