@@ -46,7 +46,8 @@ def run_python(code: str, page: str, names: dict[str, object], folder: Path) -> 
         value = None if last is None else eval(compile(ast.Expression(last.value), page, "eval"), names)
     html = getattr(value, "_repr_html_", None)
     text = printed.getvalue()
-    if html is None and value is not None and "matplotlib" not in type(value).__module__:
+    is_chart = isinstance(value, Figure) or "matplotlib" in type(value).__module__
+    if html is None and value is not None and not is_chart:
         text += repr(value)
     shown = as_text(text)
     if html:
