@@ -79,3 +79,10 @@ def test_a_page_becomes_a_notebook(executed):
         ("code", "x = 1"),
         ("code", "%%bash\npip list"),
     ]
+
+
+def test_a_figure_without_a_window_is_shown_as_a_picture_alone(executed, tmp_path):
+    page = "```python\nfrom matplotlib.figure import Figure\n\nFigure()\n```\n"
+    shown = executed.run_page(page, "howto/page", tmp_path)
+    assert shown.count("howto-page-0.png") == 1
+    assert "None" not in shown

@@ -44,9 +44,9 @@ def run_python(code: str, page: str, names: dict[str, object], folder: Path) -> 
     with redirect_stdout(printed), redirect_stderr(io.StringIO()):
         exec(compile(tree, page, "exec"), names)
         value = None if last is None else eval(compile(ast.Expression(last.value), page, "eval"), names)
-    html = getattr(value, "_repr_html_", None)
     text = printed.getvalue()
     is_chart = isinstance(value, Figure) or "matplotlib" in type(value).__module__
+    html = None if is_chart else getattr(value, "_repr_html_", None)
     if html is None and value is not None and not is_chart:
         text += repr(value)
     shown = as_text(text)
