@@ -135,6 +135,6 @@ sphinx_gallery_conf = {
     "download_all_examples": True,
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": ("_repr_html_", "__repr__"),
-    "ignore_repr_types": r"matplotlib",
+    "ignore_repr_types": r"matplotlib|NotebookFigure",
     "image_scrapers": ("matplotlib", "figures.of_values"),
 }
