@@ -115,7 +115,13 @@ def shorten_signature(app, what, name, thing, options, signature, returned):  # 
     return None
 
 
+def skip_fields(app, what, name, thing, skip, options):  # noqa: ARG001 (Sphinx's signature)
+    """Leave out the fields of named tuples as members: the docstring of the class has them."""
+    return True if type(thing).__name__ == "_tuplegetter" else None
+
+
 def setup(app) -> None:
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("doctree-read", align_numbers)
     app.connect("autodoc-process-signature", shorten_signature, priority=900)
 
