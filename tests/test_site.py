@@ -1,5 +1,6 @@
 """Every page of the built documentation: its links; in a browser, errors, network use, what is cut off."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -70,6 +71,13 @@ def test_links_within_the_site_lead_somewhere(pages):
     assert sum(len(links.targets) for links in pages.values()) > 1000
     found = {page.name: list(broken(page, links, pages)) for page, links in pages.items()}
     assert {name: targets for name, targets in found.items() if targets} == {}
+
+
+def test_every_example_of_the_gallery_has_a_picture():
+    examples = list(SITE.glob("gallery/plot_*.html"))
+    assert len(examples) >= 15
+    for page in examples:
+        assert re.search(r"sphx-glr-(single|multi)-img", page.read_text(encoding="utf-8")), page
 
 
 def test_a_broken_link_is_found(tmp_path):
