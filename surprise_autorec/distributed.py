@@ -82,7 +82,7 @@ def fit(
         A folder for a file of each process after each epoch. A fit that was ended goes on from there, to the
         same bits. It may be shared by all machines, or be on a disk of each.
     gradient_dtype : {"float32", "bfloat16"}, default="float32"
-        What gradients are sent in; "bfloat16" halves the bytes.
+        What gradients are sent in; "bfloat16" halves their bytes. ("rprop" and "lbfgs" send float32.)
 
     Returns
     -------
@@ -187,7 +187,7 @@ def _fit_files(
         typer.Option(help="A folder to save each epoch in, and to go on from when training was ended."),
     ] = None,
     gradient_dtype: Annotated[
-        str, typer.Option(help="float32, or bfloat16, which sends half the bytes.")
+        str, typer.Option(help="float32, or bfloat16, which sends gradients in half the bytes.")
     ] = "float32",
     timeout: Annotated[
         float, typer.Option(min=1, help="How many seconds to wait for a process that does not answer.")

@@ -212,7 +212,7 @@ class AutoRecParameters:
         n_factors : int, tuple of int or "auto", default="auto"
             Width k of the hidden layer. A tuple gives a deep encoder the widths of its layers, first to last.
             "auto" is four times the mean number of ratings of a column, or eight times that of a typical row
-            if this is less, rounded up to a multiple of 32, from 64 to 256.
+            if this is less, rounded up to a multiple of 32, from 32 to 256.
         n_epochs : int, default=18
             Passes over the training ratings; with ``early_stopping``, at most so many.
         reg_all : float or "auto", default="auto"
@@ -289,8 +289,7 @@ class AutoRecParameters:
         random_state : int, RandomState or None, default=None
             Seed of all random choices. As in Surprise, None draws it from NumPy's global generator.
         device : str, default="auto"
-            "cpu", "cuda", "cuda:1", ...; "auto" is a CUDA device where there is one. Fitted models are kept
-            on the CPU.
+            "cpu", "cuda", "cuda:1", ...; "auto" is the CPU. Fitted models are kept on the CPU.
         precision : {"auto", "float32", "bfloat16"}, default="auto"
             In what the sparse products of training read weights; see `surprise_autorec.core.precision`. The
             weights themselves, and all that predicts, are float32. "auto" is bfloat16, which takes less time,
@@ -493,7 +492,7 @@ def _is_auto(value: object) -> bool:
 
 def _device(value: Any) -> torch.device:
     if _is_auto(value):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     rule = "'auto', 'cpu' or a CUDA device that is there (torch's other devices lack sparse products)"
     try:
         device = torch.device(value)

@@ -67,10 +67,10 @@ def test_centering_goes_with_the_share_of_users_that_rate_a_typical_item(shape, 
 @pytest.mark.parametrize(
     ("shape", "n_ratings", "factors"),
     [
-        ((500, 1000), 3000, 64),
+        ((500, 1000), 3000, 32),
         ((500, 1000), 31_900, 128),
         ((500, 400), 80_000, 256),
-        ((9000, 100), 18_000, 64),
+        ((9000, 100), 18_000, 32),
     ],
 )
 def test_width_is_what_the_ratings_of_columns_and_rows_can_carry(shape, n_ratings, factors):

@@ -10,6 +10,7 @@ from surprise_autorec.core.baselines import als_baselines
 from surprise_autorec.core.checkpoints import Checkpoints, written_whole
 from surprise_autorec.core.collective import ALONE
 from surprise_autorec.core.optimizers import OPTIMIZERS
+from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Member
 from surprise_autorec.core.training import train
 
@@ -90,7 +91,7 @@ def test_checkpoints_of_another_number_of_processes_are_refused(tmp_path):
         together(3, lambda collective: Checkpoints(tmp_path, FIT, collective).load())
 
 
-def trained(folder, last_epoch=None, **options):
+def trained(folder, last_epoch=None, collective=ALONE, **options):
     """A training, which may be ended after an epoch by something that is no StopTraining."""
     seen = []
 
@@ -99,10 +100,12 @@ def trained(folder, last_epoch=None, **options):
         if epoch.number == last_epoch:
             raise Power
 
-    checkpoints = None if folder is None else Checkpoints(folder, FIT, ALONE)
+    checkpoints = None if folder is None else Checkpoints(folder, FIT, collective)
+    own = RATINGS.take_cells(RATINGS.rows % collective.size == collective.rank)
+    shape = RATINGS.n_rows, RATINGS.n_columns
     settings = {"two_sided": True, "biased": True, "dropout": 0.4, "averaging": 0.5, "batch_size": 10}
     training = train(
-        RATINGS,
+        RatingMatrix.spread(own.rows, own.columns, own.values, shape, collective),
         BOTH,
         training_options(**{**settings, "n_epochs": 5, **options}),
         als_baselines,
@@ -123,6 +126,21 @@ def test_training_that_was_ended_goes_on_to_the_same_bits(tmp_path, optimizer, l
     with pytest.raises(Power):
         trained(tmp_path, last_epoch, optimizer=optimizer)
     assert trained(tmp_path, optimizer=optimizer) == expected  # the epochs before the end are reported again
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("optimizer", ["adam", "rprop"])
+def test_several_processes_go_on_to_the_same_bits(tmp_path, optimizer, precision):
+    options = {"optimizer": optimizer, "precision": precision}
+
+    def interrupted(collective):
+        with pytest.raises(Power):
+            trained(tmp_path, 2, collective, **options)
+
+    expected = together(3, lambda collective: trained(None, None, collective, **options))
+    assert expected[0] == expected[1] == expected[2]
+    together(3, interrupted)
+    assert together(3, lambda collective: trained(tmp_path, None, collective, **options)) == expected
 
 
 def test_the_best_epoch_may_be_one_before_the_end(tmp_path):

@@ -43,8 +43,10 @@ def test_alone_everything_is_what_it_was():
     assert ALONE.sums(1.5, 2) == [1.5, 2.0]
     tensor = torch.arange(3.0)
     ALONE.sum_(tensor)
-    ALONE.sum_gradient_(tensor)
+    ALONE.gather_shares_(tensor)
     assert tensor.tolist() == [0, 1, 2]
+    assert ALONE.sum_share(tensor) is tensor
+    assert ALONE.share(slice(3, 8)) == slice(3, 8)
     with pytest.raises(KeyError), ALONE.errors_shared():
         raise KeyError
 
@@ -63,6 +65,26 @@ def test_sums_are_over_all_processes(size):
         assert square.tolist() == [[total - size] * 2] * 2
         assert one.item() == size
         assert before.tolist() == [rank + 1, 10 * (rank + 1)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("n_rows", [1, 2, 7, 12])
+def test_every_row_of_a_block_is_summed_in_one_process_and_sent_to_all(size, n_rows):
+    gradients = np.random.default_rng(0).normal(size=(size, n_rows, 4)).astype(np.float32)
+
+    def work(collective):
+        share = collective.share(slice(100, 100 + n_rows))
+        matrix = torch.full((n_rows, 4), np.nan)
+        own = slice(share.start - 100, share.stop - 100)
+        matrix[own] = collective.sum_share(torch.from_numpy(gradients[collective.rank]))
+        collective.gather_shares_(matrix)
+        return list(range(share.start, share.stop)), matrix.numpy()
+
+    results = together(size, work)
+    assert list(chain.from_iterable(rows for rows, _ in results)) == list(range(100, 100 + n_rows))
+    for _, total in results:
+        np.testing.assert_allclose(total, gradients.sum(0), rtol=1e-5)
+        np.testing.assert_array_equal(total, results[0][1])
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -167,11 +189,14 @@ def test_baselines_rating_by_rating_are_for_one_process():
         together(2, lambda collective: sgd_baselines(spread(RATINGS, collective)))
 
 
-@pytest.mark.parametrize(("dtype", "n_bytes"), [(torch.float32, 4), (torch.bfloat16, 2)])
+@pytest.mark.parametrize("gradient_dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("side", ["user", "item"])
-def test_a_step_sends_the_gradients_of_two_matrices(side, dtype, n_bytes):
+def test_a_step_exchanges_gradients_and_weights_of_two_matrices(side, precision, gradient_dtype):
     ratings = random_ratings(60, 70, 3000)
-    options = training_options(n_factors=(16,), two_sided=True, biased=True, dropout=0.5, batch_size=9)
+    options = training_options(
+        n_factors=(16,), two_sided=True, biased=True, dropout=0.5, batch_size=9, precision=precision
+    )
 
     def work(collective):
         own = spread(ratings, collective)
@@ -185,17 +210,20 @@ def test_a_step_sends_the_gradients_of_two_matrices(side, dtype, n_bytes):
             before(tensor)
 
         collective.sum_ = count
+        learner.stepper.begin_epoch(learner.batches)
+        collective.weight_bytes = total = 0
         for batch in learner.batches:
             learner.stepper.step(batch)
-        return collective.gradient_bytes / len(learner.batches), total / len(learner.batches)
+        sums = collective.gradient_bytes, collective.weight_bytes, total
+        return [n_bytes / len(learner.batches) for n_bytes in sums]
 
     n_columns = 70 if side == "user" else 60
-    least = 2 * n_columns * 16 * n_bytes
-    for of_gradients, of_everything in together(2, work, gradient_dtype=dtype):
-        assert of_gradients == least
-        # The rest, the biases of columns above all, weighs little beside k = 256, and here beside 16 too.
-        assert least < of_everything < least + 4 * (n_columns + 16 * 4)
-        assert of_everything < 1.1 * least * 16 / n_bytes
+    n_weights = 2 * n_columns * 16
+    for of_gradients, of_weights, of_the_rest in together(2, work, gradient_dtype=gradient_dtype):
+        assert of_gradients == n_weights * gradient_dtype.itemsize
+        assert of_weights == n_weights * precision.itemsize
+        # The biases of columns above all: they weigh little beside k = 256.
+        assert of_the_rest < 4 * (n_columns + 16 * 4)
 
 
 def test_callbacks_of_one_process_stop_all():

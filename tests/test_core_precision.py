@@ -52,7 +52,7 @@ def test_a_copy_follows_the_weight_and_what_is_added_to_it(precision, has_consta
     copy.refresh(slice(3, 5))
     assert torch.equal(copy.values, total())
     weight *= 2
-    copy.refresh()
+    copy.refresh_all()
     assert torch.equal(copy.values, total())
 
 

@@ -262,9 +262,15 @@ def run(*command, **environment):
     return result.stderr, result.returncode
 
 
-def torchrun(script, *arguments, max_restarts=0):
-    start = ["torch.distributed.run", "--nproc-per-node", 2, "--max-restarts", max_restarts]
+def torchrun(script, *arguments, max_restarts=0, size=2):
+    start = ["torch.distributed.run", "--nproc-per-node", size, "--max-restarts", max_restarts]
     return run(*start, "--standalone", *script, *arguments)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_processes_exchange_what_threads_do(size):
+    told, code = torchrun([Path(__file__).with_name("exchanging.py")], size=size)
+    assert code == 0, told
 
 
 COMMAND = ["-m", "surprise_autorec.distributed"]
@@ -315,6 +321,12 @@ def test_a_fit_whose_processes_die_goes_on_to_the_same_bits(folder, model_file, 
     told, code = torchrun(COMMAND, *arguments)
     assert code == 0, told
     assert path.read_bytes() == model_file.read_bytes()
+
+    told, code = torchrun(COMMAND, *arguments, "-p", "n_factors=9")
+    assert code != 0
+    errors = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "must be of the same fit: n_factors was 'auto', got 9" in errors[0]
 
 
 def test_processes_that_were_not_started_are_told_of(folder):

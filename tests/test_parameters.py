@@ -129,6 +129,13 @@ CHANGES = {
     "random_state": 1,
 }
 WITH_EARLY_STOPPING = {"validation_fraction": 0.3, "n_iter_no_change": 1, "tol": 1.0}
+
+
+def test_the_device_is_the_cpu_unless_another_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert AutoRec().check_parameters().options.device == torch.device("cpu")
+
+
 WITHOUT_INFLUENCE_ON_PREDICTIONS = {"device", "verbose", "callbacks"}  # that of precision is tested below
 
 

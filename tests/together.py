@@ -9,12 +9,12 @@ from surprise_autorec.core.collective import Collective
 
 
 class Threads(Collective):
-    """One of so many threads. It counts the bytes of the large sums that it takes part in."""
+    """One of so many threads. It counts the bytes of the gradients and of the weights that are exchanged."""
 
     def __init__(self, rank, barrier, shared, gradient_dtype=torch.float32):
         self.rank, self.size = rank, barrier.parties
         self.barrier, self.shared, self.gradient_dtype = barrier, shared, gradient_dtype
-        self.gradient_bytes = 0
+        self.gradient_bytes = self.weight_bytes = 0
 
     def told(self, what):
         """What every thread has brought here, by rank."""
@@ -28,11 +28,16 @@ class Threads(Collective):
         total = sum(self.told(tensor.clone()))
         tensor.copy_(total)
 
-    def sum_gradient_(self, gradient):
+    def sum_share(self, gradient):
         sent = gradient.to(self.gradient_dtype)
         self.gradient_bytes += sent.nbytes
-        self.sum_(sent)
-        gradient.copy_(sent)
+        own = self.share(slice(0, len(gradient)))
+        return sum(part[own].to(gradient.dtype) for part in self.told(sent))
+
+    def gather_shares_(self, matrix):
+        own = self.share(slice(0, len(matrix)))
+        self.weight_bytes += matrix.nbytes
+        matrix.copy_(torch.cat(self.told(matrix[own].clone())))
 
     def gather(self, array):
         return self.told(np.array(array))

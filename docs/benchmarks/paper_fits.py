@@ -155,7 +155,8 @@ def package_training(triples: Triples, fit: Fit, device: str) -> Iterator[Point]
 
     held_out = triples.matrix(measured, member.side)
     meter = Meter(by_user if member.side == "user" else by_user.transposed, held_out)
-    expected = (baselines if member.side == "user" else baselines.transposed).at(*meter.cells)
+    beside = member.beside(baselines)
+    expected = (beside if member.side == "user" else beside.transposed).at(*meter.cells)
     for_unknown = expected if options.biased else float(by_user.values.mean())
     cells = Cells.of(held_out, options.device)
     every = 5 if OPTIMIZERS[options.optimizer].full_batch else 1

@@ -59,7 +59,7 @@ WEIGHT_STD = 0.2
 #: ...
 FACTORS_PER_RATING_OF_COLUMN, FACTORS_PER_RATING_OF_ROW = 4, 8
 #: ... in multiples of 32 between these.
-LEAST_FACTORS, MOST_FACTORS = 64, 256
+LEAST_FACTORS, MOST_FACTORS = 32, 256
 
 #: So large a share of the ratings shows how far estimates are off, or so many ratings, but not more than the
 #: second share or number.

@@ -21,7 +21,7 @@ from torch import Tensor
 from surprise_autorec.core.batches import Batch
 from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.optimizers import Adam, Setting
-from surprise_autorec.core.sparse import sum_rows, weight_gradient
+from surprise_autorec.core.sparse import gather_blocks_, sum_rows, weight_gradient
 
 
 def column_vectors(
@@ -89,10 +89,14 @@ class ColumnEncoder:
     learning_rate : float
     penalty : float
         Weight decay.
+    collective : Collective
+        The processes that hold the rows.
     """
 
-    def __init__(self, weight: Tensor, n_columns: int, learning_rate: float, penalty: float) -> None:
-        self.weight = weight.detach()
+    def __init__(
+        self, weight: Tensor, n_columns: int, learning_rate: float, penalty: float, collective: Collective
+    ) -> None:
+        self.weight, self.collective = weight.detach(), collective
         self.optimizer = Adam([Setting(self.weight, learning_rate, penalty)])
         self.vectors_gradient = self.weight.new_zeros(n_columns, self.weight.shape[1])
         self.own_gradient = torch.zeros_like(self.weight)
@@ -108,10 +112,13 @@ class ColumnEncoder:
 
     def add_own(self, batch: Batch, gradient: Tensor) -> None:
         """Take the gradient of `own_weight`; once for each batch of an epoch."""
-        self.own_gradient[batch.rows] = gradient
+        self.own_gradient.index_add_(0, batch.rows, gradient)  # in half the time of assigning
 
     def add(self, columns: slice, gradient: Tensor) -> None:
-        """Take the gradient of some column vectors. As they are added to W, it is that of W."""
+        """Take the gradient of some column vectors. As they are added to W, it is that of W.
+
+        A process may take only the rows of its share.
+        """
         self.vectors_gradient[columns] += gradient
 
     def end_epoch(self, batches: Sequence[Batch], precision: torch.dtype) -> None:
@@ -125,6 +132,7 @@ class ColumnEncoder:
             What the gradient of the column vectors is read in.
         """
         table = self.vectors_gradient.to(precision)
+        gather_blocks_(table, self.collective)
         for batch in batches:
             sums = sum_rows(table, batch.cells.columns, batch.cells.row_offsets, batch.column_inputs)
             self.own_gradient.index_add_(0, batch.rows, sums)  # in a fifth of the time of indexing twice

@@ -138,7 +138,11 @@ class Learner:
             )
             rate = COLUMN_ENCODER_RATE * relative_rate * adams_rate
             column_encoder = ColumnEncoder(
-                network.column_encoder_weight, len(network.decoder_weight), rate, penalty
+                network.column_encoder_weight,
+                len(network.decoder_weight),
+                rate,
+                penalty,
+                self.collective,
             )
         optimizer = OPTIMIZERS[options.optimizer](settings)
         return Stepper(

@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surprise_autorec.core.sparse import row_blocks
+from surprise_autorec.core.collective import ALONE, Collective
+from surprise_autorec.core.sparse import gather_blocks_, row_blocks
 
 #: By the names that users know.
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -27,6 +28,8 @@ class WorkingCopy:
     precision : torch.dtype
     plus : Tensor of precision, shape (n, k), optional
         What is added to the weights.
+    collective : Collective, default=ALONE
+        The processes among which updates of the weights are divided.
 
     Attributes
     ----------
@@ -34,16 +37,35 @@ class WorkingCopy:
         What products read. It is no copy where that is the weight itself.
     """
 
-    def __init__(self, weight: Tensor, precision: torch.dtype, plus: Tensor | None = None) -> None:
-        self.weight, self.precision, self.plus = weight.detach(), precision, plus
+    def __init__(
+        self,
+        weight: Tensor,
+        precision: torch.dtype,
+        plus: Tensor | None = None,
+        collective: Collective = ALONE,
+    ) -> None:
+        self.weight, self.precision, self.plus, self.collective = weight.detach(), precision, plus, collective
         self.values = self.weight
         if plus is not None or precision != weight.dtype:
             self.values = torch.empty_like(self.weight, dtype=precision)
-            for rows in row_blocks(len(self.weight), self.weight[0].nbytes):
-                self.refresh(rows)
+            self.refresh_all()
 
-    def refresh(self, rows: slice = slice(None)) -> None:
-        """Bring rows of the copy up to date, as weights have changed."""
+    def refresh_all(self) -> None:
+        """Bring the copy up to date, as all weights may have changed, in all processes alike."""
+        for rows in row_blocks(len(self.weight), self.weight[0].nbytes):
+            self._copy(rows)
+
+    def refresh(self, rows: slice) -> None:
+        """Bring a block of rows up to date, as each process has changed the weights of its share."""
+        self._copy(self.collective.share(rows))
+        self.collective.gather_shares_(self.values[rows])
+
+    def gather_weights(self) -> None:
+        """Bring the weights themselves up to date, whose copies alone were sent to all processes."""
+        if self.values is not self.weight:
+            gather_blocks_(self.weight, self.collective)
+
+    def _copy(self, rows: slice) -> None:
         if self.values is self.weight:
             return
         if self.plus is None:

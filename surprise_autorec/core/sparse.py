@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from surprise_autorec.core.arrays import check_count
+from surprise_autorec.core.collective import Collective
 from surprise_autorec.core.ratings import RatingMatrix, check_cells, csr_array
 
 #: Some rows of a matrix: which, and their values.
@@ -191,6 +192,22 @@ def row_blocks(n_rows: int, row_bytes: int) -> Iterator[slice]:
     """
     size = max(BLOCK_BYTES // row_bytes // 16, 1) * 16
     return (slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size))
+
+
+def gather_blocks_(matrix: Tensor, collective: Collective) -> None:
+    """Replace each row of a matrix by what it is in the process that updates it.
+
+    That is the one whose share of a block of the gradient has the row.
+
+    Parameters
+    ----------
+    matrix : Tensor, shape (n, k)
+        Of any dtype, while gradients are float32.
+    collective : Collective
+    """
+    if collective.size > 1:
+        for rows in row_blocks(len(matrix), matrix.shape[1] * torch.float32.itemsize):
+            collective.gather_shares_(matrix[rows])
 
 
 def _with_cells(blocks: Iterable[slice], offsets: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:

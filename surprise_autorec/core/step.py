@@ -31,7 +31,7 @@ from surprise_autorec.core.columns import ColumnEncoder, column_vectors, own_par
 from surprise_autorec.core.network import AutoEncoder
 from surprise_autorec.core.optimizers import Optimizer, Receiver
 from surprise_autorec.core.precision import WorkingCopy
-from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, weight_gradient
+from surprise_autorec.core.sparse import Block, Cells, decode_cells, encode_cells, weight_gradient
 
 #: What a rating that dropout hides from the encoder counts in the loss; one that the encoder sees counts 1.
 #: Only hidden ratings show how well the network predicts what it does not know.
@@ -132,7 +132,9 @@ class Stepper:
             precision or automatic.precision(weight, optimizer.full_batch)
             for weight in (network.encoder_weight, network.decoder_weight)
         )
-        self.encoder = WorkingCopy(network.encoder_weight, encoder_precision)
+        # Optimisers that want whole gradients change all weights in every process.
+        self.updaters = ALONE if optimizer.full_batch else collective
+        self.encoder = WorkingCopy(network.encoder_weight, encoder_precision, None, self.updaters)
         self.decoder = WorkingCopy(
             network.decoder_weight, network.decoder_weight.dtype
         )  # until an epoch begins
@@ -154,7 +156,7 @@ class Stepper:
             self.column_encoder.optimizer.restore(state["column_encoder"])
         self.mask_generator.set_state(state["mask_generator"])
         self.mean_hidden = state["mean_hidden"]
-        self.encoder.refresh()
+        self.encoder.refresh_all()
 
     def begin_epoch(self, batches: Sequence[Batch]) -> None:
         """Encode the columns of all batches for the steps of an epoch."""
@@ -164,10 +166,14 @@ class Stepper:
                 self.column_encoder.weight, batches, self.decoder_precision, self.collective
             )
             self.column_encoder.begin_epoch()
-        self.decoder = WorkingCopy(self.network.decoder_weight, self.decoder_precision, plus=vectors)
+        self.decoder = WorkingCopy(
+            self.network.decoder_weight, self.decoder_precision, vectors, self.updaters
+        )
 
     def end_epoch(self, batches: Sequence[Batch]) -> None:
         """Make the column encoder's step."""
+        self.encoder.gather_weights()
+        self.decoder.gather_weights()
         self.decoder = WorkingCopy(self.network.decoder_weight, self.network.decoder_weight.dtype)
         if self.column_encoder:
             self.column_encoder.end_epoch(batches, self.decoder_precision)
@@ -195,8 +201,8 @@ class Stepper:
         """
         network, columns = self.network, self.column_encoder
         if self.optimizer.full_batch:  # which has moved all weights at once, several times a step
-            self.encoder.refresh()
-            self.decoder.refresh()
+            self.encoder.refresh_all()
+            self.decoder.refresh_all()
 
         products = encode_cells(self.encoder.values, inputs.values, inputs.cells).requires_grad_()
         hidden = self._centered(network.hidden(products), batch)
@@ -216,20 +222,26 @@ class Stepper:
         by_decoded, by_products, *others = torch.autograd.grad(loss, [decoded, products, *dense, *own_weight])
         *by_dense, loss = self.collective.sum_all([*others[: len(dense)], loss.detach()])
         for rows, gradient in weight_gradient(by_decoded, hidden.detach(), batch.cells).blocks():
-            self.collective.sum_gradient_(gradient)
+            share, total = self._summed(rows, gradient)
             if columns and is_first:
-                columns.add(rows, gradient)
-            receive(network.decoder_weight, rows, gradient)
+                columns.add(share, total)
+            receive(network.decoder_weight, share, total)
             self.decoder.refresh(rows)
         for rows, gradient in weight_gradient(inputs.values, by_products, inputs.cells).blocks():
-            self.collective.sum_gradient_(gradient)
-            receive(network.encoder_weight, rows, gradient)
+            receive(network.encoder_weight, *self._summed(rows, gradient))
             self.encoder.refresh(rows)
         for parameter, gradient in zip(dense, by_dense, strict=True):
             receive(parameter, slice(None), gradient)
         if columns and is_first:
             columns.add_own(batch, others[-1])
         return loss, squared_errors.detach()
+
+    def _summed(self, rows: slice, gradient: Tensor) -> Block:
+        """The sum over processes of rows of a gradient: of those that this process updates."""
+        if self.optimizer.full_batch:
+            self.collective.sum_(gradient)
+            return rows, gradient
+        return self.collective.share(rows), self.collective.sum_share(gradient)
 
     def _hide(self, batch: Batch) -> Inputs:
         """Hide a share of the inputs, and weigh the errors of what is hidden and of what is not."""

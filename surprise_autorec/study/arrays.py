@@ -14,7 +14,7 @@ import pandas as pd
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.fitting import Ratings, fit_model
-from surprise_autorec.study.fits import Outcome, Wanted, limited_threads, reason_of
+from surprise_autorec.study.fits import Outcome, Wanted, in_parallel, limited_threads, reason_of
 from surprise_autorec.study.inputs import check_seeds
 from surprise_autorec.study.storage import Key, Store, inputs_of
 
@@ -149,8 +149,7 @@ def measure_autorec(
 
     with tqdm(total=n_folds * len(algorithms), unit="fit") as bar, limited_threads(n_threads):
         try:
-            parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", max_nbytes="100K")
-            for key, fingerprint, figures in parallel(calls()):
+            for key, fingerprint, figures in in_parallel(calls(), n_jobs):
                 if store:
                     store.save(key, inputs[key.algorithm], fingerprint, Outcome(figures))
                 done(key, figures)

@@ -6,13 +6,15 @@ import copy
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
+from joblib import Parallel
+from joblib.parallel import get_active_backend
 from surprise import AlgoBase, Prediction, Trainset, accuracy
 from threadpoolctl import threadpool_limits
 
@@ -22,6 +24,17 @@ from surprise_autorec.study.rankings import ranking_scores
 #: The columns of predictions that are not ids.
 NUMBERS = ["rating", "estimate", "n_user", "n_item"]
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def in_parallel(calls: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
+    """Run calls that joblib has delayed, by the backend that the caller has chosen.
+
+    Their results come in any order, each as soon as it is there: but with a backend that cannot do this, as
+    Ray's, when all are there.
+    """
+    backend, _ = get_active_backend()
+    return_as = "generator_unordered" if backend.supports_return_generator else "list"
+    yield from Parallel(n_jobs=n_jobs, return_as=return_as, max_nbytes="100K")(calls)
 
 
 class Wanted(NamedTuple):

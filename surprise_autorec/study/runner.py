@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from surprise import AlgoBase, Dataset, Trainset
 
 from surprise_autorec.study.fits import (
@@ -18,6 +18,7 @@ from surprise_autorec.study.fits import (
     Wanted,
     fit_and_test,
     fit_and_test_packed,
+    in_parallel,
     limited_threads,
 )
 from surprise_autorec.study.inputs import describe_splitter
@@ -153,7 +154,7 @@ class Study:
             )
             for job in jobs
         )
-        yield from Parallel(n_jobs=parallel, return_as="generator_unordered", max_nbytes="100K")(calls)
+        yield from in_parallel(calls, parallel)
 
     def _jobs(self, results: Results, bar: Any, pack: bool) -> Iterator[Job]:
         """The fits that the store does not have; those that it has go to the results."""
