@@ -30,6 +30,7 @@ extensions = [
     "sphinx_design",
     "sphinx_copybutton",
     "architecture",
+    "charts",
     "executed",
     "mathml",
     "parameters",
@@ -48,6 +49,7 @@ html_title = f"surprise-autorec {release}"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_math_renderer = "mathml"
+pygments_dark_style = "github-dark"
 html_show_sphinx = False
 html_copy_source = False
 
@@ -106,8 +108,22 @@ def align_numbers(app, doctree) -> None:  # noqa: ARG001 (Sphinx's signature)
             cell["classes"].append("number")
 
 
+def shorten_signature(app, what, name, thing, options, signature, returned):  # noqa: ARG001 (Sphinx's signature)
+    """Show five parameters of many: all of them are listed below."""
+    if signature and signature.count(",") > 20:
+        return ", ".join([*signature.split(", ")[:5], "...)"]), returned
+    return None
+
+
+def skip_fields(app, what, name, thing, skip, options):  # noqa: ARG001 (Sphinx's signature)
+    """Leave out the fields of named tuples as members: the docstring of the class has them."""
+    return True if type(thing).__name__ == "_tuplegetter" else None
+
+
 def setup(app) -> None:
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("doctree-read", align_numbers)
+    app.connect("autodoc-process-signature", shorten_signature, priority=900)
 
 
 intersphinx_mapping = {name: (address, inventory_of(name)) for name, address in OTHERS.items()}
@@ -125,5 +141,6 @@ sphinx_gallery_conf = {
     "download_all_examples": True,
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": ("_repr_html_", "__repr__"),
-    "ignore_repr_types": r"matplotlib",
+    "ignore_repr_types": r"matplotlib|NotebookFigure",
+    "image_scrapers": ("matplotlib", "figures.of_values"),
 }

@@ -233,8 +233,8 @@ class AutoRecParameters:
             autoencoded) what it makes of the column's own ratings; see `surprise_autorec.core.columns`. False
             is the paper's model.
         biased : bool, default=True
-            Whether the network predicts the difference from the baseline estimate ``mu + b_u + b_i``, or, as
-            in the paper, the rating.
+            Whether the network predicts the difference from the baseline estimate (the mean, plus the
+            deviations of the user and of the item), or, as in the paper, the rating.
         bsl_options : dict, optional
             How baselines are estimated, as in Surprise: ``method`` "als" (with ``n_epochs`` 10, ``reg_u`` 15,
             ``reg_i`` 10) or "sgd" (``n_epochs`` 20, ``reg`` 0.02, ``learning_rate`` 0.005). By default, "als"

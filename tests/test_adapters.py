@@ -1,16 +1,19 @@
 """Rating predictors of other packages, each tested with the real package if it is installed."""
 
 import pickle
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from surprise import BaselineOnly, Dataset, Reader, accuracy
+from sklearn.base import clone
+from surprise import BaselineOnly, Dataset, Reader, SVDpp, accuracy
 from surprise.model_selection import GridSearchCV, KFold, train_test_split
 
-from surprise_autorec import compare, datasets
+from surprise_autorec import AutoRecRegressor, compare, datasets
 from surprise_autorec.adapters import Cornac, LensKit, MyFM
 from surprise_autorec.adapters.peer import Peer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
@@ -155,6 +158,52 @@ def test_grid_search_sets_the_parameters_of_myfm(data):
     search.fit(data)
     assert search.best_params["rmse"]["rank"] in {2, 4}
     assert len(set(search.cv_results["mean_test_rmse"])) == 2
+
+
+#: Rows of the README's table in which not all packages have a tick, and those that have one.
+TICKS = {
+    "scikit-learn's `cross_val_score`": {"AutoRec"},
+    "new users without training": {"AutoRec", "BiasedMF (LensKit)"},
+    "saved without pickle": {"AutoRec"},
+}
+
+
+def test_ticks_of_the_readme():
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in row.split("|")]
+        for row in re.findall(r"^\|(.*)\|$", readme, flags=re.MULTILINE)
+    ]
+    (names,) = [names for first, *names in rows if not first and "AutoRec" in names]
+    ticks = {
+        first: {name for name, cell in zip(names, cells, strict=True) if cell}
+        for first, *cells in rows
+        if "✓" in cells
+    }
+    assert ticks == {"Surprise's `cross_validate`": set(names), **TICKS}
+
+
+def test_only_autorec_is_an_estimator_of_scikit_learn():
+    factorisation_machine()
+    from myfm import MyFMRegressor
+
+    assert repr(clone(AutoRecRegressor(n_factors=4))) == "AutoRecRegressor(n_factors=4)"
+    for other in (SVDpp(), biased_mf().scorer, mf().model, MyFMRegressor(rank=4)):
+        with pytest.raises(TypeError, match="get_params"):
+            clone(other)
+
+
+def test_lenskit_predicts_for_new_users(halves):
+    algorithm = biased_mf().fit(halves[0])
+    from lenskit.data import ItemList, RecQuery
+
+    scorer = algorithm._pipeline.node("scorer").component
+    given, asked = np.arange(8), ItemList(item_ids=np.arange(8, 20))
+    low, high = (
+        scorer(RecQuery(history_items=ItemList(item_ids=given, rating=np.full(8, rating))), asked).scores()
+        for rating in (1.0, 5.0)
+    )
+    assert low.mean() < high.mean() - 0.5
 
 
 def test_verbose_shows_the_progress_bar_of_myfm(halves, capfd):

@@ -660,6 +660,9 @@ def test_a_folder_of_parts(frame, tmp_path):
     frame[:1].rename(columns={"item": "film"}).to_parquet(tmp_path / "part-3.parquet")
     result = run("fit", tmp_path, "-o", tmp_path / "model", *QUICK)
     assert_one_error(result, "part-3.parquet must have a column for the item, named one of ['item', ")
+    assert (
+        "or one that columns (--item-column) names, got columns ['user', 'film', 'rating']" in result.stderr
+    )
 
 
 def test_parts_of_recommendations(model, tmp_path):

@@ -49,8 +49,12 @@ def test_tables_and_figures_are_shown(executed, tmp_path):
 
 
 def test_commands_run_and_print(executed, tmp_path):
+    write = (
+        "from surprise_autorec import datasets\ndatasets.make_ratings(n_ratings=999).to_csv('ratings.csv')"
+    )
     command = "surprise-autorec evaluate ratings.csv --folds 2 -p n_factors=4 -p n_epochs=1"
-    assert "RMSE" in executed.run_page(f"```bash\n{command}\n```\n", "howto/page", tmp_path)
+    page = f"```python\n{write}\n```\n\n```bash\n{command}\n```\n"
+    assert "RMSE" in executed.run_page(page, "howto/page", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +79,10 @@ def test_a_page_becomes_a_notebook(executed):
         ("code", "x = 1"),
         ("code", "%%bash\npip list"),
     ]
+
+
+def test_a_figure_without_a_window_is_shown_as_a_picture_alone(executed, tmp_path):
+    page = "```python\nfrom matplotlib.figure import Figure\n\nFigure()\n```\n"
+    shown = executed.run_page(page, "howto/page", tmp_path)
+    assert shown.count("howto-page-0.png") == 1
+    assert "None" not in shown

@@ -36,6 +36,15 @@ def test_what_takes_long_runs_by_name_only():
         assert name not in by_default
 
 
+def test_the_version_is_the_same_everywhere():
+    version = PROJECT["project"]["version"]
+    assert f"version = {{{version}}}," in (ROOT / "README.md").read_text(encoding="utf-8")
+    released = re.findall(
+        r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert released[0] == version
+
+
 def test_every_promise_is_held_by_a_test_that_is_there():
     page = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page)

@@ -1,6 +1,9 @@
-"""Every page of the built documentation, in a browser: no error, no use of a network, nothing cut off."""
+"""Every page of the built documentation: its links; in a browser, errors, network use, what is cut off."""
 
+import re
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import CHROMIUM, Browser
@@ -28,14 +31,66 @@ RAW = r"""
     .map(text => text.slice(0, 80))
 """
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    pytest.mark.skipif(not PAGES, reason="the documentation is not built: run tox -e docs"),
-]
+pytestmark = pytest.mark.skipif(not PAGES, reason="the documentation is not built: run tox -e docs")
+
+
+class Links(HTMLParser):
+    """What a page links to, and the places in it that can be linked to."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.places = {""}
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        del tag
+        attributes = dict(attrs)
+        self.targets += [attributes[name] for name in ("href", "src") if attributes.get(name)]
+        self.places |= {attributes[name] for name in ("id", "name") if attributes.get(name)}
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return {(SITE / page).resolve(): Links(SITE / page) for page in PAGES}
+
+
+def broken(page, links, pages):
+    """The links of a page, within the site, that lead to no file or to no place in a page."""
+    for target in links.targets:
+        parts = urlsplit(target)
+        if parts.scheme or parts.netloc:
+            continue
+        file = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+        is_there = unquote(parts.fragment) in pages[file].places if file in pages else file.is_file()
+        if not is_there:
+            yield target
+
+
+def test_links_within_the_site_lead_somewhere(pages):
+    assert sum(len(links.targets) for links in pages.values()) > 1000
+    found = {page.name: list(broken(page, links, pages)) for page, links in pages.items()}
+    assert {name: targets for name, targets in found.items() if targets} == {}
+
+
+def test_every_example_of_the_gallery_has_a_picture():
+    examples = list(SITE.glob("gallery/plot_*.html"))
+    assert len(examples) >= 15
+    for page in examples:
+        assert re.search(r"sphx-glr-(single|multi)-img", page.read_text(encoding="utf-8")), page
+
+
+def test_a_broken_link_is_found(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<a id=here></a><a href='#here'></a><a href='#there'></a><img src='no.png'><a href=x:y>")
+    links = Links(page)
+    assert list(broken(page, links, {page: links})) == ["#there", "no.png"]
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
     with Browser(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
 

@@ -114,6 +114,8 @@ def test_ratings_with_many_values_are_put_into_bins():
     frame = errors_by_rating([prediction("u", "i", value / 10, 0) for value in range(-50, 50)], n_bins=4)
     assert frame["label"].tolist() == ["-5 to -2.6", "-2.5 to -0.1", "0 to 2.4", "2.5 to 4.9"]
     assert frame["n"].tolist() == [25] * 4
+    frame = errors_by_rating([prediction("u", "i", value / 7, 0) for value in range(20)], n_bins=2)
+    assert frame["label"].tolist() == ["0 to 1.29", "1.43 to 2.71"]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,16 @@ def test_comparison_draws_every_algorithm_on_the_axes_given(frame):
     assert points == set(zip(frame["fit_time"] + frame["test_time"], frame["rmse"], strict=True))
 
 
+def test_notebooks_show_the_charts_of_a_comparison(data):
+    figure = compare([BaselineOnly(verbose=False)], data, cv=2).plot()
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_comparison_has_autorec_in_colour(frame):
+    ax = plot_comparison(frame.set_axis(["AutoRec, user", "SVD", "NMF"]), Figure().subplots())
+    assert [line.get_color() for line in ax.lines if line.get_marker() == "o"] == ["C0", "0.5", "0.5"]
+
+
 def test_history_draws_the_loss(trainset):
     algorithm = AutoRec(**SMALL).fit(trainset)
     ax = Figure().subplots()

@@ -1,8 +1,8 @@
 """Runs the code of Markdown pages while they are read, shows what it prints and draws, and makes notebooks.
 
-Every ``python`` block of a page runs, from top to bottom, in an empty folder but for ``ratings.csv``. So does
-every line of a ``bash`` block that calls ``surprise-autorec`` or ``torchrun``. All pages run in one process,
-so that torch is imported once. An error or a warning in a page is a warning of the build, which then fails.
+Every ``python`` block of a page runs, from top to bottom, in an empty folder. So does every line of a
+``bash`` block that calls ``surprise-autorec`` or ``torchrun``. All pages run in one process, so that torch is
+imported once. An error or a warning in a page is a warning of the build, which then fails.
 """
 
 import ast
@@ -23,6 +23,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from typer.testing import CliRunner
@@ -35,24 +36,27 @@ NOTEBOOK = "\n\n{{download}}`This page as a notebook <{}>`\n"
 logger = logging.getLogger(__name__)
 
 
-def run_python(code: str, name: str, names: dict[str, object]) -> str:
-    """Run code as a notebook does: what it prints, and the value of its last line, as Markdown."""
-    tree = ast.parse(code, name)
+def run_python(code: str, page: str, names: dict[str, object], folder: Path) -> str:
+    """Run code as a notebook does: what it prints and draws, and the value of its last line, as Markdown."""
+    tree = ast.parse(code, page)
     last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
     printed = io.StringIO()
     with redirect_stdout(printed), redirect_stderr(io.StringIO()):
-        exec(compile(tree, name, "exec"), names)
-        value = None if last is None else eval(compile(ast.Expression(last.value), name, "eval"), names)
-    html = getattr(value, "_repr_html_", None)
+        exec(compile(tree, page, "exec"), names)
+        value = None if last is None else eval(compile(ast.Expression(last.value), page, "eval"), names)
     text = printed.getvalue()
-    if html is None and value is not None and "matplotlib" not in type(value).__module__:
+    is_chart = isinstance(value, Figure) or "matplotlib" in type(value).__module__
+    html = None if is_chart else getattr(value, "_repr_html_", None)
+    if html is None and value is not None and not is_chart:
         text += repr(value)
     shown = as_text(text)
-    return (
-        f'{shown}\n```{{raw}} html\n<div class="output table-wrapper">{html()}</div>\n```\n'
-        if html
-        else shown
-    )
+    if html:
+        shown += f'\n```{{raw}} html\n<div class="output table-wrapper">{html()}</div>\n```\n'
+    figures = [plt.figure(number) for number in plt.get_fignums()]
+    plt.close("all")
+    if isinstance(value, Figure) and value not in figures:
+        figures.append(value)
+    return shown + save_figures(figures, page, folder)
 
 
 def run_commands(code: str) -> str:
@@ -79,35 +83,30 @@ def as_text(text: str) -> str:
     return f"\n```{{code-block}} text\n:class: output\n\n{text.rstrip()}\n```\n" if text.strip() else ""
 
 
-def save_figures(folder: Path, page: str) -> str:
-    """Save every open figure and return Markdown that shows them."""
+def save_figures(figures: list[Figure], page: str, folder: Path) -> str:
+    """Save figures and return Markdown that shows them."""
     shown = ""
-    for number in plt.get_fignums():
-        figure = plt.figure(number)
+    for figure in figures:
         file = folder / f"{page.replace('/', '-')}-{len(list(folder.glob('*.png')))}.png"
         figure.savefig(file, dpi=150)
         shown += f"\n```{{image}} /{folder.name}/{file.name}\n:class: chart\n"
         shown += f":width: {100 * figure.get_figwidth():g}px\n```\n"
-    plt.close("all")
     return shown
 
 
 def run_page(text: str, page: str, folder: Path) -> str:
     """Run all code of a page, and return the page with the output under each block."""
-    from surprise_autorec import datasets
-
     names: dict[str, object] = {"__name__": "page"}
 
     def with_output(match: re.Match[str]) -> str:
         language, code = match.groups()
-        shown = run_python(code, page, names) if language == "python" else run_commands(code)
-        return f"```{language}\n{code}```\n" + shown + save_figures(folder, page)
+        shown = run_python(code, page, names, folder) if language == "python" else run_commands(code)
+        return f"```{language}\n{code}```\n" + shown
 
     n_threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as empty, chdir(empty), warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ResourceWarning)  # Surprise leaves files open
-        datasets.make_ratings(n_ratings=2000).to_csv("ratings.csv", index=False)
         np.random.seed(0)  # noqa: NPY002 (Surprise draws from it)
         try:
             return BLOCK.sub(with_output, text)

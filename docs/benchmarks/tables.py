@@ -1,9 +1,10 @@
-"""How the scripts in this folder publish what they measure: printed, and as Markdown beside the script."""
+"""How the scripts in this folder publish what they measure, printed and as Markdown, and how that is read."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from tabulate import tabulate
 
 
@@ -26,6 +27,13 @@ def publish_table(
     """Publish a table, below its title if there is one."""
     table = tabulate(rows, headers, tablefmt="github", floatfmt=formats)
     publish(script, f"{title}\n\n{table}" if title else table, part)
+
+
+def cells_of(markdown: str) -> pd.DataFrame:
+    """The cells of the table in a Markdown text, as they are written; the first column is the index."""
+    rows = [line.strip()[1:-1].split("|") for line in markdown.splitlines() if line.startswith("|")]
+    header, _, *cells = [[cell.strip() for cell in row] for row in rows]
+    return pd.DataFrame(cells, columns=header).set_index(header[0])
 
 
 def publish_lines(script: str, lines: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from surprise.model_selection import train_test_split
 from surprise_autorec import AutoRec, datasets
 
 trainset, testset = train_test_split(datasets.load("ml-100k"), test_size=0.2, random_state=0)
-algorithms = [BaselineOnly(verbose=False), SVD(random_state=0), AutoRec(random_state=0)]
+algorithms = [AutoRec(random_state=0), SVD(random_state=0), BaselineOnly(verbose=False)]
 errors = pd.DataFrame(
     {
         type(algorithm).__name__: [p.r_ui - p.est for p in algorithm.fit(trainset).test(testset)]
@@ -36,3 +36,7 @@ ax = rmse.set_axis(labels).plot.bar(figsize=(7, 4.5), rot=0, width=0.75)
 ax.set(xlabel="training ratings of the user", ylabel="RMSE", ylim=(0.75, None), title="MovieLens-100K")
 ax.grid(axis="y", alpha=0.3)
 ax.figure.set_layout_engine("constrained")
+
+# %%
+# AutoRec is ahead in every group, and most among users with many ratings. Users with few ratings are the
+# hardest for all.

@@ -49,3 +49,6 @@ ax.plot(counts, rmse, marker="o")
 ax.set(xlabel="ratings given", ylabel="RMSE on the other ratings", xticks=list(counts))
 ax.set_title(f"{len(new)} new users of MovieLens-100K")
 ax.grid(alpha=0.3)
+
+# %%
+# The first five ratings lower the error most.

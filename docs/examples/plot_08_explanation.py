@@ -36,3 +36,6 @@ ax.margins(x=0.05)
 ax.invert_yaxis()
 ax.set(xlabel="rating", title=f"Why user 196 is expected to like {titles['50']}")
 ax.legend()
+
+# %%
+# The two stars for The Princess Bride and for Men in Black lower the estimate most.

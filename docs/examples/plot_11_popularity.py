@@ -26,3 +26,6 @@ ax.set(xlabel="ratings of the film", ylabel="users who get it recommended", titl
 ax.set_yscale("symlog")
 ax.yaxis.set_major_formatter("{x:g}")
 ax.grid(alpha=0.3)
+
+# %%
+# A film with many ratings is recommended more often, but many films with few ratings are recommended too.

@@ -33,3 +33,6 @@ ax.plot(promised, promised, color="0.5", linestyle=":", label="as promised")
 ax.set(xlabel="coverage asked for", ylabel="coverage", title="MovieLens-100K, a fifth held out")
 ax.grid(alpha=0.3)
 ax.legend()
+
+# %%
+# They do, to within two points.

@@ -177,7 +177,7 @@ def _places(
     if name == "ml-100k":
         recbole = find_spec("recbole")
         if recbole is None or not recbole.submodule_search_locations:
-            yield "the recbole package (not installed)", None
+            yield "the recbole package (not installed: pip install --no-deps recbole)", None
         else:
             file = Path(recbole.submodule_search_locations[0], "dataset_example", name, f"{name}.inter")
             yield f"{file} (the recbole package)", file

@@ -130,8 +130,9 @@ def _errors_by_bin(
     columns = {"bin": bins, "value": values, "square": errors**2, "absolute": np.abs(errors), "error": errors}
     groups = pd.DataFrame(columns).groupby("bin")
     lowest, highest = groups["value"].min(), groups["value"].max()
+    digits = ".3g" if by == "rating" else ".0f"
     labels = [
-        UNKNOWN if number == 0 else f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        UNKNOWN if number == 0 else f"{low:{digits}}" if low == high else f"{low:{digits}} to {high:{digits}}"
         for number, low, high in zip(lowest.index, lowest, highest, strict=True)
     ]
     means = groups[["square", "absolute", "error"]].mean().to_numpy()

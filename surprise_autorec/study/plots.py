@@ -62,7 +62,7 @@ def plot_history(algorithm: FittedAutoRec, ax: Axes | None = None) -> Axes:
 
 
 def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Plot error against time. Lower is more accurate, further left is faster.
+    """Plot error against time. Lower is more accurate, further left is faster. AutoRec is in colour.
 
     Parameters
     ----------
@@ -83,7 +83,8 @@ def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = _new_axes() if ax is None else ax
     seconds = frame["fit_time"] + frame["test_time"]
     for (name, row), time in zip(frame.iterrows(), seconds, strict=True):
-        ax.errorbar(time, row["rmse"], yerr=row["rmse_std"], fmt="o", capsize=3)
+        color = "C0" if str(name).startswith("AutoRec") else "0.5"
+        ax.errorbar(time, row["rmse"], yerr=row["rmse_std"], fmt="o", capsize=3, color=color)
         ax.annotate(str(name), (time, row["rmse"]), xytext=(7, 5), textcoords="offset points")
     ax.set(
         xscale="log",
@@ -226,11 +227,11 @@ def plot_critical_difference(mean_ranks: pd.Series[float], difference: float, ax
 
 def panels(n: int) -> tuple[Figure, list[Axes]]:
     """A figure that belongs to no window, with n axes in one or two columns."""
-    from matplotlib.figure import Figure
+    from surprise_autorec.study.figure import NotebookFigure
 
     n_columns = min(n, 2)
     n_rows = -(-n // n_columns)
-    figure = Figure(figsize=(5.5 * n_columns, 3.8 * n_rows), layout="constrained")
+    figure = NotebookFigure(figsize=(5.5 * n_columns, 3.8 * n_rows), layout="constrained")
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for ax in axes[n:]:
         ax.remove()
