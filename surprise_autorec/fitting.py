@@ -17,10 +17,12 @@ import numpy as np
 
 from surprise_autorec.callbacks import Callback, EarlyStopping, Epoch, History, Progress, StopTraining
 from surprise_autorec.checks import check, is_nan, positive_integer
+from surprise_autorec.core import automatic
 from surprise_autorec.core.arrays import Float64Array, Int32Array, Int64Array, check_count
 from surprise_autorec.core.checkpoints import Checkpoints
 from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.trained import Member
 from surprise_autorec.core.training import train
 from surprise_autorec.memory import machine_memory, memory_needed
 from surprise_autorec.model import AutoRecModel, Rated, RatingScale
@@ -160,6 +162,9 @@ def fit_model(
     if is_estimate:
         _warn_of_memory(needed, checked)
     matrix = _matrix(ratings, options.early_stopping, collective)
+    members = automatic.members(matrix, checked.kinds)
+    if start is not None:
+        members = _members_of(start, members, learnt=options.learn_weights)
     total, n_ratings = collective.sums(ratings.values.sum(), len(ratings.values))
     seed = int(collective.sums(parameters.draw_seed() if collective.rank == 0 else 0)[0])
     history = History()
@@ -172,7 +177,7 @@ def fit_model(
             progress.tell(f"Training needs about {_size(needed)} of memory")
         training = train(
             matrix,
-            checked.members,
+            members,
             options,
             checked.estimate_baselines,
             seed,
@@ -198,6 +203,21 @@ def fit_model(
     return Fit(model, history.epochs)
 
 
+def _members_of(start: AutoRecModel, wanted: Sequence[Member], learnt: bool) -> list[Member]:
+    """Those of a model to go on from. Raises ValueError if others are wanted."""
+    found = [network.member for network in start.networks]
+
+    def described(members: Sequence[Member]) -> list[str]:
+        return [one.side if learnt else f"{one.weight:g} {one.side}" for one in members]
+
+    if described(found) != described(wanted):
+        raise ValueError(
+            "variant, item_weight and n_estimators must be the same as in the model to continue from, whose "
+            f"networks are {', '.join(described(found))}, got {', '.join(described(wanted))}"
+        )
+    return found
+
+
 def _checkpoints(
     folder: str | os.PathLike[str], parameters: AutoRecParameters, matrix: RatingMatrix
 ) -> Checkpoints:
@@ -218,10 +238,11 @@ def _warn_of_memory(needed: int, checked: CheckedParameters) -> None:
     if available is None or needed <= available:
         return
     width = "auto" if checked.options.n_factors is None else max(checked.options.n_factors)
+    n_networks = sum(kind.number for kind in checked.kinds)
     warnings.warn(
         f"training needs about {_size(needed)} of memory and there are {_size(available)}: lower "
-        f"n_factors ({width}), the number of networks ({len(checked.members)}, by variant and n_estimators) "
-        "or the number of ratings",
+        f"n_factors ({width}), the number of networks ({n_networks}, by variant and "
+        "n_estimators) or the number of ratings",
         UserWarning,
         stacklevel=4,
     )

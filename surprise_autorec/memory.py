@@ -53,11 +53,11 @@ def memory_needed(algorithm: AutoRecParameters, n_ratings: int, n_users: int, n_
     >>> f"{memory_needed(AutoRec(n_factors=64), **netflix) / 1e9:.0f} GB"
     '7 GB'
     """
-    options, members, *_ = algorithm.check_parameters()
+    options, kinds, *_ = algorithm.check_parameters()
     needed = n_ratings * BYTES_PER_RATING
     per_weight = BYTES_PER_WEIGHT_OF_LBFGS if options.optimizer == "lbfgs" else BYTES_PER_WEIGHT
-    for member in members:
-        n_rows, n_columns = _shape(member.side, n_users, n_items)
+    for side in (kind.side for kind in kinds for _ in range(kind.number)):
+        n_rows, n_columns = _shape(side, n_users, n_items)
         widths = options.n_factors or (automatic.largest_width(n_ratings, n_columns),)
         first, last = widths[0], widths[-1]
         n_weights = n_columns * (first + last) + (n_rows * last if options.two_sided else 0)

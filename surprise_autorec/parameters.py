@@ -22,7 +22,7 @@ from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.precision import PRECISIONS
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.trained import Member, Side
+from surprise_autorec.core.trained import Kind
 
 #: The paper's I-AutoRec, for ``AutoRec(**PAPER)``: eq. 1-2 and nothing else. With these settings, chosen on
 #: held-out training ratings, its RMSE on MovieLens-1M is 0.833, where the paper has 0.831. U-AutoRec wants
@@ -42,7 +42,7 @@ PAPER: dict[str, Any] = {
     "uncertainty": False,
 }
 
-#: More accuracy for more time: the average of four networks of each kind, each trained longer.
+#: More accuracy for more time: the average of networks of all kinds, each trained longer.
 BEST: dict[str, Any] = {"variant": "hybrid", "n_estimators": 4, "n_epochs": 24}
 
 #: The methods of ``bsl_options``, each with the other options it takes.
@@ -74,7 +74,7 @@ class CheckedParameters(NamedTuple):
     ----------
     options : TrainingOptions
         What every network has in common.
-    members : list of Member
+    kinds : list of Kind
         The networks.
     estimate_baselines : callable
         From ratings to their baselines.
@@ -84,7 +84,7 @@ class CheckedParameters(NamedTuple):
     """
 
     options: TrainingOptions
-    members: list[Member]
+    kinds: list[Kind]
     estimate_baselines: Callable[[RatingMatrix], Baselines]
     callbacks: list[Callback]
     early_stopping: EarlyStoppingRule | None
@@ -138,7 +138,7 @@ class Keywords(TypedDict, total=False):
     n_factors: int | tuple[int, ...] | Literal["auto"]
     n_epochs: int
     variant: Literal["item", "user", "hybrid"]
-    item_weight: float
+    item_weight: float | Literal["auto"]
     two_sided: bool
     n_estimators: int
     biased: bool
@@ -175,7 +175,7 @@ class AutoRecParameters:
         n_factors: int | tuple[int, ...] | Literal["auto"] = "auto",
         n_epochs: int = 18,
         variant: Literal["item", "user", "hybrid"] = "item",
-        item_weight: float = 0.9,
+        item_weight: float | Literal["auto"] = "auto",
         two_sided: bool = True,
         n_estimators: int = 1,
         biased: bool = True,
@@ -220,9 +220,14 @@ class AutoRecParameters:
             squared weights (eq. 2), with ratings mapped to 1..5. "auto" is 4.5 times the variance of ratings
             about their baselines times the cube root of the number of ratings.
         n_estimators : int, default=1
-            Number of networks of each kind, trained from different seeds, whose predictions are averaged.
-        item_weight : float in [0, 1], default=0.9
-            Weight of the item network in the average of ``variant="hybrid"``.
+            Number of networks that are trained from different seeds and averaged. In a hybrid these encode
+            items, and half as many, rounded up, encode users. If ``bsl_options`` is None, half as many,
+            rounded down, encode items and are added to baselines without item biases: their errors are
+            others, so the average is better.
+        item_weight : float in [0, 1] or "auto", default="auto"
+            Weight of the item networks in the average of ``variant="hybrid"``. "auto" learns the weights of
+            all kinds of networks from the ratings that ``uncertainty`` or ``early_stopping`` holds out.
+            Without these it is 0.9.
         two_sided : bool, default=True
             Whether a second encoder adds to the decoder weights of a column (a user, if items are
             autoencoded) what it makes of the column's own ratings; see `surprise_autorec.core.columns`. False
@@ -345,7 +350,7 @@ class AutoRecParameters:
         check("random_state", self.random_state, "None, an int or a numpy RandomState", is_source)
         return CheckedParameters(
             options=self._training_options(),
-            members=self._members(),
+            kinds=self._kinds(),
             estimate_baselines=self._baseline_estimator(),
             callbacks=self._callbacks(),
             early_stopping=self._early_stopping(),
@@ -399,6 +404,7 @@ class AutoRecParameters:
                 "validation_fraction", self.validation_fraction, "a number in (0, 1)", lambda x: 0 < x < 1
             ),
             uncertainty=flag("uncertainty", self.uncertainty),
+            learn_weights=_is_auto(self.item_weight),
             device=_device(self.device),
             precision=None
             if _is_auto(self.precision)
@@ -422,21 +428,26 @@ class AutoRecParameters:
         tol = number("tol", self.tol, "a number >= 0", lambda x: x >= 0)
         return EarlyStoppingRule(n_iter_no_change, tol) if self.early_stopping else None
 
-    def _members(self) -> list[Member]:
-        """The networks that ``variant`` asks for."""
-        item_weight = number("item_weight", self.item_weight, "a number in [0, 1]", lambda x: 0 <= x <= 1)
+    def _kinds(self) -> list[Kind]:
+        """The networks that ``variant``, ``n_estimators`` and ``item_weight`` ask for."""
+        variant = choice("variant", self.variant, ("item", "user", "hybrid"))
         n_estimators = positive_integer("n_estimators", self.n_estimators)
-        weights: dict[str, dict[Side, float]] = {
-            "item": {"item": 1.0},
-            "user": {"user": 1.0},
-            "hybrid": {"item": item_weight, "user": 1 - item_weight},
-        }
-        chosen = weights[choice("variant", self.variant, weights)]
-        return [
-            Member(side, weight / n_estimators)
-            for side, weight in chosen.items()
-            for _ in range(n_estimators)
-        ]
+        item_weight = automatic.ITEM_WEIGHT
+        if not _is_auto(self.item_weight):
+            item_weight = number(
+                "item_weight", self.item_weight, "'auto' or a number in [0, 1]", lambda x: 0 <= x <= 1
+            )
+        half = n_estimators // 2
+        items = [Kind("item", n_estimators, 1.0, 1.0)]
+        if self.biased and self.bsl_options is None:
+            without = automatic.WEIGHT_WITHOUT_BIASES if half else 0.0
+            items = [Kind("item", n_estimators, 1 - without, None), Kind("item", half, without, 0.0)]
+        if variant == "item":
+            return items
+        if variant == "user":
+            return [Kind("user", n_estimators, 1.0, 1.0)]
+        users = Kind("user", n_estimators - half, 1 - item_weight, 1.0)
+        return [*(kind._replace(weight=item_weight * kind.weight) for kind in items), users]
 
     def _baseline_estimator(self) -> Callable[[RatingMatrix], Baselines]:
         """What ``biased`` and ``bsl_options`` ask for."""
@@ -463,7 +474,7 @@ class AutoRecParameters:
         if not self.biased:
             return zero_baselines
         if self.bsl_options is None:
-            return partial(automatic.baselines, encoded="user" if self.variant == "user" else "item")
+            return automatic.baselines
         return partial(estimate, **options)
 
     def draw_seed(self) -> int:

@@ -36,6 +36,7 @@ PLAIN = {
     "early_stopping": False,
     "validation_fraction": 0.2,
     "uncertainty": False,
+    "learn_weights": False,
     "device": CPU,
     "precision": torch.float32,
     "n_threads": 2,

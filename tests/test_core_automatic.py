@@ -5,6 +5,7 @@ import pytest
 
 from surprise_autorec.core import automatic
 from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.trained import Kind
 
 
 def drawn(n_users, n_items, n_ratings, user_spread, item_spread, noise, seed=0):
@@ -33,14 +34,23 @@ def test_network_learns_a_part_of_item_biases_where_it_sees_many_ratings_and_who
 ):
     ratings = drawn(*shape, n_ratings, 0.5, 0.5, noise=1.0)
     assert automatic.item_bias_share(ratings) == pytest.approx(share, abs=0.03)
-    assert automatic.baselines(ratings, "item").column_share == automatic.item_bias_share(ratings)
-    assert automatic.baselines(ratings, "user").column_share == 1
+
+
+def test_members_of_a_kind_share_its_weight():
+    ratings = drawn(4000, 300, 120_000, 0.5, 0.5, noise=1.0)
+    kinds = [Kind("item", 2, 0.5, None), Kind("item", 0, 0.0, 0.0), Kind("user", 1, 0.5, 1.0)]
+    share = automatic.item_bias_share(ratings)
+    assert automatic.members(ratings, kinds) == [
+        ("item", 0.25, share),
+        ("item", 0.25, share),
+        ("user", 0.5, 1.0),
+    ]
 
 
 @pytest.mark.parametrize("values", [[3.0], [3.0, 3.0, 3.0], [1.0, 5.0, 1.0]])
 def test_baselines_of_next_to_nothing_are_finite(values):
     nobody_rated_the_last = RatingMatrix.from_cells(range(len(values)), [0] * len(values), values, (5, 2))
-    baselines = automatic.baselines(nobody_rated_the_last, "item")
+    baselines = automatic.baselines(nobody_rated_the_last)
     assert np.isfinite(baselines.row_biases).all()
     assert np.isfinite(baselines.column_biases).all()
 

@@ -112,18 +112,17 @@ def trained(folder, last_epoch=None, collective=ALONE, **options):
     )
     arrays = [array for network in training.networks for array in (*network.users, *network.items)]
     weights = [array for network in training.networks for array in network.encoders.weights.values()]
-    return [array.tobytes() for array in arrays + weights], seen
+    members = [network.member for network in training.networks]
+    return members, [array.tobytes() for array in arrays + weights], seen
 
 
 @pytest.mark.parametrize("last_epoch", [1, 4, 5])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_training_that_was_ended_goes_on_to_the_same_bits(tmp_path, optimizer, last_epoch):
-    expected, reports = trained(None, optimizer=optimizer)
+    expected = trained(None, optimizer=optimizer)
     with pytest.raises(Power):
         trained(tmp_path, last_epoch, optimizer=optimizer)
-    bits, seen = trained(tmp_path, optimizer=optimizer)
-    assert bits == expected
-    assert seen == reports  # the epochs before the end are reported again
+    assert trained(tmp_path, optimizer=optimizer) == expected  # the epochs before the end are reported again
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -143,12 +142,23 @@ def test_several_processes_go_on_to_the_same_bits(tmp_path, optimizer, precision
 
 def test_the_best_epoch_may_be_one_before_the_end(tmp_path):
     options = {"early_stopping": True, "reg": 0.0, "learning_rate": 0.05, "n_factors": (32,), "dropout": 0.0}
-    expected, reports = trained(None, **options)
-    best = int(np.argmin([epoch.validation_rmse for epoch in reports])) + 1
+    expected = trained(None, **options)
+    best = int(np.argmin([epoch.validation_rmse for epoch in expected[-1]])) + 1
     assert best < 4
     with pytest.raises(Power):
         trained(tmp_path, 4, **options)
-    assert trained(tmp_path, **options) == (expected, reports)
+    assert trained(tmp_path, **options) == expected
+
+
+@pytest.mark.parametrize("last_epoch", [2, 4])
+def test_weights_learnt_from_a_sample_are_kept(tmp_path, monkeypatch, last_epoch):
+    monkeypatch.setattr("surprise_autorec.core.automatic.sample_share", lambda _: 0.2)
+    options = {"uncertainty": True, "learn_weights": True}
+    expected = trained(None, **options)
+    assert expected[0] != BOTH
+    with pytest.raises(Power):
+        trained(tmp_path, last_epoch, **options)
+    assert trained(tmp_path, **options) == expected
 
 
 def test_epochs_that_are_done_are_not_trained_again(tmp_path, monkeypatch):

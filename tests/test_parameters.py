@@ -29,7 +29,7 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
         ),
         ("n_epochs", "a positive integer", [0, -1, 1.5, "5", None, True]),
         ("variant", "one of ['hybrid', 'item', 'user']", ["both", 1, None]),
-        ("item_weight", "a number in [0, 1]", [-0.1, 1.1, *NUMBERS_ARE_NOT[:-1]]),
+        ("item_weight", "'auto' or a number in [0, 1]", [-0.1, 1.1, *NUMBERS_ARE_NOT[:-1]]),
         ("two_sided", "True or False", [2, 0.0, "auto", None]),
         ("uncertainty", "True or False", [2, 0.0, "auto", None]),
         ("n_estimators", "a positive integer", [0, -1, 1.5, "5", None, True]),
@@ -171,14 +171,12 @@ def test_item_weight_weighs_the_networks_of_the_hybrid(estimates):
 @pytest.mark.parametrize(
     ("variant", "members"),
     [
-        ("item", [("item", 1 / 3)] * 3),
+        ("item", [("item", 0.7 / 3)] * 3 + [("item", 0.3)]),
         ("user", [("user", 1 / 3)] * 3),
-        ("hybrid", [("item", 0.8 / 3)] * 3 + [("user", 0.2 / 3)] * 3),
+        ("hybrid", [("item", 0.8 * 0.7 / 3)] * 3 + [("item", 0.8 * 0.3)] + [("user", 0.1)] * 2),
     ],
 )
-def test_n_estimators_is_the_number_of_networks_of_each_kind_whose_predictions_are_averaged(
-    trainset, variant, members
-):
+def test_n_estimators_is_a_number_of_networks_whose_predictions_are_averaged(trainset, variant, members):
     algorithm = AutoRec(**FAST, variant=variant, item_weight=0.8, n_estimators=3).fit(trainset)
     model = algorithm.model_
     assert [network.member.side for network in model.networks] == [side for side, _ in members]
@@ -273,11 +271,13 @@ def test_paper_is_the_plain_model(trainset):
     assert algorithm.bu.any() == algorithm.bi.any() == False  # noqa: E712
 
 
-def test_best_is_the_average_of_four_networks_of_each_kind(data):
+def test_best_is_the_average_of_networks_of_all_kinds(data):
     train, test = train_test_split(data, test_size=0.2, random_state=0)
     best, one = (AutoRec(**preset, random_state=0).fit(train) for preset in (BEST, {}))
-    sides = [network.member.side for network in best.model_.networks]
-    assert (sides.count("item"), sides.count("user"), len(sides)) == (4, 4, 8)
+    members = [network.member for network in best.model_.networks]
+    kinds = [(one.side, one.item_share > 0) for one in members]
+    assert kinds == [("item", True)] * 4 + [("item", False)] * 2 + [("user", True)] * 2
+    assert 0 <= members[-1].weight < members[0].weight
     assert best.n_iter_ > one.n_iter_
     rmse_best, rmse_one = (accuracy.rmse(algorithm.test(test), verbose=False) for algorithm in (best, one))
     assert rmse_best < rmse_one

@@ -299,7 +299,7 @@ PARAMETERS = st.fixed_dictionaries(
         "n_factors": st.sampled_from(["auto", 1, 7, (3, 2), (5, 4, 3), 0, (), "x", 2.5, True]),
         "n_epochs": st.sampled_from([1, 3, 0, -1, "x"]),
         "variant": st.sampled_from(["item", "user", "hybrid", "both"]),
-        "item_weight": st.sampled_from([0, 0.3, 1, 2, float("nan")]),
+        "item_weight": st.sampled_from(["auto", 0, 0.3, 1, 2, float("nan")]),
         "two_sided": st.booleans(),
         "n_estimators": st.sampled_from([1, 2, 0]),
         "biased": st.booleans(),

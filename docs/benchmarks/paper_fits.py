@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from surprise_autorec.core import automatic
 from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, weight_gradient
@@ -145,16 +146,17 @@ def package_training(triples: Triples, fit: Fit, device: str) -> Iterator[Point]
     parameters = AutoRecParameters(**fit.parameters, uncertainty=False, device=device, random_state=0)
     checked = parameters.check_parameters()
     options = replace(checked.options, n_threads=1)
-    (member,) = checked.members
     train, measured = triples.split(fit.seed, fit.part)
     by_user = triples.matrix(train, "user")
     baselines = checked.estimate_baselines(by_user)
+    (member,) = automatic.members(by_user, checked.kinds)
     generator = torch.Generator().manual_seed(parameters.draw_seed())
     learner = make_learner(member, by_user, baselines, options, generator)
 
     held_out = triples.matrix(measured, member.side)
     meter = Meter(by_user if member.side == "user" else by_user.transposed, held_out)
-    expected = (baselines if member.side == "user" else baselines.transposed).at(*meter.cells)
+    beside = member.beside(baselines)
+    expected = (beside if member.side == "user" else beside.transposed).at(*meter.cells)
     for_unknown = expected if options.biased else float(by_user.values.mean())
     cells = Cells.of(held_out, options.device)
     every = 5 if OPTIMIZERS[options.optimizer].full_batch else 1

@@ -24,6 +24,7 @@ from tables import publish_table
 
 from surprise_autorec import AutoRec
 from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.trained import Member
 from surprise_autorec.core.training import train
 
 N_USERS, N_ITEMS, N_FACTORS = 138_000, 27_000, 200
@@ -55,7 +56,7 @@ def measure(folder: str) -> None:
     before = peak()
     train(
         RatingMatrix.from_cells(users, items, values, (N_USERS, N_ITEMS)),
-        parameters.members,
+        [Member("item", 1.0)],
         parameters.options,
         parameters.estimate_baselines,
         seed=0,

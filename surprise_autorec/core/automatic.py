@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from surprise_autorec.core.baselines import Baselines, als_baselines
 from surprise_autorec.core.batches import RowsAndColumns, typical_count
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.trained import Side
+from surprise_autorec.core.trained import Kind, Member
 from surprise_autorec.core.uncertainty import LEAST_ERRORS
 
 #: Learning rates by optimiser. (Rprop's is the size of its first step, L-BFGS's the one that its line search
@@ -48,6 +48,12 @@ LEAST_PENALTY, MOST_PENALTY = 0.5, 100.0
 #: learns up to this share of the bias itself: less where centering hides who rated, and less where the
 #: typical user and the typical item have fewer ratings than this many, in the geometric mean.
 LEARNT_SHARE, RATINGS_TO_LEARN_BIASES = 0.3, 40
+
+#: The weight of the item networks in a hybrid, and, among several of them, of those beside which no item bias
+#: counts.
+ITEM_WEIGHT, WEIGHT_WITHOUT_BIASES = 0.9, 0.3
+#: If weights are learnt, these are where they are expected, with this standard deviation.
+WEIGHT_STD = 0.2
 
 #: The width, where a column has few ratings to learn its decoder weights from, or a row to show its encoder
 #: ...
@@ -143,13 +149,20 @@ def item_bias_share(users_by_items: RatingMatrix) -> float:
     return 1 - LEARNT_SHARE * (1 - hidden) * learnable / (1 + learnable)
 
 
-def baselines(users_by_items: RatingMatrix, encoded: Side) -> Baselines:
-    """Baselines by alternating least squares, with `baseline_penalties` and `item_bias_share`."""
+def baselines(users_by_items: RatingMatrix) -> Baselines:
+    """Baselines by alternating least squares, with `baseline_penalties`."""
     reg_u, reg_i = baseline_penalties(users_by_items)
-    estimated = als_baselines(users_by_items, reg_u=reg_u, reg_i=reg_i)
-    if encoded == "user":
-        return estimated
-    return replace(estimated, column_share=item_bias_share(users_by_items))
+    return als_baselines(users_by_items, reg_u=reg_u, reg_i=reg_i)
+
+
+def members(users_by_items: RatingMatrix, kinds: Iterable[Kind]) -> list[Member]:
+    """The networks of these kinds, with `item_bias_share` where the ratings decide."""
+    found = []
+    for side, number, weight, share in kinds:
+        if share is None:
+            share = item_bias_share(users_by_items)
+        found += [Member(side, weight / max(number, 1), share)] * number
+    return found
 
 
 def width(rows_by_columns: RatingMatrix) -> int:

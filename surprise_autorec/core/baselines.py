@@ -54,6 +54,11 @@ class Baselines:
             column_share=self.row_share,
         )
 
+    @property
+    def whole(self) -> Baselines:
+        """The same baselines with all of every bias."""
+        return replace(self, row_share=1.0, column_share=1.0)
+
     def take_rows(self, rows: npt.NDArray[np.integer]) -> Baselines:
         """The baselines of the given rows, in the given order."""
         return replace(self, row_biases=self.row_biases[rows])

@@ -31,7 +31,7 @@ So all of the regressions together cost about as much as one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from torch import Tensor
 
 from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from surprise_autorec.core.baselines import Baselines
-from surprise_autorec.core.fold_in import fold_in, regression
+from surprise_autorec.core.fold_in import baselines_beside, fold_in, regression
 from surprise_autorec.core.network import decoder_output
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Side, TrainedNetwork, other_side
@@ -127,6 +127,7 @@ def outputs(network: TrainedNetwork, side: Side, cases: Cases, other: int) -> Fl
     ValueError
         If the network is itself one of new users or items.
     """
+    cases = replace(cases, baselines=baselines_beside(network.member, side, cases.baselines))
     if network.member.side == side:
         return _encoded(network, side, cases, other)
     if network.required_encoders().architecture.decoder_activation == "identity":

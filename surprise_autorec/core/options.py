@@ -33,6 +33,7 @@ class TrainingOptions:
     early_stopping: bool
     validation_fraction: float
     uncertainty: bool
+    learn_weights: bool
     device: torch.device
     precision: torch.dtype | None
     n_threads: int

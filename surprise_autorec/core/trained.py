@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from surprise_autorec.core.arrays import Float32Array
+from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import InputRules
 from surprise_autorec.core.network import Architecture, AutoEncoder
 
@@ -27,10 +28,38 @@ class Member(NamedTuple):
         Whose ratings it encodes: each of them is a row, each of the other side a column.
     weight : float
         Its weight in the model's predictions.
+    item_share : float, default=1
+        What counts, beside it, of the items' biases. It learns the rest itself.
     """
 
     side: Side
     weight: float
+    item_share: float = 1.0
+
+    def beside(self, users_by_items: Baselines) -> Baselines:
+        """The baselines that its outputs are added to."""
+        return replace(users_by_items, column_share=self.item_share)
+
+
+class Kind(NamedTuple):
+    """Networks that differ in nothing but their seeds, as a model is asked to have them.
+
+    Attributes
+    ----------
+    side : {"item", "user"}
+        Whose ratings they encode.
+    number : int
+        How many there are.
+    weight : float
+        That of all of them together.
+    item_share : float or None
+        As in `Member`; None where the ratings decide.
+    """
+
+    side: Side
+    number: int
+    weight: float
+    item_share: float | None
 
 
 class Factors(NamedTuple):

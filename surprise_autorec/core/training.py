@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from surprise_autorec.core import automatic
-from surprise_autorec.core.arrays import Float64Array
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
 from surprise_autorec.core.checkpoints import Checkpoints
-from surprise_autorec.core.learner import AveragedNetwork, Learner
+from surprise_autorec.core.held_out import Findings, Sample, Validation
+from surprise_autorec.core.learner import Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.sparse import Cells
 from surprise_autorec.core.threads import setting_kept, use_threads
 from surprise_autorec.core.trained import Member, Side, TrainedNetwork
-from surprise_autorec.core.uncertainty import ErrorModel, Evidence
+from surprise_autorec.core.uncertainty import ErrorModel
 
 
 class Epoch(NamedTuple):
@@ -96,17 +93,10 @@ def train(
 
     Raises
     ------
-    ValueError
-        If the networks to go on from are others than those asked for.
     DivergenceError
         If an epoch's error is not a finite number, or the trained networks' is far above that of no output at
         all.
     """
-    if start is not None and [network.member for network in start] != list(members):
-        raise ValueError(
-            "variant, item_weight and n_estimators must be the same as in the model to continue from, "
-            f"{_described(network.member for network in start)}, got {_described(members)}"
-        )
     # (Callers may have switched gradients off.)
     with setting_kept() as n_threads, torch.inference_mode(False), torch.enable_grad():
         options = replace(options, n_threads=min(n_threads, options.n_threads))
@@ -120,10 +110,10 @@ def train(
             for member, trained in zip(members, starts, strict=True)
         ]
         averaged = [learner.averaged for learner in learners]
-        sample = _Sample(held_out, trained_on, baselines, options) if held_out else None
+        sample = Sample(held_out, trained_on, baselines, options) if held_out else None
         del trained_on, held_out
 
-        validation = _Validation(sample) if sample and options.early_stopping else None
+        validation = Validation(sample) if sample and options.early_stopping else None
         joins = sample is not None and validation is None
         epochs, n_apart = range(1, options.n_epochs + 1), options.n_epochs
         if joins:
@@ -133,14 +123,19 @@ def train(
         if validation:
             validation.restore_best(averaged)
         if sample:
-            progress.errors = progress.errors or sample.error_model(averaged)
+            progress.findings = progress.findings or sample.findings(averaged)
+            for network, weight in zip(averaged, progress.findings.weights, strict=True):
+                network.member = network.member._replace(weight=weight)
         if joins:
             baselines = estimate_baselines(ratings)
             for learner in learners:
-                learner.take(*_with_rows(learner.averaged.member.side, ratings, baselines))
+                member = learner.averaged.member
+                learner.take(*_with_rows(member.side, ratings, member.beside(baselines)))
             if goes_on:
                 progress.run(epochs[n_apart:])
-        error_model = progress.errors.given(ratings, baselines) if progress.errors else None
+        errors = progress.findings and progress.findings.errors
+        baselines = _beside_all([network.member for network in averaged], baselines)
+        error_model = errors and errors.given(ratings, baselines)
         # Weights may be learnt from a part of the ratings, but in the end all of a row's are known.
         all_ratings = ratings if validation else None
         n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
@@ -148,15 +143,15 @@ def train(
         initial_errors = [learner.initial_error for learner in learners]
         # And with them what only training needs: weights, gradients, the optimisers' memory.
         del learners, progress
-        networks, errors = [], []
+        networks, final_errors = [], []
         for network in averaged:
             side = network.member.side
             known = _with_rows(side, all_ratings, baselines)[0] if all_ratings else None
             trained, error = network.finish(n_rows[side], known)
             networks.append(trained)
-            errors.append(error)
-        if not all(map(_is_fine, initial_errors, errors)):
-            raise _divergence(options, initial_errors, errors)
+            final_errors.append(error)
+        if not all(map(_is_fine, initial_errors, final_errors)):
+            raise _divergence(options, initial_errors, final_errors)
         return Training(baselines, networks, error_model)
 
 
@@ -182,14 +177,14 @@ class _Progress:
 
     Attributes
     ----------
-    errors : ErrorModel or None
-        What was learnt of errors so far.
+    findings : Findings or None
+        What the sample has shown so far.
     """
 
     def __init__(
         self,
         learners: Sequence[Learner],
-        validation: _Validation | None,
+        validation: Validation | None,
         generator: torch.Generator,
         checkpoints: Checkpoints | None,
         options: TrainingOptions,
@@ -199,7 +194,7 @@ class _Progress:
         self.checkpoints, self.options, self.on_epoch_end = checkpoints, options, on_epoch_end
         self.saved = checkpoints.load() if checkpoints else None
         self.epochs = [Epoch(*epoch) for epoch in self.saved["epochs"]] if self.saved else []
-        self.errors = ErrorModel.of_state(self.saved["errors"]) if self.saved else None
+        self.findings = Findings.of_state(self.saved["findings"]) if self.saved else None
 
     def run(self, numbers: Iterable[int]) -> bool:
         """Train until the epochs are over or a callback stops it; returns whether none did."""
@@ -236,7 +231,7 @@ class _Progress:
     def _state(self) -> dict[str, Any]:
         return {
             "epochs": [tuple(epoch) for epoch in self.epochs],
-            "errors": self.errors and self.errors.state(),
+            "findings": self.findings and self.findings.state(),
             "generator": self.generator.get_state(),
             "learners": [learner.state() for learner in self.learners],
             "validation": self.validation and (self.validation.best_rmse, self.validation.best_weights),
@@ -263,7 +258,7 @@ def make_learner(
     centering = automatic.centering(ratings) if share is None else RowsAndColumns(share, share)
     if member.side == "item":
         centering = RowsAndColumns(*reversed(centering))
-    ratings, baselines = _with_rows(member.side, ratings, baselines)
+    ratings, baselines = _with_rows(member.side, ratings, member.beside(baselines))
     rules = InputRules(centering, options.input_scaling, typical_count(ratings.row_counts))
     network = start.required_encoders().network if start else None
     return Learner(
@@ -280,8 +275,10 @@ def _with_rows(
     return users_by_items.transposed, baselines.transposed
 
 
-def _described(members: Iterable[Member]) -> str:
-    return " + ".join(f"{weight:g} {side} network" for side, weight in members)
+def _beside_all(members: Sequence[Member], baselines: Baselines) -> Baselines:
+    """What the average of the members is added to."""
+    share = sum(member.weight * member.item_share for member in members)
+    return replace(baselines, column_share=min(share, 1.0))  # (weights may add up to a little more)
 
 
 def _is_fine(initial_error: float, error: float) -> bool:
@@ -298,70 +295,3 @@ def _divergence(
         f"{initial_error:.3g} to {error:.3g}, or the weights overflowed; lower lr_all, got "
         f"{options.learning_rate}"
     )
-
-
-class _Sample:
-    """Ratings that training does not see, at least for a time, and how far estimates of them are off."""
-
-    def __init__(
-        self, held_out: RatingMatrix, known: RatingMatrix, baselines: Baselines, options: TrainingOptions
-    ) -> None:
-        self.of_users, self.of_items = held_out, held_out.transposed
-        self.by_user, self.by_item = (Cells.of(part, options.device) for part in (held_out, self.of_items))
-        self.baselines = baselines
-        self.evidence = Evidence.of(known, baselines) if options.uncertainty else None
-
-    def estimates(self, networks: Sequence[AveragedNetwork]) -> Float64Array:
-        """What the networks, together, estimate, shape (n_held_out,), those of the users held here."""
-        outputs = np.zeros(len(self.of_users.values))
-        for network in networks:
-            side, weight = network.member
-            if side == "user":
-                outputs += weight * network.outputs_at(self.by_user).cpu().numpy()
-            else:  # these items' users may be held by other processes
-                of_items = network.outputs_at(self.by_item).cpu().numpy()
-                outputs += weight * replace(self.of_items, values=of_items).transposed.values
-        return self.baselines.at(self.of_users.rows, self.of_users.columns) + outputs
-
-    def error_model(self, networks: Sequence[AveragedNetwork]) -> ErrorModel | None:
-        """The model of the errors, if it is wanted."""
-        if self.evidence is None:
-            return None
-        users, items, values, estimates = (
-            np.concatenate(self.of_users.collective.gather(array))
-            for array in (
-                self.of_users.rows,
-                self.of_users.columns,
-                self.of_users.values,
-                self.estimates(networks),
-            )
-        )
-        order = np.lexsort([items, users])  # the same for any number of processes
-        return ErrorModel.fit(
-            self.evidence, self.baselines, users[order], items[order], values[order], estimates[order]
-        )
-
-
-class _Validation:
-    """Scores the averaged networks on held-out ratings and keeps the best weights."""
-
-    def __init__(self, sample: _Sample) -> None:
-        self.sample = sample
-        self.best_rmse = math.inf
-        self.best_weights: list[dict[str, Any]] = []
-
-    def update(self, networks: Sequence[AveragedNetwork]) -> float:
-        """Score the epoch that has just ended; returns the RMSE on the held-out ratings."""
-        ratings = self.sample.of_users
-        squares = np.square(ratings.values - self.sample.estimates(networks))
-        (square,) = ratings.collective.sums(squares.sum())
-        rmse = math.sqrt(square / ratings.n_ratings)
-        if rmse < self.best_rmse:
-            self.best_rmse = rmse
-            self.best_weights = [copy.deepcopy(network.network.state_dict()) for network in networks]
-        return rmse
-
-    def restore_best(self, networks: Sequence[AveragedNetwork]) -> None:
-        """Give every network back its averaged weights of the best epoch."""
-        for network, weights in zip(networks, self.best_weights, strict=True):
-            network.network.load_state_dict(weights)

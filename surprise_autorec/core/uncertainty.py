@@ -111,7 +111,7 @@ class Evidence:
     @classmethod
     def of(cls, users_by_items: RatingMatrix, baselines: Baselines) -> Evidence:
         """That of the ratings of a model, compared with all of them."""
-        deviations = users_by_items.values - baselines.at(users_by_items.rows, users_by_items.columns)
+        deviations = users_by_items.values - baselines.whole.at(users_by_items.rows, users_by_items.columns)
         totals = users_by_items.collective.sums(float(deviations.sum()), float(np.square(deviations).sum()))
         mean, mean_square = (total / users_by_items.n_ratings for total in totals)
         return cls.of_nobody(mean, max(mean_square - mean**2, LEAST_SQUARE)).given(users_by_items, baselines)
@@ -125,7 +125,8 @@ class Evidence:
     def given(self, users_by_items: RatingMatrix, baselines: Baselines) -> Evidence:
         """That of other ratings, compared with the same."""
         users, items = users_by_items.rows, users_by_items.columns
-        squares = np.square(users_by_items.values - baselines.at(users, items) - self.mean) / self.mean_square
+        deviations = users_by_items.values - baselines.whole.at(users, items) - self.mean
+        squares = np.square(deviations) / self.mean_square
         collective = users_by_items.collective
         return replace(
             self,

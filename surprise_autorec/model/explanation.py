@@ -80,6 +80,4 @@ def explain(
 
 def _baseline(baselines: Baselines, user: int, item: int) -> float:
     """The baseline estimate, with all of both biases."""
-    nobody = -1
-    halves = baselines.at(np.array([user, nobody]), np.array([nobody, item]))
-    return float(halves.sum()) - baselines.mean
+    return float(baselines.whole.at(np.array([user]), np.array([item]))[0])

@@ -158,7 +158,7 @@ def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
 
 
 def _network(
-    saved: Mapping[str, Any], arrays: Arrays, biased: bool, decoder_activation: str
+    saved: Mapping[str, Any], arrays: Arrays, biased: bool, decoder_activation: str, item_share: float
 ) -> TrainedNetwork:
     """The inverse of `_described`, which leaves what all networks of a model share to the model."""
     prefix = "network."
@@ -189,7 +189,8 @@ def _network(
         Factors(hidden, np.zeros(len(hidden), np.float32)),
         Factors(arrays["weight"], arrays["bias"]),
     )
-    member = Member(*saved["member"])
+    side, weight, *own_share = saved["member"]  # (older files have one share for all networks)
+    member = Member(side, weight, *own_share or [item_share])
     users, items = (encoded, decoded) if member.side == "user" else (decoded, encoded)
     return TrainedNetwork(member, users, items, encoders)
 
@@ -286,11 +287,12 @@ def problems_named(path: str | os.PathLike[str]) -> Iterator[None]:
 def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
     """The inverse of what `write` makes of a model."""
     biased, decoder_activation = contents["biased"], contents["decoder_activation"]
+    mean, *others = contents["baselines"]
+    baselines = Baselines(mean, arrays["user_biases"], arrays["item_biases"], *others)
     networks = [
-        _network(saved, of_network(arrays, n), biased, decoder_activation)
+        _network(saved, of_network(arrays, n), biased, decoder_activation, baselines.column_share)
         for n, saved in enumerate(contents["networks"])
     ]
-    mean, *regs = contents["baselines"]
     model = AutoRecModel(
         user_ids=contents["user_ids"],
         item_ids=contents["item_ids"],
@@ -298,7 +300,7 @@ def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
         mean_rating=contents["mean_rating"],
         biased=biased,
         decoder_activation=decoder_activation,
-        baselines=Baselines(mean, arrays["user_biases"], arrays["item_biases"], *regs),
+        baselines=baselines,
         networks=networks,
         rated=Rated(arrays["rated_offsets"], arrays["rated_items"]),
         errors=contents["errors"] and _errors(contents["errors"], arrays),

@@ -1,0 +1,140 @@
+"""What ratings that training does not see show of it: weights of networks, errors, and the best epoch."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from surprise_autorec.core.arrays import Float64Array
+from surprise_autorec.core.baselines import Baselines
+from surprise_autorec.core.blending import combination_weights, combined, inner_products
+from surprise_autorec.core.learner import AveragedNetwork
+from surprise_autorec.core.options import TrainingOptions
+from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.sparse import Cells
+from surprise_autorec.core.trained import Member
+from surprise_autorec.core.uncertainty import ErrorModel, Evidence
+
+
+class Findings(NamedTuple):
+    """What ratings that were held out have shown.
+
+    Attributes
+    ----------
+    weights : list of float
+        Those of the members.
+    errors : ErrorModel or None
+        How far estimates are off, if that was asked for.
+    """
+
+    weights: list[float]
+    errors: ErrorModel | None
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any] | None) -> Findings | None:
+        """The inverse of `state`, without users and items; None if there is none."""
+        return None if state is None else cls(state["weights"], ErrorModel.of_state(state["errors"]))
+
+    def state(self) -> dict[str, Any]:
+        """What does not follow from the ratings, as plain numbers."""
+        return {"weights": self.weights, "errors": self.errors and self.errors.state()}
+
+
+class Sample:
+    """Ratings that training does not see, at least for a time.
+
+    Parameters
+    ----------
+    held_out : RatingMatrix
+    known : RatingMatrix
+        The others, of the same shape.
+    baselines : Baselines
+        Of these.
+    options : TrainingOptions
+    """
+
+    def __init__(
+        self, held_out: RatingMatrix, known: RatingMatrix, baselines: Baselines, options: TrainingOptions
+    ) -> None:
+        self.of_users, self.of_items = held_out, held_out.transposed
+        self.by_user, self.by_item = (Cells.of(part, options.device) for part in (held_out, self.of_items))
+        self.baselines, self.learn_weights = baselines, options.learn_weights
+        self.evidence = Evidence.of(known, baselines) if options.uncertainty else None
+
+    def estimates(self, network: AveragedNetwork) -> Float64Array:
+        """What a network estimates, shape (n_held_out,), of the users held here."""
+        if network.member.side == "user":
+            outputs = network.outputs_at(self.by_user).cpu().numpy()
+        else:  # these items' users may be held by other processes
+            of_items = network.outputs_at(self.by_item).cpu().numpy()
+            outputs = replace(self.of_items, values=of_items).transposed.values
+        beside = network.member.beside(self.baselines)
+        estimates: Float64Array = beside.at(self.of_users.rows, self.of_users.columns) + outputs
+        return estimates
+
+    def findings(self, networks: Sequence[AveragedNetwork]) -> Findings:
+        """What the sample shows of trained networks."""
+        members = [network.member for network in networks]
+        estimates = np.stack([self.estimates(network) for network in networks])
+        weights = [member.weight for member in members]
+        if self.learn_weights:
+            weights = self._weights(members, estimates)
+        return Findings(weights, self._error_model(combined(estimates, weights)))
+
+    def _weights(self, members: Sequence[Member], estimates: Float64Array) -> list[float]:
+        """Weights of the members; those that only differ in their seeds have the same."""
+        kinds = Counter(members)
+        errors = [
+            estimates[[member == kind for member in members]].mean(0) - self.of_users.values for kind in kinds
+        ]
+        products = self.of_users.collective.sum_array(inner_products(np.stack(errors)))
+        expected = np.array([kind.weight * number for kind, number in kinds.items()])
+        learnt = combination_weights(products / self.of_users.n_ratings, self.of_users.n_ratings, expected)
+        of_one = dict(zip(kinds, learnt / list(kinds.values()), strict=True))
+        return [float(of_one[member]) for member in members]
+
+    def _error_model(self, estimates: Float64Array) -> ErrorModel | None:
+        """The model of the errors of estimates, if it is wanted."""
+        if self.evidence is None:
+            return None
+        users, items, values, estimates = (
+            np.concatenate(self.of_users.collective.gather(array))
+            for array in (self.of_users.rows, self.of_users.columns, self.of_users.values, estimates)
+        )
+        order = np.lexsort([items, users])  # the same for any number of processes
+        return ErrorModel.fit(
+            self.evidence, self.baselines, users[order], items[order], values[order], estimates[order]
+        )
+
+
+class Validation:
+    """Scores the averaged networks on held-out ratings and keeps the best weights."""
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+        self.best_rmse = math.inf
+        self.best_weights: list[dict[str, Any]] = []
+
+    def update(self, networks: Sequence[AveragedNetwork]) -> float:
+        """Score the epoch that has just ended; returns the RMSE on the held-out ratings."""
+        ratings = self.sample.of_users
+        weights = [network.member.weight for network in networks]
+        estimates = combined(np.stack([self.sample.estimates(network) for network in networks]), weights)
+        squares = np.square(ratings.values - estimates)
+        (square,) = ratings.collective.sums(squares.sum())
+        rmse = math.sqrt(square / ratings.n_ratings)
+        if rmse < self.best_rmse:
+            self.best_rmse = rmse
+            self.best_weights = [copy.deepcopy(network.network.state_dict()) for network in networks]
+        return rmse
+
+    def restore_best(self, networks: Sequence[AveragedNetwork]) -> None:
+        """Give every network back its averaged weights of the best epoch."""
+        for network, weights in zip(networks, self.best_weights, strict=True):
+            network.network.load_state_dict(weights)
