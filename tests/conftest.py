@@ -11,11 +11,11 @@ from surprise_autorec import datasets
 #: AutoRec settings that train in well under a second.
 FAST = {"n_factors": 16, "n_epochs": 5, "random_state": 0}
 
-#: Read by mypy, and not run.
-collect_ignore = ["user_program.py"]
+#: Read by mypy, and run by tox -e mutation.
+collect_ignore = ["user_program.py", "mutation.py"]
 
-#: Whether tests that try many random things are to try far more of them than fit into CI.
-THOROUGH = bool(os.environ.get("SURPRISE_AUTOREC_THOROUGH"))
+#: How many times as many random things as in CI tests are to try.
+THOROUGH = int(os.environ.get("SURPRISE_AUTOREC_THOROUGH", "1"))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Ratings that no model can be made of are refused with a clear word; odd ones that can be, are."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,6 +64,15 @@ def test_degenerate_ratings_are_learnt(triples, variant, biased):
 def test_scale_of_a_single_value():
     ratings = trainset_of([(user, item, 3) for user in range(5) for item in range(5)], scale=(3, 3))
     assert AutoRec(**FAST).fit(ratings).predict(0, 0).est == 3
+
+
+@pytest.mark.parametrize(
+    "scale", [(0, 1e155), (-1e155, 1e155), (5, 1), (float("nan"), 5), (1, float("inf"))], ids=str
+)
+def test_scale_that_cannot_be_computed_with_is_named(scale):
+    rule = r"the rating scale must be two numbers from -1e\+100 to 1e\+100, the lower one first, got "
+    with pytest.raises(ValueError, match=rule + re.escape(str(scale))):
+        AutoRec(**FAST).fit(trainset_of([("ann", "jaws", 4), ("bob", "jaws", 3)], scale))
 
 
 def test_early_stopping_needs_a_rating_to_hold_out():

@@ -6,8 +6,9 @@ import torch
 from core_helpers import RATINGS, training_options
 from together import together
 
+from surprise_autorec.core.atomic import written_whole
 from surprise_autorec.core.baselines import als_baselines
-from surprise_autorec.core.checkpoints import Checkpoints, written_whole
+from surprise_autorec.core.checkpoints import Checkpoints
 from surprise_autorec.core.collective import ALONE
 from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.ratings import RatingMatrix
@@ -48,13 +49,9 @@ def test_what_was_saved_last_is_loaded_and_nothing_else_is_kept(tmp_path):
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
     Checkpoints(tmp_path, FIT, ALONE).save(1, {"n": 1})
-    half = tmp_path / ".epoch-2-of-process-0.pt.0123"
-    half.write_bytes(b"half")
-    of_another = tmp_path / ".epoch-2-of-process-1.pt.0123"
-    of_another.write_bytes(b"half")
+    (tmp_path / ".surprise-autorec-0123").write_bytes(b"half")
     assert Checkpoints(tmp_path, FIT, ALONE).load() == {"n": 1}
-    assert not half.exists()
-    assert of_another.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-1-of-process-0.pt"]
 
 
 @pytest.mark.parametrize(

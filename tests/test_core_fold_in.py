@@ -1,5 +1,7 @@
 """Factors of new rows and columns, against slow dense references."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -68,11 +70,14 @@ class Problem:
             self.vector = seen @ encoder
             self.own = seen * (encoder * self.hidden).sum(1)
         self.network, self.reg, self.reg_bias = network, encoders.reg, encoders.reg_bias
+        self.column_reg = baselines.column_reg if encoders.joint_biases else 0.0
+        self.baseline_bias = baselines.column_share * float(baselines.column_biases[0])
 
     def __call__(self, w, b):
         pre_activation = self.hidden @ (self.vector + w) + b - self.own
         outputs = self.network.output(pre_activation)
         penalty = self.reg / 2 * w.square().sum() + self.reg_bias / 2 * b.square()
+        penalty = penalty + self.column_reg * (b + self.baseline_bias).square()
         return (self.targets - outputs).square().sum() + penalty
 
     def at(self, weight, bias):
@@ -128,7 +133,22 @@ def test_a_new_column_minimises_the_objective(decoder_activation, two_sided, bia
         **penalties,
     }
     outcome, encoders, baselines = trained(**options)
-    weight, bias, problem = solved(new_column(RATINGS.n_rows, n), outcome, encoders, baselines)
+    assert_minimal(*solved(new_column(RATINGS.n_rows, n), outcome, encoders, baselines))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4])
+@pytest.mark.parametrize("decoder_activation", ["identity", "tanh", "elu"])
+def test_a_new_column_minimises_the_objective_with_the_penalty_on_both_biases(decoder_activation, share):
+    outcome, encoders, baselines = trained(
+        decoder_activation=decoder_activation, biased=True, reg=0.5, reg_bias=3.0
+    )
+    encoders, baselines = replace(encoders, joint_biases=True), replace(baselines, column_share=share)
+    weight, bias, problem = solved(new_column(RATINGS.n_rows, 25), outcome, encoders, baselines)
+    assert abs(problem.column_reg * problem.baseline_bias) > 0.1
+    assert_minimal(weight, bias, problem)
+
+
+def assert_minimal(weight, bias, problem):
     value, gradient = problem.at(weight, bias)
     nowhere, _ = problem.at(problem.vector.float().numpy(), 0.0)
     assert value <= problem.minimum() + 1e-4 * (1 + abs(nowhere))

@@ -224,3 +224,33 @@ def test_initial_weights_are_those_of_the_generators_seed():
     one, same, other = (make_network((7, 5), seed=seed) for seed in (3, 3, 4))
     assert all(map(torch.equal, one.parameters(), same.parameters()))
     assert not any(map(torch.equal, one.encoder_parameters()[0], other.encoder_parameters()[0]))
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_a_network_of_weights_is_the_one_that_gave_them(two_sided):
+    network = with_random_parameters(make_network((7, 3), two_sided=two_sided))
+    weights = network.get_weights()
+    other = AutoEncoder.of_weights(weights, network.architecture)
+    assert torch.equal(run(other, make_ratings()), run(network, make_ratings()))
+    assert dict(other.named_parameters()).keys() == weights.keys()
+    for name, parameter in other.named_parameters():
+        assert np.shares_memory(parameter.numpy(), weights[name])
+        assert not parameter.requires_grad
+
+
+def test_a_network_goes_on_from_a_smaller_one():
+    smaller = with_random_parameters(make_network((7, 3), two_sided=True))
+    generator = torch.Generator().manual_seed(5)
+    larger = AutoEncoder(N_ROWS + 2, N_COLUMNS + 3, smaller.architecture, 0.5, generator)
+    before = larger.get_weights()
+    larger.start_from(smaller)
+    after = larger.get_weights()
+    for name, weight in smaller.get_weights().items():
+        np.testing.assert_array_equal(after[name], np.concatenate([weight, before[name][len(weight) :]]))
+
+
+def test_a_network_of_another_architecture_is_not_gone_on_from():
+    network = make_network((7, 3))
+    rule = r"n_factors must be the same as in the model to continue from, \(7,\), got \(7, 3\)"
+    with pytest.raises(ValueError, match=rule):
+        network.start_from(make_network((7,)))

@@ -112,7 +112,7 @@ ONE = pd.DataFrame({"user": [1], "item": [2], "rating": [3.0]})
     [
         (3, TypeError, "the ratings must be a file, a folder, or a table: .* got int"),
         ([ONE, 3], TypeError, "batch 2 must be a file, a folder, or a table: .* got int"),
-        (ONE["user"], TypeError, "must be a file, a folder, or a table: .* got Series"),
+        (ONE["user"], TypeError, "the ratings must be a file, a folder, or a table: .* got Series"),
         (ONE.to_numpy(), TypeError, "batch 1 must be a file, a folder, or a table: .* got ndarray"),
         ([], ValueError, "the ratings must have at least one rating, got none"),
         (ONE[:0], ValueError, "the ratings must have at least one rating, got none"),

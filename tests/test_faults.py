@@ -1,6 +1,6 @@
 """Faults on purpose: whatever is interrupted, nothing is left half done.
 
-A few of each here; SURPRISE_AUTOREC_THOROUGH=1 (tox -e faults) tries many more.
+A few of each in CI; tox -e faults tries many times more, by SURPRISE_AUTOREC_THOROUGH.
 """
 
 import asyncio
@@ -22,11 +22,12 @@ import torch
 from conftest import FAST, THOROUGH
 from surprise.model_selection import GridSearchCV
 
-from surprise_autorec import AutoRec, atomic, compare
+from surprise_autorec import AutoRec, compare
 from surprise_autorec.core import learner
+from surprise_autorec.core.atomic import written_whole
 from surprise_autorec.persistence import load
 
-TRIES = 200 if THOROUGH else 12
+TRIES = 12 * THOROUGH
 DESCRIPTORS = Path("/proc/self/fd")
 TINY = {**FAST, "n_factors": 4, "n_epochs": 3}
 
@@ -196,15 +197,14 @@ def test_a_kill_during_save_leaves_one_whole_file(fitted, testset, tmp_path):
     """A process that does nothing but save is killed at random moments."""
     path, wanted = tmp_path / "model", estimates(fitted, testset)
     fitted.save(path)
-    n_left = 0
     for n in range(TRIES // 3):
         with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE) as process:
             process.stdout.readline()
             time.sleep(0.003 * (n + 1))
             process.kill()
         assert estimates(load(path), testset) == wanted
-        n_left += len(list(tmp_path.iterdir())) - 1
-    assert n_left <= TRIES // 10  # where it was killed between two calls of the system, if at all
+    n_left = len(list(tmp_path.iterdir())) - 1
+    assert n_left <= 1 + TRIES // 50  # where it was killed between two calls of the system, if at all
 
 
 def test_a_full_disk_is_named_and_leaves_the_old_file(fitted, testset, tmp_path):
@@ -257,7 +257,8 @@ def test_a_folder_that_is_read_only_is_named(fitted, tmp_path):
 
     def answer():
         try:
-            atomic.write_file(folder / "model", b"new")
+            with written_whole(folder / "model") as file:
+                file.write(b"new")
         except OSError as error:
             return str(error)
         return "it was written"
@@ -370,7 +371,7 @@ print(json.dumps([before, measure()]))
 
 
 def test_many_fits_leave_no_memory_descriptors_or_threads_behind(tmp_path):
-    n = 300 if THOROUGH else 30
+    n = 18 * THOROUGH
     command = [sys.executable, "-c", GROWING, str(tmp_path / "model"), str(n)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     before, after = json.loads(result.stdout)

@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 
 def test_forged_files_are_refused_or_are_models(folder):
     """In a process of its own, as what is looked for ends the process."""
-    n = 12_000 if THOROUGH else 240
+    n = 240 * THOROUGH
     command = [sys.executable, forgery.__file__, str(folder), "0", str(n)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"exit code {result.returncode}, seed and error: {result.stderr[-2000:]}"
@@ -133,6 +133,7 @@ WRONG = {
     "a penalty below 0": (setting("networks", 0, "reg", value=-1), "a number >= 0"),
     "an endless penalty": (setting("networks", 0, "reg", value=float("inf")), "a number >= 0"),
     "a count of 0": (setting("networks", 0, "rules", value=[0, 0, 0, 0]), "a count > 0"),
+    "a share below 0": (setting("networks", 0, "rules", value=[-0.5, 0, 0, 1]), "two shares"),
     "a share above 1": (setting("networks", 0, "rules", value=[1.5, 0, 0, 1]), "two shares"),
     "a flag is a number": (setting("biased", value=1), "true or false"),
     "a loss is NaN": (setting("loss_curve", value=[float("nan")]), "finite numbers"),
@@ -140,15 +141,21 @@ WRONG = {
     "baselines of NaN": (setting("baselines", value=[float("nan"), 1, 1, 0]), "a mean, three penalties"),
     "a penalty that fits into no float": (setting("baselines", value=[1, 2**70, 1, 0]), "three penalties"),
     "a mean that is none": (setting("baselines", value=[True, 1, 1, 0]), "a mean, three penalties"),
+    "errors of one number": (setting("errors", value=[1.0]), "null, or a mean and a mean square"),
     "three baselines": (setting("baselines", value=[1, 1, 0]), "a mean, three penalties"),
     "a share of 2": (setting("baselines", value=[1, 1, 1, 0, 2, 1]), "two shares"),
     "a state that is none": (setting("state", value={"dict": {"a": 1}}), "what the class needs"),
-    "an impossible generator": (
-        setting(
-            "parameters", "dict", "random_state", value={"RandomState": ["MT19937", [0] * 624, 10**6, 0, 0.0]}
-        ),
-        "a RandomState is impossible",
-    ),
+    **{
+        f"an impossible generator: {problem}": (
+            setting("parameters", "dict", "random_state", value={"RandomState": ["MT19937", *state]}),
+            "a RandomState is impossible",
+        )
+        for problem, state in {
+            "its position": ([0] * 624, 10**6, 0, 0.0),
+            "whether it keeps a number": ([0] * 624, 0, 2, 0.0),
+            "the number that it keeps": ([0] * 624, 0, 1, float("inf")),
+        }.items()
+    },
     "version 0": (setting("version", value=0), "1 to 4"),
     "biases of NaN": (changing("user_biases", with_value(3, np.nan)), "user_biases must be numbers from"),
     "endless weights": (changing("0.weight", with_value(3, np.inf)), "0.weight must be numbers from"),
@@ -182,6 +189,22 @@ def test_what_no_model_has_is_named(folder, tmp_path, kind):
     forgery.write(tmp_path / "model", contents, arrays)
     with pytest.raises(ModelFileError, match=f"model is not a saved model: .*({message})"):
         load(tmp_path / "model")
+
+
+RIGHT = {
+    "a mean that is an integer": setting("mean_rating", value=3),
+    "a penalty that is an integer": setting("networks", 0, "reg", value=2),
+    "no penalty": setting("networks", 0, "reg", value=0),
+    "an error of 0": changing("errors.scores", with_value(0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+def test_what_a_model_may_have_is_read(folder, tmp_path, kind):
+    contents, arrays = forgery.read(folder / "item.model")
+    RIGHT[kind](contents, arrays)
+    forgery.write(tmp_path / "model", contents, arrays)
+    forgery.use(load(tmp_path / "model"))
 
 
 @pytest.mark.parametrize(

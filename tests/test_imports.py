@@ -75,11 +75,10 @@ print(*sys.modules)
 MAY_IMPORT = {
     "core": {"core"},
     "arrow": set(),
-    "atomic": set(),
     "checks": set(),
     "display": set(),
     "ids": set(),
-    "model": {"arrow", "atomic", "checks", "core", "ids", "model"},
+    "model": {"arrow", "checks", "core", "ids", "model"},
     "callbacks": {"core"},
     "parameters": {"callbacks", "checks", "core"},
     "memory": {"core", "parameters"},

@@ -71,6 +71,14 @@ def test_pairs_to_predict(trainset):
         model.predict(zeros, zeros)
 
 
+def test_pairs_may_be_more_than_there_are(trainset):
+    model = AutoRec(**FAST).fit(trainset).model_
+    once = np.indices((80, 50), np.int32).reshape(2, -1)
+    thrice = np.random.default_rng(0).permutation(np.tile(np.arange(80 * 50), 3))
+    found = model.predict(*once[:, thrice])
+    np.testing.assert_allclose(found, model.predict(*once)[thrice], rtol=1e-6)
+
+
 def test_ratings_to_fit():
     zeros = repeated(0, np.int32)
     ratings = Ratings(zeros, zeros, repeated(1, np.float64), [0], [0], RatingScale(1, 5))

@@ -269,7 +269,13 @@ def test_published_tables_are_those_of_the_published_fits(paper, published, tmp_
     tables = [*tmp_path.glob("*.md")]
     assert len(tables) == len(paper.TABLES) + 2
     for file in tables:
-        assert file.read_text(encoding="utf-8") == (FOLDER / file.name).read_text(encoding="utf-8")
+        assert cells(file) == cells(FOLDER / file.name)
+
+
+def cells(file):
+    """Those of a table in Markdown. (Versions of tabulate differ in how they align columns.)"""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.split("|") if set(cell) - set(":-")] for line in lines]
 
 
 def test_preset_is_what_was_chosen_and_has_the_error_of_the_paper(paper, published):

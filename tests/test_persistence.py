@@ -19,8 +19,9 @@ from sklearn.exceptions import NotFittedError
 from surprise import Dataset, Reader
 
 import surprise_autorec
-from surprise_autorec import AutoRec, atomic, datasets
+from surprise_autorec import AutoRec, datasets
 from surprise_autorec.callbacks import History
+from surprise_autorec.core import atomic
 from surprise_autorec.model import files
 from surprise_autorec.persistence import ModelFileError, load
 
@@ -99,6 +100,7 @@ IDS = {
     "numpy.float32": [np.float32(0.1), np.float32(4)],
     "numpy.str_": [np.str_("a"), np.str_("b")],
     "numpy.bool": [np.True_, np.False_],
+    "numpy.int32 and int64": [np.int32(3), np.int64(4), np.int64(5)],
     "mixed": ["a", 1, 2.5, np.int64(7), np.str_("b"), ("a", 1)],
 }
 
@@ -133,6 +135,7 @@ def test_parameters_of_every_kind_come_back(trainset, tmp_path):
         "bsl_options": {"method": "als", "reg_u": 3},
         "random_state": np.random.RandomState(7),
     }
+    parameters["random_state"].normal()  # the next one is kept inside of it
     algorithm = AutoRec(**{**SMALL, **parameters}).fit(trainset)
     algorithm.save(tmp_path / "model")
     loaded = load(tmp_path / "model")
@@ -140,7 +143,8 @@ def test_parameters_of_every_kind_come_back(trainset, tmp_path):
     assert type(loaded.n_factors[0]) is np.int64
     assert (loaded.lr_all, type(loaded.lr_all)) == (np.float32(0.01), np.float32)
     assert loaded.bsl_options == {"method": "als", "reg_u": 3}
-    assert loaded.random_state.randint(10**6) == parameters["random_state"].randint(10**6)
+    for draw in (np.random.RandomState.normal, np.random.RandomState.normal, np.random.RandomState.randint):
+        assert draw(loaded.random_state, 10**6) == draw(parameters["random_state"], 10**6)
 
 
 def test_what_cannot_be_saved_is_named(trainset, tmp_path, monkeypatch):
@@ -379,6 +383,17 @@ def test_errors_name_the_path_that_was_given(algorithm, tmp_path):
             algorithm.save(tmp_path / name)
     with pytest.raises(FileNotFoundError, match=r"^.*: 'relative/model'$"):
         algorithm.save("relative/model")
+
+
+def test_a_file_has_no_name_until_it_is_complete(tmp_path):
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY))
+    except (AttributeError, OSError):
+        pytest.skip("neither all systems nor all file systems can do that")
+    with atomic.written_whole(tmp_path / "file") as file:
+        file.write(b"new")
+        assert list(tmp_path.iterdir()) == []
+    assert (tmp_path / "file").read_bytes() == b"new"
 
 
 def test_files_are_written_where_they_cannot_be_without_a_name(algorithm, tmp_path, monkeypatch):

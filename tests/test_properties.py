@@ -1,12 +1,13 @@
 """Laws that hold for any ratings, ids, scales and parameters.
 
-CI tries the same few random inputs each time; with SURPRISE_AUTOREC_THOROUGH=1 (tox -e properties) there are
-many, and new ones.
+CI tries the same few random inputs each time; tox -e properties tries many times more, by
+SURPRISE_AUTOREC_THOROUGH, and new ones.
 """
 
 import copy
 import pickle
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,8 +32,8 @@ from surprise_autorec.core.training import DivergenceError
 from surprise_autorec.persistence import load
 
 PROFILE = settings(
-    max_examples=1000 if THOROUGH else 30,
-    derandomize=not THOROUGH,
+    max_examples=30 * THOROUGH,
+    derandomize=THOROUGH == 1,
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -239,7 +240,8 @@ def test_a_user_of_training_who_is_folded_in_is_that_user(given_ratings, kind):
     (low, high), triples = given_ratings
     algorithm = fitted((low, high), triples, **{**kind, "variant": "user"})
     uid = triples[0][0]
-    own = {i: r for u, i, r in triples if u == uid}
+    # (Not u == uid: numbers of NumPy compare themselves with the elements of a tuple.)
+    own = {i: r for u, i, r in triples if u in {uid}}
     iids = list(dict.fromkeys(i for _, i, _ in triples))
     found = algorithm.predict_new_user(own, iids)
     wanted = estimates(algorithm, [(uid, iid, None) for iid in iids])
@@ -254,9 +256,25 @@ def test_explanations_add_up(given_ratings, kind):
     uid, iid, _ = triples[0]
     total = algorithm.explain(uid, iid, n=2)["contribution"].sum()
     assert total == pytest.approx(algorithm.predict(uid, iid).est, abs=1e-4 * (high - low))
-    own = {i: r for u, i, r in triples if u == uid}
+    own = {i: r for u, i, r in triples if u in {uid}}
     total = algorithm.explain_new_user(own, iid)["contribution"].sum()
     assert total == pytest.approx(algorithm.predict_new_user(own, [iid])[0], abs=1e-4 * (high - low))
+
+
+@PROFILE
+@given(ratings(), KINDS, st.lists(st.floats(0.01, 0.99), min_size=2, max_size=2, unique=True))
+def test_intervals_nest_around_the_estimate(given_ratings, kind, coverages):
+    (low, high), triples = given_ratings
+    algorithm, pairs = fitted((low, high), triples, uncertainty=True, **kind), pairs_of(triples)
+    if algorithm.model_.errors is None:
+        with pytest.raises(ValueError, match="too few ratings"):
+            algorithm.predict_interval(pairs, 0.5)
+        return
+    narrow, wide = (algorithm.predict_interval(pairs, coverage).T for coverage in sorted(coverages))
+    found = estimates(algorithm, pairs)
+    ascending = [np.full(len(found), low), wide[0], narrow[0], found, narrow[1], wide[1], high]
+    for one, other in pairwise(ascending):
+        assert (one <= other).all()
 
 
 @PROFILE
@@ -317,7 +335,7 @@ PARAMETERS = st.fixed_dictionaries(
 )
 
 
-@settings(PROFILE, max_examples=10_000 if THOROUGH else 150)
+@settings(PROFILE, max_examples=150 * THOROUGH)
 @given(PARAMETERS, ratings(ids=st.integers(0, 9)))
 def test_parameters_give_a_model_or_an_error_that_names_them(parameters, given_ratings):
     (low, high), triples = given_ratings
@@ -427,7 +445,7 @@ class Life(RuleBasedStateMachine):
 def test_the_life_of_an_algorithm():
     with warnings.catch_warnings():
         run_state_machine_as_test(
-            Life, settings=settings(PROFILE, max_examples=500 if THOROUGH else 20, stateful_step_count=15)
+            Life, settings=settings(PROFILE, max_examples=20 * THOROUGH, stateful_step_count=15)
         )
 
 

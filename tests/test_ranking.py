@@ -95,6 +95,12 @@ def test_blocks_change_nothing(fitted, monkeypatch, pairs_per_block):
         assert whole.dtype == in_blocks.dtype
 
 
+def test_a_model_knows_what_each_user_has_rated(model, data):
+    trainset = data.build_full_trainset()
+    for user, ratings in trainset.ur.items():
+        assert model.rated.items_of(user).tolist() == sorted(item for item, _ in ratings)
+
+
 def test_who_has_few_items_left_gets_few(model):
     candidates = np.append(
         rated_by(model, 3)[:4], np.setdiff1d(np.arange(50), rated_by(model, 3))[:2]

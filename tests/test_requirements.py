@@ -31,7 +31,7 @@ def test_the_lowest_versions_of_pyproject_are_tested():
 
 def test_what_takes_long_runs_by_name_only():
     by_default = TOX["tox"]["env_list"]
-    for name in ("lowest", "newest", "properties", "faults", "audit"):
+    for name in ("lowest", "newest", "properties", "faults", "mutation", "audit"):
         assert f"testenv:{name}" in TOX
         assert name not in by_default
 

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
-from uuid import uuid4
+from typing import Any
 
 import torch
 
+from surprise_autorec.core.atomic import remove_parts, written_whole
 from surprise_autorec.core.collective import Collective
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when it is written: whatever happens, there is the old one or the new."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 class Checkpoints:
@@ -64,8 +47,7 @@ class Checkpoints:
         """
         with self.collective.errors_shared():
             self.folder.mkdir(parents=True, exist_ok=True)
-            for part in self.folder.glob(f".{self._path('*').name}.*"):  # of a process that was killed
-                part.unlink()
+            remove_parts(self.folder)  # (no process writes before all have come to the line after the next)
             newest = max(self._written(), default=0)
             contents = self._read(newest)
         epochs = [int(*array) for array in self.collective.gather(torch.tensor([newest]).numpy())]

@@ -136,14 +136,14 @@ def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -
     Raises
     ------
     IndexError
-        If offsets fall or are negative.
+        If offsets fall or do not begin at 0.
     RuntimeError
         By torch, if an index or an offset is too large.
     """
     if offsets.is_cpu:  # (where torch does not look for this; a device would have to be waited for)
         in_order = offsets.numpy()
-        if not len(in_order) or in_order[0] < 0 or (in_order[1:] < in_order[:-1]).any():
-            raise IndexError("offsets must be >= 0 and must not fall")
+        if not len(in_order) or in_order[0] != 0 or (in_order[1:] < in_order[:-1]).any():
+            raise IndexError("offsets must begin at 0 and must not fall")
     terms = weights.to(table.dtype)
     # This is what torch.nn.functional.embedding_bag calls, after checks; mode 0 is the sum.
     sums, *_ = torch.embedding_bag(

@@ -82,7 +82,7 @@ def _tables(source: Any) -> Iterator[Table]:
     if table is not None:
         yield table
         return
-    if not isinstance(source, Iterable):
+    if not isinstance(source, Iterable) or isinstance(source, pd.Series):
         raise TypeError(_rule("the ratings", source))
     for number, piece in enumerate(source, start=1):
         if isinstance(piece, (str, os.PathLike)):

@@ -173,4 +173,5 @@ def _kind(values: pd.Series[Any]) -> str:
         return "integers"
     if pd.api.types.is_float_dtype(values):
         return "numbers"
-    return pd.api.types.infer_dtype(values) if values.dtype == object else "texts"
+    kind = pd.api.types.infer_dtype(values)
+    return "texts" if kind == "string" else kind

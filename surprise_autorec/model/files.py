@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from surprise_autorec.atomic import other_kind, write_file
+from surprise_autorec.core.atomic import other_kind, written_whole
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import InputRules, RowsAndColumns
 from surprise_autorec.core.network import Architecture
@@ -124,7 +124,9 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
         raise ValueError(
             f"ids and parameters must have at most {LARGEST_TEXT:,} characters as JSON, got {len(text):,}"
         )
-    write_file(path, to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"}))
+    data = to_safetensors(arrays, {_CONTENTS: f"{_checksum(text, arrays)} {text}"})
+    with written_whole(path) as file:
+        file.write(data)
 
 
 def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:

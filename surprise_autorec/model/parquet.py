@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from surprise_autorec.arrow import pyarrow
+from surprise_autorec.core.atomic import written_whole
 from surprise_autorec.model.ranking import Ranking
 
 #: Rows of a group, at least, but for the last one: readers decode a group at a time.
@@ -44,7 +42,7 @@ def write_rankings(
     users, items = _ids(pa, user_ids), _ids(pa, item_ids)
     schema = pa.schema({"user": users.type, "item": items.type, "rank": pa.int64(), "estimate": pa.float64()})
     n_rows, waiting, n_waiting = 0, [], 0
-    with _complete_or_absent(Path(path)) as file, pa.parquet.ParquetWriter(file, schema) as writer:
+    with written_whole(path) as file, pa.parquet.ParquetWriter(file, schema) as writer:
         for positions, best, ranks, estimates in rankings:
             columns = [
                 users.take(pa.array(positions + first_user)),
@@ -66,14 +64,3 @@ def _ids(pa: Any, ids: Sequence[Hashable]) -> Any:
     """Ids as an Arrow array, of texts if they are of several types."""
     is_one_type = len({type(one) for one in ids}) <= 1
     return pa.array(ids if is_one_type else map(str, ids))
-
-
-@contextmanager
-def _complete_or_absent(path: Path) -> Iterator[Path]:
-    """A hidden file, which gets its name at the end, or is removed where an exception ends the writing."""
-    hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        yield hidden
-        hidden.replace(path)
-    finally:
-        hidden.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 #: What may stand at a path besides a file, in words.
 _KINDS = {
@@ -19,6 +20,9 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 
+#: How the names of files begin that are not complete.
+_PART = ".surprise-autorec-"
+
 #: Where Linux has an open file by its descriptor, even if it has no name.
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -28,17 +32,17 @@ def other_kind(status: os.stat_result) -> str | None:
     return _KINDS.get(stat.S_IFMT(status.st_mode))
 
 
-def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file: whatever happens meanwhile, there is the old one or the new one, whole.
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A file to write to: whatever happens meanwhile, there is the old one or the new one, whole.
 
     A file that is replaced hands on its mode and, where that is allowed, its owner. Of a symbolic link, the
     target is replaced. On Linux the new file has no name until it is complete, so that nothing is left of it
-    if the process is killed.
+    if the process is killed, unless the file system cannot do that (NFS cannot).
 
     Parameters
     ----------
     path : str or path-like
-    data : bytes
 
     Raises
     ------
@@ -52,20 +56,26 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         replaced = _status(target)
         if replaced is not None and (kind := other_kind(replaced)):
             raise ValueError(f"path must be that of a file, there or not, got {os.fspath(path)!r}, {kind}")
-        temporary = target.with_name(f".surprise-autorec-{uuid.uuid4().hex}")
+        part = target.with_name(f"{_PART}{uuid.uuid4().hex}")
         try:
-            with open(_new_file(temporary), "wb") as file:
-                file.write(data)
+            with _new_file(part) as descriptor, open(descriptor, "wb", closefd=False) as file:
+                yield file
                 file.flush()
                 if replaced is not None:
-                    _hand_on(replaced, file.fileno())
-                os.fsync(file.fileno())
-                if not os.fstat(file.fileno()).st_nlink:
-                    _give_name(file.fileno(), temporary)
-            temporary.replace(target)
+                    _hand_on(replaced, descriptor)
+                os.fsync(descriptor)
+                if not os.fstat(descriptor).st_nlink:
+                    _give_name(descriptor, part)
+            part.replace(target)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what processes that were killed have left of files. None may be writing in the folder."""
+    for part in folder.glob(f"{_PART}*"):
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -85,21 +95,39 @@ def _status(path: Path) -> os.stat_result | None:
     return None
 
 
-def _new_file(path: Path) -> int:
+@contextmanager
+def _new_file(path: Path) -> Iterator[int]:
     """The descriptor of a new file, without a name where the file system can do that, or else there."""
-    if sys.platform == "linux" and _DESCRIPTORS.is_dir():
-        with suppress(OSError):  # (a true problem is one below, too)
-            return os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
-    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    with _descriptors() as opened:
+        if sys.platform == "linux" and _DESCRIPTORS.is_dir():
+            with suppress(OSError):  # (a true problem is one below, too)
+                _open(path.parent, os.O_TMPFILE | os.O_WRONLY, opened)
+        if not opened:
+            _open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, opened)
+        yield opened[0]
 
 
 def _give_name(descriptor: int, path: Path) -> None:
     # Only with a descriptor of a folder does Python ask Linux to follow the link to the nameless file.
-    folder = os.open(path.parent, os.O_RDONLY)
+    with _descriptors() as opened:
+        _open(path.parent, os.O_RDONLY, opened)
+        os.link(_DESCRIPTORS / str(descriptor), path.name, dst_dir_fd=opened[0], follow_symlinks=True)
+
+
+@contextmanager
+def _descriptors() -> Iterator[list[int]]:
+    """A list whose descriptors are closed at the end."""
+    opened: list[int] = []
     try:
-        os.link(_DESCRIPTORS / str(descriptor), path.name, dst_dir_fd=folder, follow_symlinks=True)
+        yield opened
     finally:
-        os.close(folder)
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _open(path: Path, flags: int, opened: list[int]) -> None:
+    # In one call, as an interrupt comes between two: it would lose the descriptor.
+    opened.extend(map(os.open, [path], [flags], [0o666]))
 
 
 def _hand_on(status: os.stat_result, descriptor: int) -> None:
