@@ -83,7 +83,7 @@ class Sample:
         members = [network.member for network in networks]
         estimates = np.stack([self.estimates(network) for network in networks])
         weights = [member.weight for member in members]
-        if self.learn_weights:
+        if self.learn_weights and len(set(members)) > 1:
             weights = self._weights(members, estimates)
         return Findings(weights, self._error_model(combined(estimates, weights)))
 
