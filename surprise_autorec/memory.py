@@ -56,16 +56,17 @@ def memory_needed(algorithm: AutoRecParameters, n_ratings: int, n_users: int, n_
     options, kinds, *_ = algorithm.check_parameters()
     needed = n_ratings * BYTES_PER_RATING
     per_weight = BYTES_PER_WEIGHT_OF_LBFGS if options.optimizer == "lbfgs" else BYTES_PER_WEIGHT
-    for side in (kind.side for kind in kinds for _ in range(kind.number)):
-        n_rows, n_columns = _shape(side, n_users, n_items)
+    for kind in kinds:
+        n_rows, n_columns = _shape(kind.side, n_users, n_items)
         widths = options.n_factors or (automatic.largest_width(n_ratings, n_columns),)
         first, last = widths[0], widths[-1]
         n_weights = n_columns * (first + last) + (n_rows * last if options.two_sided else 0)
-        needed += n_ratings * BYTES_PER_RATING_AND_NETWORK + n_weights * per_weight
+        of_each = n_ratings * BYTES_PER_RATING_AND_NETWORK + n_weights * per_weight
         if options.two_sided:
-            needed += n_columns * last * BYTES_PER_VECTOR_ELEMENT
+            of_each += n_columns * last * BYTES_PER_VECTOR_ELEMENT
         if options.early_stopping:
-            needed += n_ratings * BYTES_PER_RATING_STOPPED_EARLY + n_weights * 4
+            of_each += n_ratings * BYTES_PER_RATING_STOPPED_EARLY + n_weights * 4
+        needed += kind.number * of_each
     return needed
 
 

@@ -5,14 +5,15 @@ import itertools
 import numpy as np
 import pytest
 
+from surprise_autorec.core.arrays import gram_matrix
 from surprise_autorec.core.automatic import WEIGHT_STD
-from surprise_autorec.core.blending import combination_weights, combined, inner_products
+from surprise_autorec.core.blending import combination_weights, combined
 
 EXPECTED = np.array([0.6, 0.3, 0.1])
 
 
 def products(errors):
-    return inner_products(errors) / errors.shape[1]
+    return gram_matrix(errors.T) / errors.shape[1]
 
 
 @pytest.fixture

@@ -7,20 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from surprise_autorec.core import automatic
-from surprise_autorec.core.arrays import Float64Array
-
-
-def inner_products(rows: Float64Array) -> Float64Array:
-    """Those of all pairs of rows, shape (n_rows, n_rows)."""
-    # (Not by BLAS: its threads go on looking for work, and slow down what follows.)
-    products: Float64Array = np.einsum("in,jn->ij", rows, rows)
-    return products
+from surprise_autorec.core.arrays import Float64Array, product
 
 
 def combined(estimates: Float64Array, weights: Sequence[float]) -> Float64Array:
     """The average of rows of estimates, shape (n_estimates,)."""
-    average: Float64Array = np.einsum("in,i->n", estimates, np.array(weights))
-    return average
+    return product(estimates.T, np.array(weights))
 
 
 def combination_weights(mean_products: Float64Array, n_ratings: int, expected: Float64Array) -> Float64Array:

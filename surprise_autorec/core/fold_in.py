@@ -31,7 +31,7 @@ from surprise_autorec.core.batches import Batch, BatchCutter
 from surprise_autorec.core.columns import column_vectors
 from surprise_autorec.core.network import AutoEncoder, initial_output
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.trained import Encoders, Factors, Member, Side, TrainedNetwork, other_side
+from surprise_autorec.core.trained import Encoders, Factors, Side, TrainedNetwork, other_side
 
 #: Steps of Gauss-Newton where f is not the identity, and how often each is cut in half at most.
 GAUSS_NEWTON_STEPS, HALVINGS = 20, 12
@@ -58,7 +58,7 @@ def fold_in(
         If the network is itself one of new users or items.
     """
     encoders = network.required_encoders()
-    baselines = baselines_beside(network.member, side, baselines)
+    baselines = network.member.beside(baselines, rows=side)
     if network.member.side == side:
         factors = encode_rows(encoders, ratings, baselines)
     else:
@@ -67,13 +67,6 @@ def fold_in(
     if side == "user":
         return replace(network, users=factors, encoders=None)
     return replace(network, items=factors, encoders=None)
-
-
-def baselines_beside(member: Member, side: Side, baselines: Baselines) -> Baselines:
-    """What the outputs of a member are added to, given baselines with one side in rows."""
-    if side == "user":
-        return member.beside(baselines)
-    return member.beside(baselines.transposed).transposed
 
 
 @torch.no_grad()

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from surprise_autorec.core.arrays import Float64Array
+from surprise_autorec.core.arrays import Float64Array, gram_matrix
 from surprise_autorec.core.baselines import Baselines
-from surprise_autorec.core.blending import combination_weights, combined, inner_products
+from surprise_autorec.core.blending import combination_weights, combined
 from surprise_autorec.core.learner import AveragedNetwork
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
@@ -67,8 +67,11 @@ class Sample:
         self.baselines, self.learn_weights = baselines, options.learn_weights
         self.evidence = Evidence.of(known, baselines) if options.uncertainty else None
 
-    def estimates(self, network: AveragedNetwork) -> Float64Array:
-        """What a network estimates, shape (n_held_out,), of the users held here."""
+    def estimates(self, networks: Sequence[AveragedNetwork]) -> Float64Array:
+        """What each network estimates, of the users held here, shape (n_networks, n_held_out)."""
+        return np.stack([self._estimates_of(network) for network in networks])
+
+    def _estimates_of(self, network: AveragedNetwork) -> Float64Array:
         if network.member.side == "user":
             outputs = network.outputs_at(self.by_user).cpu().numpy()
         else:  # these items' users may be held by other processes
@@ -81,7 +84,7 @@ class Sample:
     def findings(self, networks: Sequence[AveragedNetwork]) -> Findings:
         """What the sample shows of trained networks."""
         members = [network.member for network in networks]
-        estimates = np.stack([self.estimates(network) for network in networks])
+        estimates = self.estimates(networks)
         weights = [member.weight for member in members]
         if self.learn_weights and len(set(members)) > 1:
             weights = self._weights(members, estimates)
@@ -93,7 +96,7 @@ class Sample:
         errors = [
             estimates[[member == kind for member in members]].mean(0) - self.of_users.values for kind in kinds
         ]
-        products = self.of_users.collective.sum_array(inner_products(np.stack(errors)))
+        products = self.of_users.collective.sum_array(gram_matrix(np.stack(errors).T))
         expected = np.array([kind.weight * number for kind, number in kinds.items()])
         learnt = combination_weights(products / self.of_users.n_ratings, self.of_users.n_ratings, expected)
         of_one = dict(zip(kinds, learnt / list(kinds.values()), strict=True))
@@ -125,8 +128,7 @@ class Validation:
         """Score the epoch that has just ended; returns the RMSE on the held-out ratings."""
         ratings = self.sample.of_users
         weights = [network.member.weight for network in networks]
-        estimates = combined(np.stack([self.sample.estimates(network) for network in networks]), weights)
-        squares = np.square(ratings.values - estimates)
+        squares = np.square(ratings.values - combined(self.sample.estimates(networks), weights))
         (square,) = ratings.collective.sums(squares.sum())
         rmse = math.sqrt(square / ratings.n_ratings)
         if rmse < self.best_rmse:

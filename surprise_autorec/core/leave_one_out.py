@@ -39,7 +39,7 @@ from torch import Tensor
 
 from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 from surprise_autorec.core.baselines import Baselines
-from surprise_autorec.core.fold_in import baselines_beside, fold_in, regression
+from surprise_autorec.core.fold_in import fold_in, regression
 from surprise_autorec.core.network import decoder_output
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Side, TrainedNetwork, other_side
@@ -127,7 +127,7 @@ def outputs(network: TrainedNetwork, side: Side, cases: Cases, other: int) -> Fl
     ValueError
         If the network is itself one of new users or items.
     """
-    cases = replace(cases, baselines=baselines_beside(network.member, side, cases.baselines))
+    cases = replace(cases, baselines=network.member.beside(cases.baselines, rows=side))
     if network.member.side == side:
         return _encoded(network, side, cases, other)
     if network.required_encoders().architecture.decoder_activation == "identity":

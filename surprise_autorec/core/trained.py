@@ -36,9 +36,11 @@ class Member(NamedTuple):
     weight: float
     item_share: float = 1.0
 
-    def beside(self, users_by_items: Baselines) -> Baselines:
-        """The baselines that its outputs are added to."""
-        return replace(users_by_items, column_share=self.item_share)
+    def beside(self, baselines: Baselines, rows: Side = "user") -> Baselines:
+        """What its outputs are added to, given baselines with users in rows, or with items."""
+        if rows == "user":
+            return replace(baselines, column_share=self.item_share)
+        return replace(baselines, row_share=self.item_share)
 
 
 class Kind(NamedTuple):

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from surprise_autorec.core.arrays import Float64Array, Int32Array
+from surprise_autorec.core.arrays import Float64Array, Int32Array, gram_matrix, product
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.collective import Collective
 from surprise_autorec.core.network import HIGHEST, LOWEST
@@ -212,7 +212,7 @@ class ErrorModel:
         scores = np.empty(len(values))
         for fold in range(FOLDS):
             outside, inside = number % FOLDS != fold, np.arange(fold, len(scores), FOLDS)
-            logs = _products(features[inside], _fitted(features[outside], errors[outside]))
+            logs = product(features[inside], _fitted(features[outside], errors[outside]))
             scores[inside] = errors[inside] / _std(logs)
         scores.sort()
         if len(scores) > MOST_SCORES:
@@ -252,8 +252,8 @@ class ErrorModel:
         users, items = self.evidence.users.features, self.evidence.items.features
         intercept, of_users, of_items, of_both, powers = np.split(self.coefficients, [1, 4, 7, 8])
         return (
-            intercept + _products(users, of_users),
-            _products(items, of_items),
+            intercept + product(users, of_users),
+            product(items, of_items),
             of_both * users[:, RARITY],
             items[:, RARITY],
             powers.tolist(),
@@ -295,16 +295,6 @@ def _std(logs: Any) -> Any:
     return np.exp(np.minimum(logs, 2 * math.log(HIGHEST - LOWEST)) / 2)
 
 
-def _products(matrix: Float64Array, vector: Float64Array) -> Float64Array:
-    """A matrix times a vector.
-
-    It is not left to BLAS: its threads go on looking for work for a while, and would slow down the training
-    that follows by a third.
-    """
-    products: Float64Array = np.einsum("nf,f->n", matrix, vector)
-    return products
-
-
 def _fitted(features: Float64Array, errors: Float64Array) -> Float64Array:
     """The coefficients w of the module's equations, by Fisher scoring, with steps cut in half as needed."""
     squares = errors**2 + LEAST_SQUARE
@@ -316,16 +306,16 @@ def _fitted(features: Float64Array, errors: Float64Array) -> Float64Array:
     penalty[0] = 0.0
 
     def objective(coefficients: Float64Array) -> float:
-        logs = _products(standardised, coefficients)
+        logs = product(standardised, coefficients)
         return float((logs + squares * np.exp(-logs)).sum() + penalty @ coefficients**2 / 2)
 
-    information = np.einsum("nf,ng->fg", standardised, standardised) + np.diag(penalty)
+    information = gram_matrix(standardised) + np.diag(penalty)
     found = np.zeros(features.shape[1])
     found[0] = np.log(squares.mean())
     least = objective(found)
     for _ in range(STEPS):
-        residuals = 1 - squares * np.exp(-_products(standardised, found))
-        slope = _products(standardised.T, residuals) + penalty * found
+        residuals = 1 - squares * np.exp(-product(standardised, found))
+        slope = product(standardised.T, residuals) + penalty * found
         step = np.linalg.solve(information, slope)
         while (now := objective(found - step)) > least and np.abs(step).max() > SMALL_STEP:
             step /= 2
