@@ -125,7 +125,7 @@ def train(
         if sample:
             progress.findings = progress.findings or sample.findings(averaged)
             for network, weight in zip(averaged, progress.findings.weights, strict=True):
-                network.member = network.member._replace(weight=weight)
+                network.member = network.member._replace(weight=weight, gain=progress.findings.gain)
         if joins:
             baselines = estimate_baselines(ratings)
             for learner in learners:

@@ -189,8 +189,8 @@ def _network(
         Factors(hidden, np.zeros(len(hidden), np.float32)),
         Factors(arrays["weight"], arrays["bias"]),
     )
-    side, weight, *own_share = saved["member"]  # (older files have one share for all networks)
-    member = Member(side, weight, *own_share or [item_share])
+    side, weight, *others = saved["member"]  # (older files have no gain, or one share for all networks)
+    member = Member(side, weight, *others or [item_share])
     users, items = (encoded, decoded) if member.side == "user" else (decoded, encoded)
     return TrainedNetwork(member, users, items, encoders)
 
