@@ -62,7 +62,7 @@ def test_new_users_are_predicted_nearly_as_well_as_if_they_had_been_there(study,
         baseline_errors += (baselines.mean + offset + part["item"].map(item_biases) - part["rating"]).tolist()
     rmse, baseline_rmse = np.sqrt(np.mean(np.square(errors))), np.sqrt(np.mean(np.square(baseline_errors)))
     wanted = accuracy.rmse(with_them.test(list(asked.itertuples(index=False))), verbose=False)
-    assert rmse < wanted + 0.02
+    assert rmse < wanted + 0.03
     assert rmse < 0.85 * baseline_rmse
 
 

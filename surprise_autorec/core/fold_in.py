@@ -31,7 +31,7 @@ from surprise_autorec.core.batches import Batch, BatchCutter
 from surprise_autorec.core.columns import column_vectors
 from surprise_autorec.core.network import AutoEncoder, initial_output
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.trained import Encoders, Factors, Member, Side, TrainedNetwork, other_side, row_scales
+from surprise_autorec.core.trained import Encoders, Factors, Side, TrainedNetwork, other_side, row_scales
 
 #: Steps of Gauss-Newton where f is not the identity, and how often each is cut in half at most.
 GAUSS_NEWTON_STEPS, HALVINGS = 20, 12
@@ -60,7 +60,7 @@ def fold_in(
     encoders = network.required_encoders()
     baselines = network.member.beside(baselines, rows=side)
     if network.member.side == side:
-        factors = encode_rows(network.member, encoders, ratings, baselines)
+        factors = encode_rows(encoders, ratings, baselines, network.member.gain)
     else:
         hidden = network.factors(other_side(side)).vectors
         factors = solve_columns(encoders, ratings.transposed, baselines.transposed, hidden)
@@ -70,23 +70,22 @@ def fold_in(
 
 
 @torch.no_grad()
-def encode_rows(
-    member: Member, encoders: Encoders, ratings: RatingMatrix, baselines: Baselines
-) -> Factors:
+def encode_rows(encoders: Encoders, ratings: RatingMatrix, baselines: Baselines, gain: float) -> Factors:
     """The factors of new rows: their hidden activations.
 
     Parameters
     ----------
-    member : Member
     encoders : Encoders
     ratings : RatingMatrix
         New rows, the network's columns.
     baselines : Baselines
         Of the same shape.
+    gain : float
+        The member's.
     """
     batch = _batch(encoders, ratings, baselines, np.arange(ratings.n_rows))
     hidden = encoders.network.encode(batch.cells, batch.inputs) - torch.from_numpy(encoders.mean_hidden)
-    hidden *= row_scales(member.gain, batch.cells.row_counts).unsqueeze(1)
+    hidden *= row_scales(gain, batch.cells.row_counts).unsqueeze(1)
     return Factors(hidden.numpy(), np.zeros(len(hidden), np.float32))
 
 

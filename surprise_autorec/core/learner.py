@@ -275,7 +275,7 @@ class AveragedNetwork:
 
     @torch.no_grad()
     def outputs_at(self, wanted: Cells, gains: Sequence[float]) -> Tensor:
-        """Outputs at wanted cells of its own rows, given the ratings it is trained on, with each of the gains.
+        """Outputs at wanted cells of its own rows, given what it is trained on, with each of the gains.
 
         Returns
         -------
@@ -334,8 +334,9 @@ class AveragedNetwork:
         return TrainedNetwork(self.member, users, items, encoders), error / n_ratings
 
     def _represent(self, batches: Sequence[Batch], n_rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the network makes of rows and columns: hidden activations less their mean, of rows with so
-        many ratings, decoder weights, and that mean.
+        """What the network makes of its rows and columns.
+
+        Hidden activations less their mean, the rows' numbers of ratings, decoder weights, and that mean.
         """
         network = self.network
         hidden = network.encode_nothing().repeat(n_rows, 1)
