@@ -92,7 +92,7 @@ def test_interrupted_measurement_says_what_is_done(monkeypatch):
 
 def test_a_generator_of_random_numbers_is_refused_where_fits_are_kept_or_parallel(tmp_path):
     algorithms = {"a": AutoRec(random_state=np.random.RandomState(0))}
-    with pytest.raises(ValueError, match="random_state of a must be an int with a folder for fits"):
+    with pytest.raises(ValueError, match="random_state of a must be an int where fits are kept"):
         measure_autorec(algorithms, RATINGS, 2, 0, output=tmp_path)
 
 

@@ -153,7 +153,7 @@ def _finished(
     errors: ErrorModel | None,
     options: TrainingOptions,
 ) -> Training:
-    """What training returns. Raises DivergenceError if the networks' errors are far above the initial ones."""
+    """What training returns. Raises DivergenceError where an error is far above the initial one."""
     baselines = _beside_all([network.member for network in averaged], baselines)
     n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
     networks, final_errors = [], []

@@ -102,14 +102,14 @@ def _check_algorithm(name: str, algorithm: Any) -> None:
         raise ValueError(f"{name} must be an algorithm of Surprise (an AlgoBase), got {algorithm!r}")
 
 
-def check_seeds(algorithms: Mapping[str, AlgoBase], why: str) -> None:
+def check_seeds(algorithms: Mapping[str, AlgoBase]) -> None:
     """Refuse random generators, whose state depends on which fits came before."""
     for name, algorithm in algorithms.items():
         given = vars(algorithm).get("random_state")
         if isinstance(given, np.random.RandomState):
             raise ValueError(
-                f"random_state of {name} must be an int {why}, because a RandomState gives other numbers to "
-                "each fit; got a RandomState"
+                f"random_state of {name} must be an int where fits are kept or run at the same time, because "
+                "a RandomState gives other numbers to each fit; got a RandomState"
             )
 
 
