@@ -27,16 +27,23 @@ from surprise_autorec.model.ranking import nearest, rank_blocks, rank_items
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What is said where the training ratings are needed and not there.
-NO_RATINGS = (
-    "a loaded model does not have the ratings that it was trained on, as they are not saved: call fit again"
-)
-
 
 class FittedAutoRec(ABC):
     """Base of the classes that train AutoRec: what they can do once they are fitted.
 
     Ids are those of the training ratings, of the same types.
+
+    Attributes
+    ----------
+    model_ : AutoRecModel
+        The fitted model.
+    n_iter_ : int
+        Epochs that were run.
+    loss_curve_ : list of float
+        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the
+        penalty.
+    validation_scores_ : list of float
+        With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     """
 
     model_: AutoRecModel

@@ -29,6 +29,11 @@ from surprise_autorec.model import AutoRecModel, Rated, RatingScale
 from surprise_autorec.model.scoring import SCALE_RULE, is_rating_scale
 from surprise_autorec.parameters import AutoRecParameters, CheckedParameters
 
+#: What is said where the training ratings are needed and not there.
+NO_RATINGS = (
+    "a loaded model does not have the ratings that it was trained on, as they are not saved: call fit again"
+)
+
 
 class Ratings(NamedTuple):
     """Ratings as triples of indices and values, with the ids that the indices stand for.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
-from functools import partial, wraps
+from functools import partial
 from numbers import Integral
-from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import joblib
 import numpy as np
@@ -23,6 +21,7 @@ from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.precision import PRECISIONS
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Kind
+from surprise_autorec.signatures import naming_unknown_keywords
 
 #: The paper's I-AutoRec, for ``AutoRec(**PAPER)``: eq. 1-2 and nothing else. With these settings, chosen on
 #: held-out training ratings, its RMSE on MovieLens-1M is 0.833, where the paper has 0.831. U-AutoRec wants
@@ -91,47 +90,6 @@ class CheckedParameters(NamedTuple):
     verbose: bool
 
 
-Arguments = ParamSpec("Arguments")
-Class = TypeVar("Class", bound=type)
-
-
-def _naming_unknown_keywords(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Make a constructor name the class and the nearest keyword where it gets one that it does not know.
-
-    Its signature is without types, so that ``help`` can be read. (Type checkers see them all the same.)
-    """
-    parameters = inspect.signature(init).parameters
-
-    @wraps(init)
-    def checked(*args: Arguments.args, **keywords: Arguments.kwargs) -> None:
-        unknown = [keyword for keyword in keywords if keyword not in parameters]
-        if unknown:
-            constructor = type(args[0])
-            nearest = get_close_matches(unknown[0], inspect.signature(constructor).parameters, n=1)
-            hint = f": did you mean {nearest[0]!r}?" if nearest else ""
-            raise TypeError(f"{constructor.__name__} has no parameter {unknown[0]!r}{hint}")
-        init(*args, **keywords)
-
-    untyped = [one.replace(annotation=inspect.Parameter.empty) for one in parameters.values()]
-    checked.__signature__ = inspect.Signature(untyped)  # type: ignore[attr-defined]
-    return checked
-
-
-def documented(constructor: Class) -> Class:
-    """Put what the docstring of ``__init__`` says of parameters into that of the class, where people look."""
-    heading = "Parameters\n----------\n"
-
-    def parameters_of(init: Callable[..., None]) -> str:
-        return inspect.cleandoc(init.__doc__ or "").partition(heading)[2]
-
-    parameters = parameters_of(AutoRecParameters.__init__)
-    if "__init__" in vars(constructor):  # it has parameters of its own, the last of which stands for these
-        parameters = parameters_of(vars(constructor)["__init__"]).partition("**")[0] + parameters
-    before, attributes, after = inspect.cleandoc(constructor.__doc__ or "").partition("Attributes\n")
-    constructor.__doc__ = f"{before}{heading}{parameters}\n\n{attributes}{after}"
-    return constructor
-
-
 class Keywords(TypedDict, total=False):
     """The parameters of `AutoRecParameters`, for type checkers where a constructor hands them on."""
 
@@ -169,7 +127,7 @@ class Keywords(TypedDict, total=False):
 class AutoRecParameters:
     """Base of the classes that train AutoRec: stores the parameters, and checks them when a fit begins."""
 
-    @_naming_unknown_keywords
+    @naming_unknown_keywords
     def __init__(
         self,
         n_factors: int | tuple[int, ...] | Literal["auto"] = "auto",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from inspect import Parameter, Signature, signature
+from collections.abc import Hashable, Iterable, Sequence
 from math import isfinite, isinf
 from numbers import Real
-from typing import Any, Literal, NamedTuple, ParamSpec, Unpack, overload
+from typing import Any, Literal, NamedTuple, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,25 +20,11 @@ from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.data.encoding import encode, factorized
 from surprise_autorec.data.sources import Piece, rating_batches
-from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, answered, checked_interval
-from surprise_autorec.fitting import Fit, Ratings, fit_model
+from surprise_autorec.fitted import FittedAutoRec, answered, checked_interval
+from surprise_autorec.fitting import NO_RATINGS, Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
-from surprise_autorec.parameters import AutoRecParameters, Keywords, documented
-
-Arguments = ParamSpec("Arguments")
-
-
-def _with_shared_parameters(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Show the parameters of AutoRecParameters in a signature, where scikit-learn finds them."""
-    own = [
-        parameter.replace(annotation=Parameter.empty)
-        for parameter in signature(init).parameters.values()
-        if parameter.kind != Parameter.VAR_KEYWORD
-    ]
-    _, *shared = signature(AutoRecParameters.__init__).parameters.values()
-    shared = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in shared]
-    init.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined]
-    return init
+from surprise_autorec.parameters import AutoRecParameters, Keywords
+from surprise_autorec.signatures import documented, with_parameters_of
 
 
 @documented
@@ -52,15 +37,6 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
 
     Attributes
     ----------
-    model_ : AutoRecModel
-        The fitted model.
-    n_iter_ : int
-        Epochs that were run.
-    loss_curve_ : list of float
-        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the
-        penalty.
-    validation_scores_ : list of float
-        With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     ratings_ : Ratings
         What was trained on, for `partial_fit` and `explain`. (A loaded regressor does not have it.)
     columns_ : tuple of int
@@ -81,7 +57,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
     True
     """
 
-    @_with_shared_parameters
+    @with_parameters_of(AutoRecParameters)
     def __init__(
         self,
         *,

@@ -7,12 +7,12 @@ from surprise import Dataset, Reader
 from surprise.model_selection import KFold
 
 from surprise_autorec import AutoRec, compare, datasets
-from surprise_autorec.algorithm import ratings_of
 from surprise_autorec.data.encoding import encode
 from surprise_autorec.fitting import Ratings
 from surprise_autorec.model import RatingScale
 from surprise_autorec.study import arrays
 from surprise_autorec.study.arrays import kfold, measure_autorec
+from surprise_autorec.trainsets import ratings_of
 
 FRAME = datasets.make_ratings(30, 40, 203)
 RATINGS = Ratings(*encode([FRAME]), RatingScale(1, 5))
