@@ -155,13 +155,7 @@ def fit_model(
     if n_epochs is not None:
         options = replace(options, n_epochs=positive_integer("n_epochs", n_epochs))
     with collective.errors_shared():
-        check_count("ratings", len(ratings.values))
-        check("the rating scale", tuple(ratings.scale), SCALE_RULE, is_rating_scale(*ratings.scale))
-        for side, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
-            check(f"{side} ids", math.nan, "other than NaN, which equals nothing", not any(map(is_nan, ids)))
-        ratings.check()
-        if not len(ratings.values):
-            raise ValueError("training needs at least one rating, got none")
+        _check(ratings)
     needed = memory_needed(parameters, len(ratings.values), len(ratings.user_ids), len(ratings.item_ids))
     is_estimate = options.device.type == "cpu" and collective.size == 1  # what the estimate is for
     if is_estimate:
@@ -206,6 +200,17 @@ def fit_model(
         errors=errors,
     )
     return Fit(model, history.epochs)
+
+
+def _check(ratings: Ratings) -> None:
+    """Raise ValueError if ratings cannot be trained on."""
+    check_count("ratings", len(ratings.values))
+    check("the rating scale", tuple(ratings.scale), SCALE_RULE, is_rating_scale(*ratings.scale))
+    for side, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
+        check(f"{side} ids", math.nan, "other than NaN, which equals nothing", not any(map(is_nan, ids)))
+    ratings.check()
+    if not len(ratings.values):
+        raise ValueError("training needs at least one rating, got none")
 
 
 def _members_of(start: AutoRecModel, wanted: Sequence[Member], learnt: bool) -> list[Member]:

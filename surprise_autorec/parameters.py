@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 import joblib
 import numpy as np
@@ -49,6 +49,9 @@ _BASELINES: dict[str, tuple[Callable[..., Baselines], set[str]]] = {
     "als": (als_baselines, {"n_epochs", "reg_u", "reg_i"}),
     "sgd": (sgd_baselines, {"n_epochs", "reg", "learning_rate"}),
 }
+
+
+Default = TypeVar("Default", float, None)
 
 
 class EarlyStoppingRule(NamedTuple):
@@ -316,47 +319,36 @@ class AutoRecParameters:
         )
 
     def _training_options(self) -> TrainingOptions:
-        widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
-        are_widths = bool(widths) and all(is_positive_integer(width) for width in widths)
-        is_auto = _is_auto(self.n_factors)
-        check(
-            "n_factors",
-            self.n_factors,
-            "'auto', a positive integer or a tuple of them",
-            is_auto or are_widths,
-        )
         optimizer = choice("optimizer", self.optimizer, OPTIMIZERS)
+        biased = flag("biased", self.biased)
+        batch_size = precision = None
+        if not _is_auto(self.batch_size):
+            batch_size = positive_integer("batch_size", self.batch_size, "'auto' or a positive integer")
+        if not _is_auto(self.precision):
+            precision = PRECISIONS[choice("precision", self.precision, PRECISIONS, "'auto' or one of")]
         return TrainingOptions(
-            n_factors=None if is_auto else tuple(int(width) for width in widths),
+            n_factors=self._widths(),
             n_epochs=positive_integer("n_epochs", self.n_epochs),
-            biased=flag("biased", self.biased),
+            biased=biased,
             two_sided=flag("two_sided", self.two_sided),
             encoder_activation=choice("encoder_activation", self.encoder_activation, ACTIVATIONS),
             decoder_activation=choice("decoder_activation", self.decoder_activation, ACTIVATIONS),
-            learning_rate=automatic.LEARNING_RATES[optimizer]
-            if _is_auto(self.lr_all)
-            else number("lr_all", self.lr_all, "'auto' or a number > 0", lambda x: x > 0),
-            reg=None
-            if _is_auto(self.reg_all)
-            else number("reg_all", self.reg_all, "'auto' or a number >= 0", lambda x: x >= 0),
-            reg_bias=automatic.bias_penalty(bool(self.biased))
-            if _is_auto(self.reg_bias)
-            else number("reg_bias", self.reg_bias, "'auto' or a number >= 0", lambda x: x >= 0),
-            joint_biases=bool(self.biased)
-            and self.bsl_options is None
-            and self.decoder_activation == "identity",
+            learning_rate=_number_or(
+                automatic.LEARNING_RATES[optimizer], "lr_all", self.lr_all, "a number > 0", lambda x: x > 0
+            ),
+            reg=_number_or(None, "reg_all", self.reg_all, "a number >= 0", lambda x: x >= 0),
+            reg_bias=_number_or(
+                automatic.bias_penalty(biased), "reg_bias", self.reg_bias, "a number >= 0", lambda x: x >= 0
+            ),
+            joint_biases=biased and self.bsl_options is None and self.decoder_activation == "identity",
             dropout=number("dropout", self.dropout, "a number in [0, 1)", lambda x: 0 <= x < 1),
-            input_centering=None
-            if _is_auto(self.input_centering)
-            else number(
-                "input_centering", self.input_centering, "'auto' or a number in [0, 1]", lambda x: 0 <= x <= 1
+            input_centering=_number_or(
+                None, "input_centering", self.input_centering, "a number in [0, 1]", lambda x: 0 <= x <= 1
             ),
             input_scaling=number("input_scaling", self.input_scaling, "a number >= 0", lambda x: x >= 0),
             averaging=number("averaging", self.averaging, "a number in [0, 1)", lambda x: 0 <= x < 1),
             optimizer=optimizer,
-            batch_size=None
-            if _is_auto(self.batch_size)
-            else positive_integer("batch_size", self.batch_size, "'auto' or a positive integer"),
+            batch_size=batch_size,
             early_stopping=flag("early_stopping", self.early_stopping),
             validation_fraction=number(
                 "validation_fraction", self.validation_fraction, "a number in (0, 1)", lambda x: 0 < x < 1
@@ -364,11 +356,18 @@ class AutoRecParameters:
             uncertainty=flag("uncertainty", self.uncertainty),
             learn_weights=_is_auto(self.item_weight),
             device=_device(self.device),
-            precision=None
-            if _is_auto(self.precision)
-            else PRECISIONS[choice("precision", self.precision, PRECISIONS, "'auto' or one of")],
+            precision=precision,
             n_threads=joblib.cpu_count(),  # which knows of affinity masks and of containers' quotas
         )
+
+    def _widths(self) -> tuple[int, ...] | None:
+        """The widths of the hidden layers; None for "auto"."""
+        if _is_auto(self.n_factors):
+            return None
+        widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
+        are_widths = bool(widths) and all(map(is_positive_integer, widths))
+        check("n_factors", self.n_factors, "'auto', a positive integer or a tuple of them", are_widths)
+        return tuple(int(width) for width in widths)
 
     def _callbacks(self) -> list[Callback]:
         """The user's, to be told of each epoch."""
@@ -390,11 +389,13 @@ class AutoRecParameters:
         """The networks that ``variant``, ``n_estimators`` and ``item_weight`` ask for."""
         variant = choice("variant", self.variant, ("item", "user", "hybrid"))
         n_estimators = positive_integer("n_estimators", self.n_estimators)
-        item_weight = automatic.ITEM_WEIGHT
-        if not _is_auto(self.item_weight):
-            item_weight = number(
-                "item_weight", self.item_weight, "'auto' or a number in [0, 1]", lambda x: 0 <= x <= 1
-            )
+        item_weight = _number_or(
+            automatic.ITEM_WEIGHT,
+            "item_weight",
+            self.item_weight,
+            "a number in [0, 1]",
+            lambda x: 0 <= x <= 1,
+        )
         half = n_estimators // 2
         items = [Kind("item", n_estimators, 1.0, 1.0)]
         if self.biased and self.bsl_options is None:
@@ -409,29 +410,21 @@ class AutoRecParameters:
 
     def _baseline_estimator(self) -> Callable[[RatingMatrix], Baselines]:
         """What ``biased`` and ``bsl_options`` ask for."""
-        check(
-            "bsl_options",
-            self.bsl_options,
-            "a dict or None",
-            isinstance(self.bsl_options, (dict, type(None))),
-        )
-        options = dict(self.bsl_options or {})
+        given = self.bsl_options
+        check("bsl_options", given, "a dict or None", isinstance(given, (dict, type(None))))
+        options = dict(given or {})
         method = options.pop("method", "als")
-        estimate, rules = _BASELINES[choice("bsl_options['method']", method, _BASELINES)]
+        estimate, known = _BASELINES[choice("bsl_options['method']", method, _BASELINES)]
         for name, value in options.items():
-            check(
-                "bsl_options",
-                self.bsl_options,
-                f"made of 'method' and, for {method}, {sorted(rules)}",
-                name in rules,
-            )
+            rule = f"made of 'method' and, for {method}, {sorted(known)}"
+            check("bsl_options", given, rule, name in known)
             if name == "n_epochs":
                 options[name] = positive_integer("bsl_options['n_epochs']", value)
             else:
                 options[name] = number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
         if not self.biased:
             return zero_baselines
-        if self.bsl_options is None:
+        if given is None:
             return automatic.baselines
         return partial(estimate, **options)
 
@@ -446,6 +439,13 @@ class AutoRecParameters:
 
 def _is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
+
+
+def _number_or(
+    auto: Default, name: str, value: Any, rule: str, holds: Callable[[float], bool]
+) -> float | Default:
+    """A number, checked, or what "auto" stands for."""
+    return auto if _is_auto(value) else number(name, value, f"'auto' or {rule}", holds)
 
 
 def _device(value: Any) -> torch.device:
