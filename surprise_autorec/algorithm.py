@@ -14,7 +14,7 @@ from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 from surprise_autorec.checks import positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side
-from surprise_autorec.fitted import FittedAutoRec, checked_interval
+from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import NO_RATINGS, Fit, fit_model
 from surprise_autorec.ids import warn_of_types
 from surprise_autorec.model.ranking import nearest
@@ -351,7 +351,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         """
         model, pairs = self._fitted_model(), [(row[0], row[1]) for row in testset]
         uids, iids = ([pair[place] for pair in pairs] for place in (0, 1))
-        return checked_interval(model, model.find_users(uids), model.find_items(iids), coverage)
+        return model.interval(model.find_users(uids), model.find_items(iids), coverage)
 
 
 def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:

@@ -103,13 +103,9 @@ def fit(
 
 def _encoded(regressor: AutoRecRegressor, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike) -> Encoded:
     """Ratings as the regressor takes them."""
-    frame = regressor._frame(X, reset=True)
-    if frame.empty:
+    if not np.size(y):
         raise ValueError("every process must have at least one rating, got none")
-    regressor.columns_ = regressor._chosen_columns(frame)
-    users, items = regressor._ids(frame)
-    values = regressor._values(y, users, items)
-    return Encoded(users.codes, items.codes, values, users.distinct, items.distinct)
+    return regressor._encoded(X, y)
 
 
 def _fit(

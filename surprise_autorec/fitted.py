@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final, overload
 import numpy as np
 import numpy.typing as npt
 
-from surprise_autorec.checks import number, positive_integer
+from surprise_autorec.checks import positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
@@ -615,14 +615,6 @@ def _listed(name: str, ids: Iterable[Hashable]) -> list[Hashable]:
     if isinstance(ids, (str, bytes)):
         raise ValueError(f"{name} must be a list of ids, got {ids!r}")
     return list(ids)
-
-
-def checked_interval(
-    model: AutoRecModel, users: Int32Array, items: Int32Array, coverage: float
-) -> Float64Array:
-    """Intervals, after a check of the coverage."""
-    coverage = number("coverage", coverage, "a number between 0 and 1", lambda x: 0 < x < 1)
-    return model.interval(users, items, coverage)
 
 
 def answered(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from math import isfinite, isinf
@@ -18,9 +17,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
 from surprise_autorec.core.arrays import Float64Array, Int32Array
-from surprise_autorec.data.encoding import encode, factorized
-from surprise_autorec.data.sources import Piece, rating_batches
-from surprise_autorec.fitted import FittedAutoRec, answered, checked_interval
+from surprise_autorec.data.encoding import Encoded, encode, factorized
+from surprise_autorec.data.sources import Piece, as_pandas, rating_batches
+from surprise_autorec.fitted import FittedAutoRec, answered
 from surprise_autorec.fitting import NO_RATINGS, Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
 from surprise_autorec.parameters import AutoRecParameters, Keywords
@@ -116,16 +115,9 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
             If ``X`` has more than two columns and it was not said by name which to use, or if a user rated an
             item more than once: the mean is used.
         """
-        frame = self._frame(X, reset=True)
-        self.columns_ = self._chosen_columns(frame)
-        users, items = self._ids(frame)
-        values = self._values(y, users, items)
-        ratings = Ratings(
-            users.codes, items.codes, values, users.distinct, items.distinct, self._scale_of(values)
-        )
-        self._keep(fit_model(ratings, self))
-        self.ratings_ = ratings
-        return self
+        encoded = self._encoded(X, y)
+        ratings = Ratings(*encoded, self._scale_of(encoded.values))
+        return self._adopt(ratings, fit_model(ratings, self))
 
     def fit_batches(
         self, source: Piece | Iterable[Piece], rating_column: str | None = None
@@ -184,9 +176,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         encoded = encode(rating_batches(source, columns))
         self._expect_two_columns()
         ratings = Ratings(*encoded, self._scale_of(encoded.values))
-        self._keep(fit_model(ratings, self))
-        self.ratings_ = ratings
-        return self
+        return self._adopt(ratings, fit_model(ratings, self))
 
     def partial_fit(
         self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike, n_epochs: int = 4
@@ -224,9 +214,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         users, items = self._ids(self._frame(X, reset=False))
         values = self._values(y, users, items)
         ratings = known.updated(zip(users.listed(), items.listed(), values.tolist(), strict=True))
-        self._keep(fit_model(ratings, self, model, n_epochs))
-        self.ratings_ = ratings
-        return self
+        return self._adopt(ratings, fit_model(ratings, self, model, n_epochs))
 
     @overload
     def predict(
@@ -284,8 +272,21 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         ValueError
             If an id is missing, ``coverage`` is not between 0 and 1, or the model has no standard errors.
         """
-        model = self._fitted_model()
-        return checked_interval(model, *self._found(X), coverage)
+        return self._fitted_model().interval(*self._found(X), coverage)
+
+    def _adopt(self, ratings: Ratings, fit: Fit) -> AutoRecRegressor:
+        """Keep ratings and what was fitted to them."""
+        self._keep(fit)
+        self.ratings_ = ratings
+        return self
+
+    def _encoded(self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike) -> Encoded:
+        """The ratings to fit to; X says which columns there are."""
+        frame = self._frame(X, reset=True)
+        self.columns_ = self._chosen_columns(frame)
+        users, items = self._ids(frame)
+        values = self._values(y, users, items)
+        return Encoded(users.codes, items.codes, values, users.distinct, items.distinct)
 
     def _found(self, X: npt.ArrayLike | pd.DataFrame) -> tuple[Int32Array, Int32Array]:
         """The model's indices of the users and items of X, -1 for what it does not know."""
@@ -315,9 +316,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
                 "X must have a row for each rating, with a user and an item, and be no sparse matrix of "
                 "ratings, which fit_batches(matrix) takes"
             )
-        polars = sys.modules.get("polars")
-        if polars is not None and isinstance(X, polars.DataFrame):
-            X = pd.DataFrame(X.to_dict(as_series=False))
+        X = as_pandas(X)
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
@@ -345,7 +344,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
                 f"{[label for label in labels if label not in used]}. "
                 "(Set user_column and item_column to silence this warning)",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return user_column, item_column
 

@@ -102,7 +102,7 @@ MAY_IMPORT = {
     "adapters": {"adapters", "core", "fitting", "trainsets"},
     "data": {"arrow", "core", "data"},
     "datasets": {"data"},
-    "study": {"algorithm", "checks", "core", "data", "fitted", "fitting", "study"},
+    "study": {"algorithm", "checks", "core", "data", "display", "fitted", "fitting", "study"},
     "comparison": {"study"},
     "distributed": {"checks", "cli", "core", "data", "fitting", "model", "regressor"},
     "splits": {"study"},

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from surprise import AlgoBase, Prediction, Trainset, accuracy
 
+from surprise_autorec.study.errors import training_counts
 from surprise_autorec.study.packing import Test
 from surprise_autorec.study.rankings import ranking_scores
 
@@ -65,8 +66,7 @@ def reason_of(error: Exception) -> str:
 
 def _frame(predictions: list[Prediction], trainset: Trainset) -> pd.DataFrame:
     """Predictions as a table, with the number of training ratings of user and item."""
-    n_user = {trainset.to_raw_uid(user): len(trainset.ur[user]) for user in trainset.all_users()}
-    n_item = {trainset.to_raw_iid(item): len(trainset.ir[item]) for item in trainset.all_items()}
+    n_user, n_item = training_counts(trainset, "user"), training_counts(trainset, "item")
     return pd.DataFrame(
         {
             "user": [prediction.uid for prediction in predictions],
