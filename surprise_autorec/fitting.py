@@ -1,4 +1,4 @@
-"""From ratings to a fitted model: the one way that data takes."""
+"""From ratings to a fitted model."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def _check(ratings: Ratings) -> None:
 
 
 def _members_of(start: AutoRecModel, wanted: Sequence[Member], learnt: bool) -> list[Member]:
-    """Those of a model to go on from. Raises ValueError if others are wanted."""
+    """The networks of a model to continue from. Raises ValueError if other networks are wanted."""
     found = [network.member for network in start.networks]
 
     def described(members: Sequence[Member]) -> list[str]:
@@ -231,7 +231,7 @@ def _members_of(start: AutoRecModel, wanted: Sequence[Member], learnt: bool) -> 
 def _checkpoints(
     folder: str | os.PathLike[str], parameters: AutoRecParameters, matrix: RatingMatrix
 ) -> Checkpoints:
-    """Those of a fit, known by its parameters and ratings."""
+    """The checkpoints of a fit, which is recognised by its parameters and ratings."""
     if not isinstance(parameters.random_state, Integral):
         raise ValueError(
             f"random_state must be an int where checkpoints are kept, got {parameters.random_state!r}"

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
+from surprise_autorec.checks import check
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.data.encoding import Encoded, encode, factorized
 from surprise_autorec.data.sources import Piece, as_pandas, rating_batches
@@ -366,8 +367,8 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
             return RatingScale(float(values.min()), float(values.max()))
         are_bounds = isinstance(scale, (tuple, list)) and len(scale) == 2
         are_bounds = are_bounds and all(isinstance(bound, Real) and isfinite(bound) for bound in scale)
-        if not (are_bounds and scale[0] <= scale[1]):
-            raise ValueError(f"rating_scale must be None or the lowest and the highest rating, got {scale!r}")
+        rule = "None or the lowest and the highest rating"
+        check("rating_scale", scale, rule, are_bounds and scale[0] <= scale[1])
         return RatingScale(float(scale[0]), float(scale[1]))
 
     def _state_to_save(self) -> dict[str, Any]:

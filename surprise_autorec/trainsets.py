@@ -1,4 +1,4 @@
-"""Surprise's trainsets: their ratings as arrays, and trainsets of such."""
+"""Surprise's trainsets: their ratings as arrays, and arrays of ratings as trainsets."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def trainset_of(ratings: Ratings) -> Trainset:
 
 
 def advice_about(data: object) -> str:
-    """What to do with ratings that are no Trainset."""
+    """The message for ratings that are not a Trainset: what to do with them."""
     kind = type(data).__name__
     advice = {
         "DatasetAutoFolds": "call fit(data.build_full_trainset())",

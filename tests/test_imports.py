@@ -97,7 +97,7 @@ MAY_IMPORT = {
         "signatures",
         "trainsets",
     },
-    "regressor": {"core", "data", "fitted", "fitting", "model", "parameters", "signatures"},
+    "regressor": {"checks", "core", "data", "fitted", "fitting", "model", "parameters", "signatures"},
     "persistence": {"algorithm", "fitted", "fitting", "model", "regressor"},
     "adapters": {"adapters", "core", "fitting", "trainsets"},
     "data": {"arrow", "core", "data"},

@@ -1,9 +1,8 @@
 """How many threads each step of training uses: the number that is fastest at the moment.
 
 torch cuts each operation into equal parts, one a thread, and waits for the slowest. On a machine that does
-nothing else two threads are nearly twice as fast as one. But if another process keeps one of two cores busy,
-each operation waits for the thread that has no core, and training takes many times as long as on one thread
-alone.
+nothing else, two threads are nearly twice as fast as one. But if another process keeps one of two cores busy,
+each operation waits for the thread that has no core, and training takes many times as long as on one thread.
 
 The results are the same bits for any number of threads, so the number can change from step to step.
 """

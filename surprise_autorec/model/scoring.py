@@ -124,7 +124,7 @@ class AutoRecModel:
         return f"<AutoRecModel: {self}>"
 
     def ids(self, side: Side) -> Sequence[Hashable]:
-        """Those of the users or of the items."""
+        """The ids of the users or of the items."""
         return self.user_ids if side == "user" else self.item_ids
 
     def index(self, side: Side) -> dict[Hashable, int]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from surprise import AlgoBase, Dataset, Trainset
 
-from surprise_autorec.checks import check, flag, number, positive_integer
+from surprise_autorec.checks import check, flag, is_integer, number, positive_integer
 from surprise_autorec.study.fits import Outcome, Wanted, fit_and_test
 from surprise_autorec.study.info import StudyInfo
 from surprise_autorec.study.inputs import (
@@ -97,7 +96,7 @@ def compare(
     )
     splitters = as_splitters(cv, repeats)
     sizes = _train_sizes(train_sizes)
-    is_number = isinstance(n_jobs, Integral) and not isinstance(n_jobs, bool) and n_jobs != 0
+    is_number = is_integer(n_jobs) and n_jobs != 0
     check("n_jobs", n_jobs, "an integer other than 0, or None", n_jobs is None or is_number)
     if n_threads is not None:
         n_threads = positive_integer("n_threads", n_threads)

@@ -12,7 +12,7 @@ import pandas as pd
 from surprise import AlgoBase, Dataset
 from surprise.model_selection import KFold
 
-from surprise_autorec.checks import check, positive_integer
+from surprise_autorec.checks import check, is_integer, positive_integer
 from surprise_autorec.data.known import load, to_dataset
 from surprise_autorec.data.sources import as_pandas
 from surprise_autorec.display import as_text
@@ -124,7 +124,7 @@ def as_splitters(cv: Any, repeats: int) -> list[Any]:
         The n-th repeat, from 0, adds n to the iterator's ``random_state``.
     """
     repeats = positive_integer("repeats", repeats)
-    if cv is None or (isinstance(cv, Integral) and not isinstance(cv, bool)):
+    if cv is None or is_integer(cv):
         n_folds = 5 if cv is None else int(cv)
         check("cv", cv, "at least 2 folds", n_folds >= 2)
         cv = KFold(n_folds, random_state=0)
