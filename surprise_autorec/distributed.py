@@ -52,7 +52,7 @@ __all__ = ["app", "fit"]
 
 #: When one process has failed, torchrun ends the others at once. So the first, which says why, has this many
 #: seconds before the others exit.
-_LAST_WORDS = 2.0
+_EXIT_DELAY = 2.0
 
 
 def fit(
@@ -239,7 +239,7 @@ def _errors_of_one() -> Iterator[None]:
         except (typer.BadParameter, ValueError, ArithmeticError, OSError) as error:
             if os.environ.get("RANK", "0") == "0":
                 raise
-            time.sleep(_LAST_WORDS)
+            time.sleep(_EXIT_DELAY)
             raise typer.Exit(1) from error
 
 

@@ -27,7 +27,7 @@ NEWEST_SHARE = 0.5
 #: Threads have a core each if so many short operations in a row take less than so many seconds each. They
 #: take some microseconds; a thread that waits for a core does so for milliseconds.
 N_PROBES, PROBE_SECONDS = 400, 1e-3
-#: The least number of elements that torch gives to a thread.
+#: torch's CPU kernels give a thread at least so many elements.
 GRAIN = 32_768
 
 Result = TypeVar("Result")
