@@ -118,23 +118,23 @@ def train(
         epochs, n_apart = range(1, options.n_epochs + 1), options.n_epochs
         if joins:
             n_apart = automatic.epochs_without_sample(options.n_epochs)
-        progress = _Progress(learners, validation, generator, checkpoints, options, on_epoch_end)
-        goes_on = progress.run(epochs[:n_apart])
+        loop = _EpochLoop(learners, validation, generator, checkpoints, options, on_epoch_end)
+        goes_on = loop.run(epochs[:n_apart])
         if validation:
             validation.restore_best(averaged)
         if sample:
-            progress.findings = progress.findings or sample.findings(averaged)
-            for network, weight in zip(averaged, progress.findings.weights, strict=True):
+            loop.findings = loop.findings or sample.findings(averaged)
+            for network, weight in zip(averaged, loop.findings.weights, strict=True):
                 network.member = network.member._replace(weight=weight)
         if joins:
             baselines = estimate_baselines(ratings)
             _take_all(learners, ratings, baselines)
             if goes_on:
-                progress.run(epochs[n_apart:])
-        errors = progress.findings and progress.findings.errors
+                loop.run(epochs[n_apart:])
+        errors = loop.findings and loop.findings.errors
         initial_errors = [learner.initial_error for learner in learners]
         # What only training needs would be in the way: weights, gradients, the optimisers' memory.
-        del learners, progress
+        del learners, loop
         return _finished(averaged, initial_errors, ratings, baselines, errors, options)
 
 
@@ -186,8 +186,8 @@ def _divided(
     return ratings.split(share, torch.Generator().manual_seed(seed + 1))
 
 
-class _Progress:
-    """The epochs of a training, those before it was ended included.
+class _EpochLoop:
+    """Runs epochs, and keeps their reports. Those of a checkpoint are not run again, only reported.
 
     Attributes
     ----------
