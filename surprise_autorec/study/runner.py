@@ -135,20 +135,18 @@ class Runner:
 
             try:
                 for key, outcome in self._outcomes(missing()):
-                    outcomes[key] = outcome
                     if self.store:
                         self.store.save(key, fingerprints[key], outcome)
+                    if outcome.predictions is not None:  # whose ids would take most of the memory
+                        outcome = outcome._replace(predictions=outcome.predictions[NUMBERS])
+                    outcomes[key] = outcome
                     bar.update()
             except KeyboardInterrupt:
                 if not outcomes:
                     raise
                 interrupted = True
         done = {key: outcomes[key] for key in list(fingerprints) if key in outcomes}
-        predictions = {
-            key: one.predictions[NUMBERS]  # ids would take most of the memory
-            for key, one in done.items()
-            if one.predictions is not None
-        }
+        predictions = {key: one.predictions for key, one in done.items() if one.predictions is not None}
         return Results(_table(done), predictions, n_planned, interrupted)
 
     def _outcomes(self, jobs: Iterable[Job]) -> Iterator[tuple[Key, Outcome]]:
