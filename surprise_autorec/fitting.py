@@ -1,4 +1,4 @@
-"""From ratings to a fitted model: the one way that data takes."""
+"""From ratings to a fitted model."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ from surprise_autorec.memory import machine_memory, memory_needed
 from surprise_autorec.model import AutoRecModel, Rated, RatingScale
 from surprise_autorec.model.scoring import SCALE_RULE, is_rating_scale
 from surprise_autorec.parameters import AutoRecParameters, CheckedParameters
+
+#: What is said where the training ratings are needed and not there.
+NO_RATINGS = (
+    "a loaded model does not have the ratings that it was trained on, as they are not saved: call fit again"
+)
 
 
 class Ratings(NamedTuple):
@@ -150,13 +155,7 @@ def fit_model(
     if n_epochs is not None:
         options = replace(options, n_epochs=positive_integer("n_epochs", n_epochs))
     with collective.errors_shared():
-        check_count("ratings", len(ratings.values))
-        check("the rating scale", tuple(ratings.scale), SCALE_RULE, is_rating_scale(*ratings.scale))
-        for side, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
-            check(f"{side} ids", math.nan, "other than NaN, which equals nothing", not any(map(is_nan, ids)))
-        ratings.check()
-        if not len(ratings.values):
-            raise ValueError("training needs at least one rating, got none")
+        _check(ratings)
     needed = memory_needed(parameters, len(ratings.values), len(ratings.user_ids), len(ratings.item_ids))
     is_estimate = options.device.type == "cpu" and collective.size == 1  # what the estimate is for
     if is_estimate:
@@ -204,8 +203,19 @@ def fit_model(
     return Fit(model, history.epochs)
 
 
+def _check(ratings: Ratings) -> None:
+    """Raise ValueError if ratings cannot be trained on."""
+    check_count("ratings", len(ratings.values))
+    check("the rating scale", tuple(ratings.scale), SCALE_RULE, is_rating_scale(*ratings.scale))
+    for side, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
+        check(f"{side} ids", math.nan, "other than NaN, which equals nothing", not any(map(is_nan, ids)))
+    ratings.check()
+    if not len(ratings.values):
+        raise ValueError("training needs at least one rating, got none")
+
+
 def _members_of(start: AutoRecModel, wanted: Sequence[Member], learnt: bool) -> list[Member]:
-    """Those of a model to go on from. Raises ValueError if others are wanted."""
+    """The networks of a model to continue from. Raises ValueError if other networks are wanted."""
     found = [network.member for network in start.networks]
 
     def described(members: Sequence[Member]) -> list[str]:
@@ -222,7 +232,7 @@ def _members_of(start: AutoRecModel, wanted: Sequence[Member], learnt: bool) -> 
 def _checkpoints(
     folder: str | os.PathLike[str], parameters: AutoRecParameters, matrix: RatingMatrix
 ) -> Checkpoints:
-    """Those of a fit, known by its parameters and ratings."""
+    """The checkpoints of a fit, which is recognised by its parameters and ratings."""
     if not isinstance(parameters.random_state, Integral):
         raise ValueError(
             f"random_state must be an int where checkpoints are kept, got {parameters.random_state!r}"

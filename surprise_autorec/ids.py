@@ -1,4 +1,4 @@
-"""Ids that are of another type than those of a model."""
+"""Ids of another type than those of a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Container, Hashable, Iterable
 from itertools import islice
 from numbers import Real
 
-#: Unknown ids to look at: enough to find a wrong type, and few enough to cost nothing.
+#: How many unknown ids to look at: enough to find a wrong type, and few enough to cost nothing.
 _LOOKED_AT = 10
 
 

@@ -1,8 +1,8 @@
 """Factors of rows and columns that were not there in training, from their ratings, with the network as it is.
 
-A new row goes through the encoder. A new column has no decoder weights. What the encoder of columns makes of
-its ratings is one sum; what is left of eq. 2, with hidden activations H of the rows that rate it held fixed,
-is ridge regression (the "half-step" of alternating least squares: Zhou, Wilkinson, Schreiber, Pan, AAIM 2008,
+A new row goes through the encoder. A new column has no decoder weights yet. The encoder of columns gives it a
+vector, which is one sum. The rest of eq. 2, with hidden activations H of the rows that rate it held fixed, is
+ridge regression (the "half-step" of alternating least squares: Zhou, Wilkinson, Schreiber, Pan, AAIM 2008,
 section 3.1)::
 
     min over w, b:  |y - f(H (v + w) + b - own)|^2 + reg / 2 |w|^2 + reg_bias / 2 b^2 + column_reg (b + b_c)^2

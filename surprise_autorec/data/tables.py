@@ -36,7 +36,7 @@ class Table(NamedTuple):
         From the names of some columns to an iterator of DataFrames, which have these columns and perhaps
         more.
     decimal : str
-        What stands before the decimals of a number that is a text, besides the point.
+        The decimal mark of numbers that are texts, besides the point.
     """
 
     name: str
