@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final, overload
 import numpy as np
 import numpy.typing as npt
 
-from surprise_autorec.checks import number, positive_integer
+from surprise_autorec.checks import check, number, positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
@@ -477,6 +477,7 @@ class FittedAutoRec(ABC):
         n = positive_integer("n", n)
         model = self._fitted_model()
         items = _found_candidates(model, candidates)
+        check("new_users", new_users, "a mapping of ids to ratings", isinstance(new_users or {}, Mapping))
         jobs: list[tuple[AutoRecModel, Sequence[Hashable]]] = []
         if uids is not None:
             jobs.append((model, _listed("uids", uids)))
@@ -528,14 +529,16 @@ class FittedAutoRec(ABC):
         Returns
         -------
         int
-            The number of rows. Their columns are those of `recommend`; ids of several types are texts.
+            The number of rows. Their columns are those of `recommend`; ids of several types, or of one that
+            Arrow does not have, are texts.
 
         Raises
         ------
         ImportError
             If pyarrow is not installed.
         ValueError
-            If ``n`` or ``shard`` breaks its rule, or a candidate is unknown.
+            If ``n`` or ``shard`` breaks its rule, a candidate is unknown, or an id is a text that is not in
+            Unicode.
 
         Warns
         -----
