@@ -38,16 +38,17 @@ def positive_integer(name: str, value: Any, rule: str = "a positive integer") ->
     return int(value)
 
 
-def _is_finite(value: Real) -> bool:
+def is_finite(value: Real) -> bool:
+    """Whether a number is neither NaN nor infinite, nor an integer that no float is as large as."""
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer that no float is as large as
+    except OverflowError:
         return False
 
 
 def number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
     """Check that a value is a finite number for which a rule holds, and return it as a float."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and is_finite(value)
     check(name, value, rule, is_number and holds(value))
     return float(value)
 

@@ -482,6 +482,7 @@ class FittedAutoRec(ABC):
         n = positive_integer("n", n)
         model = self._fitted_model()
         items = _found_candidates(model, candidates)
+        check("new_users", new_users, "a mapping of ids to ratings", isinstance(new_users or {}, Mapping))
         jobs: list[tuple[AutoRecModel, Sequence[Hashable]]] = []
         if uids is not None:
             jobs.append((model, _listed("uids", uids)))
@@ -533,14 +534,16 @@ class FittedAutoRec(ABC):
         Returns
         -------
         int
-            The number of rows. Their columns are those of `recommend`; ids of several types are texts.
+            The number of rows. Their columns are those of `recommend`; ids of several types, or of one that
+            Arrow does not have, are texts.
 
         Raises
         ------
         ImportError
             If pyarrow is not installed.
         ValueError
-            If ``n`` or ``shard`` breaks its rule, or a candidate is unknown.
+            If ``n`` or ``shard`` breaks its rule, a candidate is unknown, or an id is a text that is not in
+            Unicode.
 
         Warns
         -----

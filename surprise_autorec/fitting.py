@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surprise_autorec.callbacks import Callback, EarlyStopping, Epoch, History, Progress, StopTraining
-from surprise_autorec.checks import check, is_nan, positive_integer
+from surprise_autorec.checks import check, is_finite, is_nan, positive_integer
 from surprise_autorec.core import automatic
 from surprise_autorec.core.arrays import Float64Array, Int32Array, Int64Array, check_count
 from surprise_autorec.core.checkpoints import Checkpoints
@@ -103,7 +103,10 @@ def numbers(values: Sequence[Any], uids: Sequence[Hashable], iids: Sequence[Hash
     for value, uid, iid in zip(values, uids, iids, strict=True):
         if not isinstance(value, Real):
             raise ValueError(f"ratings must be numbers: user {uid!r} rated item {iid!r} {value!r}")
-    return np.array(values, np.float64)
+    try:
+        return np.array(values, np.float64)
+    except OverflowError:  # of an integer that no float is as large as, which is off every scale
+        return np.array([value if is_finite(value) else math.inf for value in values], np.float64)
 
 
 class Fit(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Container, Hashable, Iterable
+from contextlib import suppress
 from itertools import islice
 from numbers import Real
 
@@ -32,8 +33,9 @@ def warn_of_types(
 
 def _as_other_type(one: Hashable) -> str | int | None:
     """A number as text, and text as a whole number if it is one."""
-    if isinstance(one, str):
-        return int(one) if one.isdecimal() else None
-    if isinstance(one, Real):
-        return str(int(one)) if float(one).is_integer() else str(one)
+    with suppress(OverflowError, ValueError):  # of more digits than Python turns into a float or a text
+        if isinstance(one, str):
+            return int(one) if one.isdecimal() else None
+        if isinstance(one, Real):
+            return str(int(one)) if float(one).is_integer() else str(one)
     return None

@@ -215,7 +215,7 @@ class AutoRecParameters:
             how they differ from what was expected. "auto" is, for the ratings of an item, 1.5 times the share
             of all users that has rated a typical item, and at most 1. For the ratings of a user the rule is
             the same, but at least 0.8. Without effect where not ``biased``.
-        input_scaling : float, default=0.5
+        input_scaling : float in [0, 10], default=0.5
             Each row's input is divided by this power of its number of ratings (over their typical number).
         reg_bias : float or "auto", default="auto"
             As ``reg_all``, for the biases of the decoder, one for each column. "auto" is 10 where they are
@@ -305,10 +305,10 @@ class AutoRecParameters:
         ValueError
             If a parameter breaks its rule; the message names the parameter, the rule and the value.
         """
-        is_source = self.random_state is None or isinstance(
-            self.random_state, (Integral, np.random.RandomState)
-        )
-        check("random_state", self.random_state, "None, an int or a numpy RandomState", is_source)
+        state = self.random_state
+        is_source = state is None or isinstance(state, np.random.RandomState)
+        is_source = is_source or (isinstance(state, Integral) and 0 <= int(state) < 2**32)
+        check("random_state", state, "None, an int from 0 to 2**32 - 1 or a numpy RandomState", is_source)
         return CheckedParameters(
             options=self._training_options(),
             kinds=self._kinds(),
@@ -345,7 +345,9 @@ class AutoRecParameters:
             input_centering=_number_or(
                 None, "input_centering", self.input_centering, "a number in [0, 1]", lambda x: 0 <= x <= 1
             ),
-            input_scaling=number("input_scaling", self.input_scaling, "a number >= 0", lambda x: x >= 0),
+            input_scaling=number(
+                "input_scaling", self.input_scaling, "a number in [0, 10]", lambda x: 0 <= x <= 10
+            ),
             averaging=number("averaging", self.averaging, "a number in [0, 1)", lambda x: 0 <= x < 1),
             optimizer=optimizer,
             batch_size=batch_size,
@@ -365,8 +367,9 @@ class AutoRecParameters:
         if _is_auto(self.n_factors):
             return None
         widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
-        are_widths = bool(widths) and all(map(is_positive_integer, widths))
-        check("n_factors", self.n_factors, "'auto', a positive integer or a tuple of them", are_widths)
+        are_widths = bool(widths) and all(is_positive_integer(width) and int(width) < 2**31 for width in widths)
+        rule = "'auto', a positive integer or a tuple of them, each below 2**31"
+        check("n_factors", self.n_factors, rule, are_widths)
         return tuple(int(width) for width in widths)
 
     def _callbacks(self) -> list[Callback]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
-from math import isfinite, isinf
+from math import isinf
 from numbers import Real
 from typing import Any, Literal, NamedTuple, Unpack, overload
 
@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
-from surprise_autorec.checks import check
+from surprise_autorec.checks import check, is_finite
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.data.encoding import Encoded, encode, factorized
 from surprise_autorec.data.sources import Piece, as_pandas, rating_batches
@@ -356,7 +356,11 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
 
     def _values(self, y: Any, users: _Ids, items: _Ids) -> Float64Array:
         """The ratings, after scikit-learn's checks, one for each row of X."""
-        _, values = check_X_y(np.column_stack([users.codes, items.codes]), y, y_numeric=True, estimator=self)
+        codes = np.column_stack([users.codes, items.codes])
+        try:
+            _, values = check_X_y(codes, y, y_numeric=True, estimator=self)
+        except OverflowError as error:
+            raise ValueError(f"y must be finite numbers: {error}") from None
         values = np.asarray(values, np.float64)
         assert_all_finite(values, input_name="y")  # again: None among objects has become NaN
         return values
@@ -366,7 +370,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         if scale is None:
             return RatingScale(float(values.min()), float(values.max()))
         are_bounds = isinstance(scale, (tuple, list)) and len(scale) == 2
-        are_bounds = are_bounds and all(isinstance(bound, Real) and isfinite(bound) for bound in scale)
+        are_bounds = are_bounds and all(isinstance(bound, Real) and is_finite(bound) for bound in scale)
         rule = "None or the lowest and the highest rating"
         check("rating_scale", scale, rule, are_bounds and scale[0] <= scale[1])
         return RatingScale(float(scale[0]), float(scale[1]))

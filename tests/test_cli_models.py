@@ -565,7 +565,9 @@ def test_a_keyword_cannot_be_both_tried_and_set(ratings):
 
 def test_a_wrong_seed_is_an_error_before_anything_is_trained(ratings):
     result = tune(ratings, "-g", "random_state=3,foo")
-    assert_one_error(result, "random_state must be None, an int or a numpy RandomState, got 'foo'")
+    assert_one_error(
+        result, "random_state must be None, an int from 0 to 2**32 - 1 or a numpy RandomState, got 'foo'"
+    )
     assert "fit/s" not in result.stderr
 
 
@@ -679,6 +681,7 @@ def test_parts_of_recommendations(model, tmp_path):
     [
         (["--shard", "4/3", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
         (["--shard", "0/3", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
+        (["--shard", f"1/{'9' * 5000}", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
         (["--shard", "half", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
         (["--shard", "1/3"], "needs --output FILE.parquet"),
         (["--shard", "1/3", "-o", "top.csv"], "needs --output FILE.parquet"),

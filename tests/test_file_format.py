@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
     trainset = Dataset.load_from_df(FRAME, Reader(rating_scale=(1, 5))).build_full_trainset()
     AutoRec(**TINY).fit(trainset).save(path / "item.model")
     AutoRec(**{**TINY, "n_factors": (5, 3, 2)}, variant="hybrid").fit(trainset).save(path / "deep.model")
+    AutoRec(**TINY, variant="hybrid", n_estimators=2).fit(trainset).save(path / "average.model")
     bounded = {"biased": False, "two_sided": False, "decoder_activation": "sigmoid"}
     AutoRec(**TINY, **bounded).fit(trainset).save(path / "paper.model")
     AutoRecRegressor(**TINY, variant="user").fit(FRAME[["user", "item"]], FRAME["rating"]).save(
@@ -52,7 +53,7 @@ def test_forgeries_are_only_those_that_were_made(folder):
     """An unchanged file, written by the forger, is a model that works."""
     for path in folder.glob("*.model"):
         forgery.write(folder / "copy", *forgery.read(path))
-        forgery.use(load(folder / "copy"))
+        forgery.use(load(folder / "copy"), folder / "again")
 
 
 def setting(*path, value):
@@ -146,6 +147,14 @@ WRONG = {
     "more scores than epochs": (setting("validation_scores", value=[1.0, 2.0]), "or empty"),
     "baselines of NaN": (setting("baselines", value=[float("nan"), 1, 1, 0]), "a mean, three penalties"),
     "a penalty that fits into no float": (setting("baselines", value=[1, 2**70, 1, 0]), "three penalties"),
+    "an endless penalty per rating": (
+        setting("baselines", value=[1, 1, 1, float("inf"), 1, 1]),
+        "a mean, three penalties",
+    ),
+    "joint biases under an endless penalty": (
+        setting("baselines", value=[1, float("inf"), 1, 0, 1, 1]),
+        "biases are joint only under penalties",
+    ),
     "a mean that is none": (setting("baselines", value=[True, 1, 1, 0]), "a mean, three penalties"),
     "errors of one number": (setting("errors", value=[1.0]), "null, or a mean and a mean square"),
     "three baselines": (setting("baselines", value=[1, 1, 0]), "a mean, three penalties"),
@@ -210,7 +219,7 @@ def test_what_a_model_may_have_is_read(folder, tmp_path, kind):
     contents, arrays = forgery.read(folder / "item.model")
     RIGHT[kind](contents, arrays)
     forgery.write(tmp_path / "model", contents, arrays)
-    forgery.use(load(tmp_path / "model"))
+    forgery.use(load(tmp_path / "model"), tmp_path / "again")
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def _part(shard: str | None, output: str, is_written_at_once: bool) -> tuple[int
     """The part of the users that --shard asks for."""
     if shard is None:
         return 1, 1
-    found = re.fullmatch(r"([0-9]+)/([0-9]+)", shard)
+    found = re.fullmatch(r"([0-9]{1,18})/([0-9]{1,18})", shard)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise typer.BadParameter(
             f"must be K/M, the K-th of M parts, with K from 1 to M, got {shard!r}", param_hint="--shard"

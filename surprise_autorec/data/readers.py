@@ -25,6 +25,8 @@ from surprise_autorec.data.tables import BATCH_ROWS, ROLES, Table, role_batches
 Source = str | os.PathLike[str] | IO[str]
 
 _GROUPLENS = ("user", "item", "rating", "timestamp")
+#: What is wrong with texts that are no table.
+_TEXT_ERRORS = (csv.Error, pd.errors.ParserWarning)
 #: What may separate the fields of a csv or tsv file.
 _DELIMITERS = ",;\t|"
 
@@ -87,8 +89,9 @@ def _dat(name: str, file: Path, names: Sequence[str] | None) -> Table:
 
 
 def _first_line(file: Path) -> str:
-    with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as opened:
-        return opened.readline().decode("utf-8-sig", errors="replace")
+    open_text = gzip.open if file.suffix.lower() == ".gz" else open
+    with open_text(file, "rt", encoding="utf-8-sig", errors="replace") as opened:
+        return str(opened.readline())
 
 
 def _names(
@@ -149,9 +152,9 @@ def _npz(name: str, file: Path, names: Sequence[str] | None) -> Table:
     def batches(columns: list[str]) -> Iterator[pd.DataFrame]:
         with arrays:
             chosen = {column: arrays[column] for column in columns}
-        lengths = {column: array.shape for column, array in chosen.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"its arrays must have one length, got {lengths}")
+        shapes = {column: array.shape for column, array in chosen.items()}
+        if len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1:
+            raise ValueError(f"its arrays must have one dimension and one length, got {shapes}")
         n_rows = len(next(iter(chosen.values())))
         return slices(lambda rows: pd.DataFrame({key: array[rows] for key, array in chosen.items()}), n_rows)
 
@@ -189,7 +192,7 @@ def _format(file: Path) -> str | None:
 def _problems_named(name: str, suffix: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, pd.errors.ParserWarning) as error:
+    except (ValueError, EOFError, BadZipFile, gzip.BadGzipFile, zlib.error, *_TEXT_ERRORS) as error:
         text = " ".join(str(error).split())
         raise ValueError(f"{name} must be a valid {suffix} file: {text}") from error
 

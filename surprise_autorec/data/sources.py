@@ -128,7 +128,14 @@ def _table(source: Any, name: str) -> Table | None:
     return None
 
 
+def _check_dimensions(array: Any, name: str, n: int) -> None:
+    if array.ndim != n:
+        raise ValueError(f"{name} must have {n} dimension(s) as {type(array).__name__}, got {array.ndim}")
+
+
 def _of_structured(array: npt.NDArray[Any], name: str) -> Table:
+    _check_dimensions(array, name, 1)
+
     def batches(columns: list[str]) -> Iterator[pd.DataFrame]:
         return slices(
             lambda rows: pd.DataFrame({column: array[column][rows] for column in columns}), len(array)
@@ -138,6 +145,8 @@ def _of_structured(array: npt.NDArray[Any], name: str) -> Table:
 
 
 def _of_sparse(matrix: Any, name: str) -> Table:
+    _check_dimensions(matrix, name, 2)
+
     def batches(_: list[str]) -> Iterator[pd.DataFrame]:
         cells = matrix.tocoo()
         columns = {"user": cells.row, "item": cells.col, "rating": cells.data}
