@@ -367,7 +367,8 @@ class AutoRecParameters:
         if _is_auto(self.n_factors):
             return None
         widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
-        are_widths = bool(widths) and all(is_positive_integer(width) and int(width) < 2**31 for width in widths)
+        are_counts = bool(widths) and all(map(is_positive_integer, widths))
+        are_widths = are_counts and all(int(width) < 2**31 for width in widths)
         rule = "'auto', a positive integer or a tuple of them, each below 2**31"
         check("n_factors", self.n_factors, rule, are_widths)
         return tuple(int(width) for width in widths)
