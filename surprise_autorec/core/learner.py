@@ -112,8 +112,9 @@ class Learner:
         """The rows in batches, cut once: epochs differ in their order and in the dropout masks."""
         size = self.options.batch_size
         if size is None:
-            full_batch = OPTIMIZERS[self.options.optimizer].full_batch
-            size = automatic.batch_size(len(self.rows), ratings.n_columns, ratings.n_ratings, full_batch)
+            size = automatic.batch_size(
+                len(self.rows), ratings.n_columns, ratings.n_ratings, self.options.full_batch
+            )
         return list(cutter.cut(ratings, self.rows, size))
 
     def _bias_penalty(self, cutter: BatchCutter) -> BiasPenalty | None:
@@ -344,9 +345,8 @@ class AveragedNetwork:
         for batch in batches:
             hidden[batch.rows] = network.encode(batch.cells, batch.inputs)
             counts[batch.rows] = batch.cells.row_counts.float()
-        full_batch = OPTIMIZERS[self.options.optimizer].full_batch
         mean_hidden = torch.zeros_like(network.encode_nothing()[0])
-        if not full_batch:
+        if not self.options.full_batch:
             mean_hidden = mean_over_ratings(hidden, counts, self.collective)
         hidden -= mean_hidden
         weight: Tensor = network.decoder_weight

@@ -49,5 +49,9 @@ class TrainingOptions:
     @property
     def has_gain(self) -> bool:
         """Whether networks have a gain: where hidden activations are less their mean, and outputs linear."""
-        is_linear = self.biased and self.decoder_activation == "identity"
-        return is_linear and not OPTIMIZERS[self.optimizer].full_batch
+        return self.biased and self.decoder_activation == "identity" and not self.full_batch
+
+    @property
+    def full_batch(self) -> bool:
+        """Whether the optimiser wants all rows in every step."""
+        return OPTIMIZERS[self.optimizer].full_batch
