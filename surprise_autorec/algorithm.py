@@ -349,9 +349,10 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If ``coverage`` is not between 0 and 1, or the model has no standard errors.
+            If ``coverage`` is not between 0 and 1, ``testset`` is something else, or the model has no
+            standard errors.
         """
-        model, pairs = self._fitted_model(), [(row[0], row[1]) for row in testset]
+        model, pairs = self._fitted_model(), list(map(_pair, testset))
         uids, iids = ([pair[place] for pair in pairs] for place in (0, 1))
         return checked_interval(model, model.find_users(uids), model.find_items(iids), coverage)
 
@@ -385,10 +386,20 @@ def _not_a_trainset(data: object) -> str:
     return f"fit needs a surprise.Trainset, got a {kind}: {advice}"
 
 
+def _pair(row: Any) -> tuple[Any, Any]:
+    """The ids of a user and an item, without the rating that may follow."""
+    if not isinstance(row, (tuple, list, np.ndarray)) or len(row) < 2:
+        raise ValueError(f"testset must be a list of (uid, iid) or (uid, iid, r_ui), got {row!r} in it")
+    return row[0], row[1]
+
+
 def _triple(row: Any) -> tuple[Any, Any, Any]:
-    """A user's id, an item's and the rating, without the timestamp that may follow."""
+    """The ids of a user and an item, and the rating, without the timestamp that may follow."""
     if not isinstance(row, (tuple, list, np.ndarray)) or len(row) not in (3, 4):
-        raise ValueError(f"ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got {row!r}")
+        hint = " (for a DataFrame, pass frame.itertuples(index=False))" if isinstance(row, str) else ""
+        raise ValueError(
+            f"ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got {row!r}{hint}"
+        )
     return row[0], row[1], row[2]
 
 

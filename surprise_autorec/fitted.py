@@ -18,6 +18,7 @@ from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
 from surprise_autorec.display import as_card, as_text, changed_parameters, parameters_of
 from surprise_autorec.fitting import Fit, Ratings, numbers
+from surprise_autorec.ids import hint_of_type
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.model.explanation import Explanation, explain
 from surprise_autorec.model.files import SavedModel, problems_named, read, write
@@ -380,8 +381,10 @@ class FittedAutoRec(ABC):
     def _known(self, side: Side, one: Hashable) -> int:
         """The index of a user or item. Raises ValueError if the training ratings did not have it."""
         index = self._fitted_model().index(side)
-        if one not in index:
-            raise ValueError(f"the {side} must be one of the training ratings, got {one!r}")
+        if not isinstance(one, Hashable) or one not in index:
+            raise ValueError(
+                f"the {side} must be in the training ratings, got {one!r}{hint_of_type(one, index)}"
+            )
         return index[one]
 
     @final
@@ -689,7 +692,7 @@ def _warn_of_unknown(ids: Sequence[Hashable], users: Int32Array) -> None:
     if len(unknown):
         warnings.warn(
             f"user {ids[unknown[0]]!r} is not in the training ratings ({len(unknown)} of {len(ids)} users "
-            "are not): they are recommended what all users together rate highest or most often",
+            "are not): unknown users get the items that all users together rate highest or most often",
             UserWarning,
             stacklevel=3,
         )

@@ -89,7 +89,8 @@ class Ratings(NamedTuple):
                 f"ratings must lie on the rating scale, {low:g} to {high:g}: "
                 f"user {self.user_ids[self.users[first]]!r} rated item "
                 f"{self.item_ids[self.items[first]]!r} {self.values[first]:g} "
-                f"({len(wrong)} of {len(self.values)} ratings are off it). Correct them, or set the scale"
+                f"({len(wrong)} of {len(self.values)} ratings are off it). "
+                "Correct them, or give a wider rating_scale"
             )
 
 

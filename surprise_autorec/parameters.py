@@ -95,10 +95,23 @@ Arguments = ParamSpec("Arguments")
 Class = TypeVar("Class", bound=type)
 
 
+class BriefSignature(inspect.Signature):
+    """A signature that is printed short, so that ``help`` begins with the description of the class.
+
+    All parameters are in the docstring, and in ``parameters``, where editors and scikit-learn read them.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        first = inspect.Signature(list(self.parameters.values())[:6])
+        return f"{str(first).removesuffix(')')}, ...)"
+
+
 def _naming_unknown_keywords(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Make a constructor name the class and the nearest keyword where it gets one that it does not know.
 
-    Its signature is without types, so that ``help`` can be read. (Type checkers see them all the same.)
+    Its signature is brief and without types, so that ``help`` can be read. (Type checkers see all of it.)
     """
     parameters = inspect.signature(init).parameters
 
@@ -107,13 +120,15 @@ def _naming_unknown_keywords(init: Callable[Arguments, None]) -> Callable[Argume
         unknown = [keyword for keyword in keywords if keyword not in parameters]
         if unknown:
             constructor = type(args[0])
-            nearest = get_close_matches(unknown[0], inspect.signature(constructor).parameters, n=1)
+            known = list(inspect.signature(constructor).parameters)
+            beginning = [keyword for keyword in known if keyword.startswith(f"{unknown[0]}_")]
+            nearest = [*beginning, *get_close_matches(unknown[0], known, n=1)]
             hint = f": did you mean {nearest[0]!r}?" if nearest else ""
             raise TypeError(f"{constructor.__name__} has no parameter {unknown[0]!r}{hint}")
         init(*args, **keywords)
 
     untyped = [one.replace(annotation=inspect.Parameter.empty) for one in parameters.values()]
-    checked.__signature__ = inspect.Signature(untyped)  # type: ignore[attr-defined]
+    checked.__signature__ = BriefSignature(untyped)  # type: ignore[attr-defined]
     return checked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, signature
 from math import isfinite, isinf
 from numbers import Real
 from typing import Any, Literal, NamedTuple, ParamSpec, Unpack, overload
@@ -24,7 +24,7 @@ from surprise_autorec.data.sources import Piece, rating_batches
 from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, answered, checked_interval
 from surprise_autorec.fitting import Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
-from surprise_autorec.parameters import AutoRecParameters, Keywords, documented
+from surprise_autorec.parameters import AutoRecParameters, BriefSignature, Keywords, documented
 
 Arguments = ParamSpec("Arguments")
 
@@ -38,7 +38,7 @@ def _with_shared_parameters(init: Callable[Arguments, None]) -> Callable[Argumen
     ]
     _, *shared = signature(AutoRecParameters.__init__).parameters.values()
     shared = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in shared]
-    init.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined]
+    init.__signature__ = BriefSignature([*own, *shared])  # type: ignore[attr-defined]
     return init
 
 

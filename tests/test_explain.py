@@ -265,9 +265,9 @@ def test_ratings_of_other_items_than_in_training_are_a_warning(algorithm, more):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda one: one.explain("zoe", 11), "the user must be one of the training ratings, got 'zoe'"),
-        (lambda one: one.explain(7, "x"), "the item must be one of the training ratings, got 'x'"),
-        (lambda one: one.explain_new_user({3: 5}, "x"), "item must be one of the training ratings, got 'x'"),
+        (lambda one: one.explain("zoe", 11), "the user must be in the training ratings, got 'zoe'"),
+        (lambda one: one.explain(7, "x"), "the item must be in the training ratings, got 'x'"),
+        (lambda one: one.explain_new_user({3: 5}, "x"), "item must be in the training ratings, got 'x'"),
         (lambda one: one.explain(7, 11, n=0), "n must be a positive integer, got 0"),
         (lambda one: one.explain_new_user({3: 5}, 11, n=2.5), "n must be a positive integer, got 2.5"),
         (lambda one: one.explain(7, 11, ratings={}), "every user needs at least one rating, got none for"),

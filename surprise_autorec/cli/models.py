@@ -137,6 +137,10 @@ def recommend(
             help="K/M: only the K-th of M parts of the users, for M commands to share. Needs -o FILE.parquet."
         ),
     ] = None,
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    names: NamesOption = None,
 ) -> None:
     """List the items with the highest predicted ratings for each user.
 
@@ -149,10 +153,11 @@ def recommend(
     with one_line_errors():
         algorithm = load_model(model)
         fitted = algorithm.model_
-        ratings_of = None if new_users is None else _ratings_of_new_users(new_users, fitted)
-        items = (
-            None if candidates is None else as_ids(read_table(candidates, ("item",))["item"], fitted.item_ids)
-        )
+        layout = Layout.of(names, user_column, item_column, rating_column)
+        ratings_of = None if new_users is None else _ratings_of_new_users(new_users, layout, fitted)
+        items = None
+        if candidates is not None:
+            items = as_ids(read_table(candidates, ("item",), layout)["item"], fitted.item_ids)
         uids = None if user is None else as_ids(user, fitted.user_ids)
         if Path(output).suffix.lower() == ".parquet" and ratings_of is None and not std:
             algorithm.recommend_to(output, uids, n, not include_rated, items, part)
@@ -301,9 +306,11 @@ def _errors(model: AutoRecModel, ratings: Ratings) -> tuple[float, float]:
     return float(np.sqrt(np.mean(errors**2))), float(np.mean(np.abs(errors)))
 
 
-def _ratings_of_new_users(file: str, model: AutoRecModel) -> dict[Hashable, dict[Hashable, float]]:
+def _ratings_of_new_users(
+    file: str, layout: Layout, model: AutoRecModel
+) -> dict[Hashable, dict[Hashable, float]]:
     """Ratings of items by user, from a file. Whatever may be unexpected about them is a warning."""
-    frame = read_table(file, ("user", "item", "rating"))
+    frame = read_table(file, ("user", "item", "rating"), layout)
     iids = as_ids(frame["item"], model.item_ids)
     collected: dict[Hashable, dict[Hashable, list[float]]] = {}
     for uid, iid, rating in zip(frame["user"], iids, frame["rating"], strict=True):
