@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -120,7 +121,7 @@ class Study:
         n_threads : int or None
             Threads of each fit; None leaves them as they are.
         verbose : bool
-            Whether to show a progress bar.
+            Whether to show a progress bar and, above it, a line for each fit.
         """
         from tqdm.auto import tqdm  # here, to keep the import of the package fast
 
@@ -178,6 +179,8 @@ class Study:
         if self._store is not None:
             self._store.save(key, self._inputs[key.algorithm], fingerprint, outcome)
         results.add(key, outcome)
+        if not bar.disable:
+            bar.write(_line(key, outcome.figures, several_data_sets=len(self._datasets) > 1), file=sys.stderr)
         bar.update()
 
     def _folds(self) -> Iterator[_Fold]:
@@ -202,6 +205,15 @@ class Study:
 
 def _labelled(key: Key, fingerprint: str, *arguments: Any) -> tuple[Key, str, Outcome]:
     return key, fingerprint, fit_and_test_packed(*arguments)
+
+
+def _line(key: Key, figures: Mapping[str, Any], several_data_sets: bool) -> str:
+    """A finished fit in a line, so that results can be seen long before the table."""
+    name = f"{key.data}, {key.algorithm}" if several_data_sets else key.algorithm
+    if figures.get("error"):
+        return f"{name}: failed"
+    seconds = figures["fit_time"] + figures["test_time"]
+    return f"{name}: RMSE {figures['rmse']:.4f} in {seconds:.1f} s"
 
 
 def _part(data: Dataset, trainset: Trainset, size: float, seed: int) -> Trainset:
