@@ -89,7 +89,7 @@ class Ratings(NamedTuple):
                 f"ratings must lie on the rating scale, {low:g} to {high:g}: "
                 f"user {self.user_ids[self.users[first]]!r} rated item "
                 f"{self.item_ids[self.items[first]]!r} {self.values[first]:g} "
-                f"({len(wrong)} of {len(self.values)} ratings are off it). "
+                f"({len(wrong)} of {len(self.values)} ratings are outside it). "
                 "Correct them, or give a wider rating_scale"
             )
 
@@ -241,7 +241,7 @@ def _warn_of_memory(needed: int, checked: CheckedParameters) -> None:
     width = "auto" if checked.options.n_factors is None else max(checked.options.n_factors)
     n_networks = sum(kind.number for kind in checked.kinds)
     warnings.warn(
-        f"training needs about {_size(needed)} of memory and there are {_size(available)}: lower "
+        f"training needs about {_size(needed)} of memory, but there is only {_size(available)}: lower "
         f"n_factors ({width}), the number of networks ({n_networks}, by variant and "
         "n_estimators) or the number of ratings",
         UserWarning,
@@ -290,8 +290,8 @@ def _warn_of_repeats(ratings: Ratings) -> None:
     example = first[counts > 1][0]
     warnings.warn(
         f"user {ratings.user_ids[ratings.users[example]]!r} rated item "
-        f"{ratings.item_ids[ratings.items[example]]!r} more than once (and so for "
-        f"{(counts > 1).sum()} pairs in all): the mean of a pair's ratings is used",
+        f"{ratings.item_ids[ratings.items[example]]!r} more than once (there are "
+        f"{(counts > 1).sum()} such pairs): the mean of the ratings of a pair is used",
         UserWarning,
         stacklevel=5,
     )

@@ -336,8 +336,8 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         """X as a DataFrame, whose columns have a type each, after scikit-learn's checks."""
         if issparse(X):
             raise TypeError(
-                "X must have a row for each rating, with a user and an item, and be no sparse matrix of "
-                "ratings, which fit_batches(matrix) takes"
+                "X must have a row for each rating, with a user and an item. For a sparse matrix of ratings, "
+                "call fit_batches(matrix)"
             )
         polars = sys.modules.get("polars")
         if polars is not None and isinstance(X, polars.DataFrame):

@@ -437,7 +437,7 @@ def test_ratings_outside_the_scale_of_a_saved_model_are_one_error(model, tmp_pat
     (tmp_path / "other.csv").write_text("user,item,rating\n3,7,4\n3,8,40\n")
     assert_one_error(
         run("evaluate", tmp_path / "other.csv", "--model", model),
-        "user '3' rated item '8' 40 (1 of 2 ratings are off it)",
+        "user '3' rated item '8' 40 (1 of 2 ratings are outside it)",
     )
 
 
@@ -670,7 +670,7 @@ def test_a_folder_of_parts(frame, tmp_path):
     frame[:1].rename(columns={"item": "film"}).to_parquet(tmp_path / "part-3.parquet")
     result = run("fit", tmp_path, "-o", tmp_path / "model", *QUICK)
     assert_one_error(result, "part-3.parquet must have a column for the item, named one of ['item', ")
-    assert "got columns ['user', 'film', 'rating']. If one of these is it, say so: " in result.stderr
+    assert "got columns ['user', 'film', 'rating']. If it has another name, give it as " in result.stderr
     assert "--item-column NAME" in result.stderr
 
 

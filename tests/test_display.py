@@ -180,7 +180,7 @@ def test_fit_says_what_to_do_with_other_ratings(data, kind, advice):
 
 
 def test_the_regressor_says_what_to_do_with_a_sparse_matrix():
-    with pytest.raises(TypeError, match=r"sparse matrix of ratings, which fit_batches\(matrix\)"):
+    with pytest.raises(TypeError, match=r"sparse matrix of ratings, call fit_batches\(matrix\)"):
         AutoRecRegressor().fit(coo_array(np.eye(3)), [1, 2, 3])
 
 

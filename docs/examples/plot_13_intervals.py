@@ -28,9 +28,7 @@ def share_inside(coverage):
 figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 ax.plot(promised, [share_inside(coverage) for coverage in promised], marker="o", label="AutoRec")
 ax.plot(promised, promised, color="0.5", linestyle=":", label="exactly as promised")
-ax.set(
-    xlabel="coverage", ylabel="share of ratings inside", title="MovieLens-100K, a fifth held out"
-)
+ax.set(xlabel="coverage", ylabel="share of ratings inside", title="MovieLens-100K, a fifth held out")
 ax.grid(alpha=0.3)
 ax.legend()
 

@@ -84,7 +84,7 @@ def command(
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 5,
     repeats: Annotated[
-        int, typer.Option(min=1, help="How often to repeat the folds, each time with other ones.")
+        int, typer.Option(min=1, help="How often to repeat cross-validation, each time with other folds.")
     ] = 1,
     algorithm: Annotated[
         list[str] | None,
@@ -132,7 +132,7 @@ def command(
 ) -> None:
     """Cross-validate AutoRec and other algorithms on the same folds, and print a table, best first.
 
-    Ctrl-C prints the table of what is done.
+    Ctrl-C prints the table of the finished fits.
 
     Example: surprise-autorec compare ml-100k -a AutoRec -a SVD -p AutoRec.n_factors=250 --output out
     """

@@ -169,10 +169,10 @@ def explain(
     model: ModelArgument,
     ratings: Annotated[
         str,
-        typer.Option(help="The ratings that the model was trained on, or a new user's, as `fit` takes them."),
+        typer.Option(help="A file with the ratings of the user, in a format that `fit` takes."),
     ],
     user: Annotated[
-        str, typer.Option("--user", "-u", help="A user of the ratings; may be one who is not in the model.")
+        str, typer.Option("--user", "-u", help="A user in the file of ratings, who need not be in the model.")
     ],
     item: Annotated[str, typer.Option("--item", "-i", help="The item whose estimate to explain.")],
     n: Annotated[int, typer.Option("-n", min=1, help="Number of ratings to list.")] = 10,
@@ -338,7 +338,7 @@ def _ratings_of_user(source: str, layout: Layout, user: str, model: AutoRecModel
     ratings = load_ratings(source, None, layout)
     (uid,) = as_ids([user], ratings.user_ids)
     if uid not in ratings.user_ids:
-        raise ValueError(f"the user must have ratings in {source}, and {user!r} has none")
+        raise ValueError(f"the user must have ratings in {source}, but {user!r} has none")
     rows = ratings.users == ratings.user_ids.index(uid)
     iids, values = [ratings.item_ids[item] for item in ratings.items[rows]], ratings.values[rows].tolist()
     collected: dict[Hashable, list[float]] = {}

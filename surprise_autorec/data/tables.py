@@ -125,7 +125,7 @@ def _column(table: Table, role: str, name: str | None) -> str | None:
     if found is None and role != "timestamp":
         raise ValueError(
             f"{table.name} must have a column for the {role}, named one of {list(names)}, got columns "
-            f"{list(table.columns)}. If one of these is it, say so: columns={{{role!r}: NAME}}, "
+            f"{list(table.columns)}. If it has another name, give it as columns={{{role!r}: NAME}}, "
             f"{role}_column=NAME or, on the command line, --{role}-column NAME"
         )
     return found

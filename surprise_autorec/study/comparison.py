@@ -43,8 +43,8 @@ def compare(
     """Cross-validate algorithms on the same folds.
 
     Copies of the algorithms take turns on each fold, so that their times can be compared even if the speed of
-    the machine drifts. An algorithm that fails is reported, and the others go on. Ctrl-C ends the study and
-    returns what is done.
+    the machine drifts. An algorithm that fails is reported, and the others go on. After Ctrl-C,
+    the result has the finished fits.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def compare(
         A number of folds n means ``KFold(n, random_state=0)``, and None means 5. Otherwise an iterator of
         Surprise or of `surprise_autorec.splits`, or any with ``split(data)``.
     verbose : bool, default=False
-        Whether to show a progress bar.
+        Whether to show a progress bar and, above it, the result of each fit.
     rank_at : int, optional
         Length of the lists that `ranking_scores` evaluates. Default: rankings are not evaluated.
     repeats : int, default=1
