@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 #: What is said where the training ratings are needed and not there.
 NO_RATINGS = (
-    "a loaded model does not have the ratings that it was trained on, as they are not saved: call fit again"
+    "a loaded model does not have the ratings that it was trained on, because they are not saved: call fit "
+    "again, or, for explain, pass the ratings of the user"
 )
 
 

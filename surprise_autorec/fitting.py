@@ -290,8 +290,8 @@ def _warn_of_repeats(ratings: Ratings) -> None:
     example = first[counts > 1][0]
     warnings.warn(
         f"user {ratings.user_ids[ratings.users[example]]!r} rated item "
-        f"{ratings.item_ids[ratings.items[example]]!r} more than once (there are "
-        f"{(counts > 1).sum()} such pairs): the mean of the ratings of a pair is used",
+        f"{ratings.item_ids[ratings.items[example]]!r} more than once (number of such pairs: "
+        f"{(counts > 1).sum()}): the mean of the ratings of a pair is used",
         UserWarning,
         stacklevel=5,
     )
