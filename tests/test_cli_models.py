@@ -386,7 +386,7 @@ def test_ratings_other_than_those_of_training_are_a_warning(model, tmp_path):
     (tmp_path / "some.csv").write_text("user,item,rating\n3,7,4\n4,7,4\n")
     result = explain(model, tmp_path / "some.csv", "-u", 3, "-i", 7)
     assert result.stderr.startswith(
-        "warning: the ratings are not of the items that user '3' rated in training"
+        "warning: the items of ratings are not those that user '3' rated in training"
     )
     assert result.exit_code == 0
 
