@@ -53,4 +53,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, "callbacks", "comparison", "datasets"})
+    return sorted({*globals(), *__all__})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -15,12 +14,20 @@ from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 from surprise_autorec.checks import positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side
-from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, checked_interval
-from surprise_autorec.fitting import Fit, Ratings, fit_model
+from surprise_autorec.fitted import FittedAutoRec
+from surprise_autorec.fitting import NO_RATINGS, Fit, fit_model
 from surprise_autorec.ids import warn_of_types
-from surprise_autorec.model import AutoRecModel, RatingScale
 from surprise_autorec.model.ranking import nearest
-from surprise_autorec.parameters import AutoRecParameters, documented
+from surprise_autorec.parameters import AutoRecParameters
+from surprise_autorec.signatures import documented
+from surprise_autorec.trainsets import (
+    UNKNOWN,
+    TrainsetWithoutRatings,
+    advice_about,
+    ratings_of,
+    trainset_of,
+    triple_of,
+)
 
 Made = TypeVar("Made")
 
@@ -40,15 +47,6 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
 
     Attributes
     ----------
-    model_ : AutoRecModel
-        The fitted model.
-    n_iter_ : int
-        Epochs that were run.
-    loss_curve_ : list of float
-        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the
-        penalty.
-    validation_scores_ : list of float
-        With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     trainset : surprise.Trainset
         What `fit` was given.
     bu, bi : ndarray of float, shapes (n_users,) and (n_items,)
@@ -92,7 +90,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
             If a user rated an item more than once. The mean is used.
         """
         if not isinstance(trainset, Trainset):
-            raise TypeError(_not_a_trainset(trainset))
+            raise TypeError(advice_about(trainset))
         self._adopt(trainset, fit_model(ratings_of(trainset), self))
         return self
 
@@ -133,9 +131,9 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         False
         """
         model = self._fitted_model()
-        updated = ratings_of(self.trainset).updated(map(_triple, ratings))
+        updated = ratings_of(self.trainset).updated(map(triple_of, ratings))
         fit = fit_model(updated, self, model, n_epochs)
-        self._adopt(_trainset_of(updated), fit)
+        self._adopt(trainset_of(updated), fit)
         return self
 
     def _adopt(self, trainset: Trainset, fit: Fit) -> None:
@@ -220,7 +218,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         if user >= 0 and item >= 0:
             return self.model_.estimate(user, item)
         if not self.model_.biased:
-            raise PredictionImpossible(_UNKNOWN)
+            raise PredictionImpossible(UNKNOWN)
         return float(self.model_.predict(np.array([user]), np.array([item]))[0])
 
     def predict(
@@ -320,7 +318,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
                 if indices[position] < 0:
                     predictions[position].details[f"unknown_{role}"] = True
         for position in np.flatnonzero(impossible):
-            predictions[position].details.update(was_impossible=True, reason=_UNKNOWN)
+            predictions[position].details.update(was_impossible=True, reason=UNKNOWN)
         if return_std:
             errors = model.std(users, items, estimates).tolist()
             for prediction, std in zip(predictions, errors, strict=True):
@@ -353,7 +351,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         """
         model, pairs = self._fitted_model(), list(map(_pair, testset))
         uids, iids = ([pair[place] for pair in pairs] for place in (0, 1))
-        return checked_interval(model, model.find_users(uids), model.find_items(iids), coverage)
+        return model.interval(model.find_users(uids), model.find_items(iids), coverage)
 
 
 def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
@@ -374,98 +372,8 @@ def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
             gc.enable()
 
 
-def _not_a_trainset(data: object) -> str:
-    """What to do with ratings that are no Trainset."""
-    kind = type(data).__name__
-    advice = {
-        "DatasetAutoFolds": "call fit(data.build_full_trainset())",
-        "DataFrame": "use AutoRecRegressor, which takes X and y, or "
-        "Dataset.load_from_df(frame[[user, item, rating]], Reader(rating_scale=...)).build_full_trainset()",
-    }.get(kind, "see Surprise's Dataset.load_from_df, which makes data to call build_full_trainset() of")
-    return f"fit needs a surprise.Trainset, got a {kind}: {advice}"
-
-
 def _pair(row: Any) -> tuple[Any, Any]:
     """The ids of a user and an item, without the rating that may follow."""
     if not isinstance(row, (tuple, list, np.ndarray)) or len(row) < 2:
         raise ValueError(f"testset must be a list of (uid, iid) or (uid, iid, r_ui), got {row!r} in it")
     return row[0], row[1]
-
-
-def _triple(row: Any) -> tuple[Any, Any, Any]:
-    """The ids of a user and an item, and the rating, without the timestamp that may follow."""
-    if not isinstance(row, (tuple, list, np.ndarray)) or len(row) not in (3, 4):
-        hint = " (for a DataFrame, pass frame.itertuples(index=False))" if isinstance(row, str) else ""
-        raise ValueError(
-            f"ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got {row!r}{hint}"
-        )
-    return row[0], row[1], row[2]
-
-
-_UNKNOWN = "User and/or item is unknown."
-
-
-class TrainsetWithoutRatings(Trainset):  # type: ignore[misc]
-    """The trainset of a loaded algorithm: ids, scale and mean. What asks for ratings raises ValueError.
-
-    Parameters
-    ----------
-    model : AutoRecModel
-    """
-
-    def __init__(self, model: AutoRecModel) -> None:
-        users, items = model.user_index, model.item_index
-        nothing: list[dict[int, list[Any]]] = [{n: [] for n in range(len(ids))} for ids in (users, items)]
-        n_ratings = len(model.rated.items)
-        super().__init__(*nothing, len(users), len(items), n_ratings, tuple(model.scale), users, items)
-        self._global_mean = model.mean_rating
-
-    def all_ratings(self) -> Iterator[tuple[int, int, float]]:
-        """Raise ValueError."""
-        raise ValueError(NO_RATINGS)
-
-    def build_anti_testset(self, fill: float | None = None) -> list[tuple[Any, Any, float]]:  # noqa: ARG002
-        """Raise ValueError."""
-        raise ValueError(NO_RATINGS)
-
-
-def ratings_of(trainset: Trainset) -> Ratings:
-    """A trainset's ratings as arrays."""
-    if isinstance(trainset, TrainsetWithoutRatings):
-        raise ValueError(NO_RATINGS)
-    users, items = trainset.all_users(), trainset.all_items()
-    counts = [len(trainset.ur[user]) for user in users]
-    cells = np.fromiter(
-        chain.from_iterable(trainset.ur[user] for user in users),
-        dtype=[("item", np.int32), ("rating", np.float64)],
-        count=sum(counts),
-    )
-    return Ratings(
-        users=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
-        items=cells["item"],
-        values=cells["rating"],
-        user_ids=[trainset.to_raw_uid(user) for user in users],
-        item_ids=[trainset.to_raw_iid(item) for item in items],
-        scale=RatingScale(*trainset.rating_scale),
-    )
-
-
-def _trainset_of(ratings: Ratings) -> Trainset:
-    """The trainset of ratings, with their indices as inner ids."""
-    by_user: dict[int, list[tuple[int, float]]] = {user: [] for user in range(len(ratings.user_ids))}
-    by_item: dict[int, list[tuple[int, float]]] = {item: [] for item in range(len(ratings.item_ids))}
-    for user, item, value in zip(
-        ratings.users.tolist(), ratings.items.tolist(), ratings.values.tolist(), strict=True
-    ):
-        by_user[user].append((item, value))
-        by_item[item].append((user, value))
-    return Trainset(
-        by_user,
-        by_item,
-        len(by_user),
-        len(by_item),
-        len(ratings.values),
-        tuple(ratings.scale),
-        {uid: index for index, uid in enumerate(ratings.user_ids)},
-        {iid: index for index, iid in enumerate(ratings.item_ids)},
-    )

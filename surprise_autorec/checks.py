@@ -11,14 +11,25 @@ import numpy as np
 
 
 def check(name: str, value: object, rule: str, holds: bool) -> None:
-    """Check that a rule holds, in whose words the message says what the value must be."""
+    """Raise ValueError if a rule does not hold: the name, the rule in words, and the value."""
     if not holds:
         raise ValueError(f"{name} must be {rule}, got {value!r}")
 
 
+def is_integer(value: Any, least: float = -math.inf) -> bool:
+    """Whether a value is an integer, and not below the least one; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
 def is_positive_integer(value: Any) -> bool:
     """Whether a value is an integer above zero; True is not."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+    return is_integer(value, least=1)
+
+
+def integer(name: str, value: Any, least: int) -> int:
+    """Check that a value is an integer and not below the least one, and return it as an int."""
+    check(name, value, f"an integer, {least} or more", is_integer(value, least))
+    return int(value)
 
 
 def positive_integer(name: str, value: Any, rule: str = "a positive integer") -> int:
@@ -27,22 +38,23 @@ def positive_integer(name: str, value: Any, rule: str = "a positive integer") ->
     return int(value)
 
 
-def _is_finite(value: Real) -> bool:
+def is_finite(value: Real) -> bool:
+    """Whether a number is neither NaN nor infinite, nor an integer that no float is as large as."""
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer that no float is as large as
+    except OverflowError:
         return False
 
 
 def number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
     """Check that a value is a finite number for which a rule holds, and return it as a float."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and is_finite(value)
     check(name, value, rule, is_number and holds(value))
     return float(value)
 
 
 def is_nan(one: Any) -> bool:
-    """Whether an id is NaN: it equals nothing, so that nobody could ask for it."""
+    """Whether an id is NaN, which equals nothing, so that nobody could ask for it."""
     return isinstance(one, (float, np.floating)) and math.isnan(one)
 
 

@@ -52,7 +52,7 @@ __all__ = ["app", "fit"]
 
 #: When one process has failed, torchrun ends the others at once. So the first, which says why, has this many
 #: seconds before the others exit.
-_LAST_WORDS = 2.0
+_EXIT_DELAY = 2.0
 
 
 def fit(
@@ -104,13 +104,9 @@ def fit(
 
 def _encoded(regressor: AutoRecRegressor, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike) -> Encoded:
     """Ratings as the regressor takes them."""
-    frame = regressor._frame(X, reset=True)
-    if frame.empty:
+    if not np.size(y):
         raise ValueError("every process must have at least one rating, got none")
-    regressor.columns_ = regressor._chosen_columns(frame)
-    users, items = regressor._ids(frame)
-    values = regressor._values(y, users, items)
-    return Encoded(users.codes, items.codes, values, users.distinct, items.distinct)
+    return regressor._encoded(X, y)
 
 
 def _fit(
@@ -244,7 +240,7 @@ def _errors_of_one() -> Iterator[None]:
         except (typer.BadParameter, ValueError, ArithmeticError, OSError) as error:
             if os.environ.get("RANK", "0") == "0":
                 raise
-            time.sleep(_LAST_WORDS)
+            time.sleep(_EXIT_DELAY)
             raise typer.Exit(1) from error
 
 

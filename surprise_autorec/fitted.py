@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final, overload
 import numpy as np
 import numpy.typing as npt
 
-from surprise_autorec.checks import number, positive_integer
+from surprise_autorec.checks import check, is_positive_integer, positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
@@ -28,17 +28,23 @@ from surprise_autorec.model.ranking import nearest, rank_blocks, rank_items
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What is said where the training ratings are needed and not there.
-NO_RATINGS = (
-    "a loaded model does not have the ratings that it was trained on, because they are not saved: call fit "
-    "again, or, for explain, pass the ratings of the user"
-)
-
 
 class FittedAutoRec(ABC):
     """Base of the classes that train AutoRec: their methods after a fit.
 
     Ids are the same, and of the same types, as in the training ratings.
+
+    Attributes
+    ----------
+    model_ : AutoRecModel
+        The fitted model.
+    n_iter_ : int
+        Epochs that were run.
+    loss_curve_ : list of float
+        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the
+        penalty.
+    validation_scores_ : list of float
+        With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     """
 
     model_: AutoRecModel
@@ -113,9 +119,7 @@ class FittedAutoRec(ABC):
             If there are ``callbacks``, because they are not written.
         """
         model, name = self._fitted_model(), type(self).__name__
-        if (
-            type(self).__module__.partition(".")[0] != __package__
-        ):  # a file cannot hold the code of other classes
+        if type(self).__module__.partition(".")[0] != __package__:  # a file cannot hold a subclass's code
             raise ValueError(f"only AutoRec and AutoRecRegressor can be saved, got {name}")
         parameters = parameters_of(self)
         if parameters["callbacks"]:
@@ -400,7 +404,7 @@ class FittedAutoRec(ABC):
     def _checked(
         self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]], kind: str
     ) -> tuple[Int32Array, list[Hashable], Float64Array]:
-        """Ratings of users or items as arrays: whose each is, by position, where, and the rating."""
+        """Ratings of users or items, checked: positions of their owners, ids of the others, and values."""
         model = self._fitted_model()
         for one, ratings in ratings_of.items():
             if not isinstance(ratings, Mapping):
@@ -482,6 +486,7 @@ class FittedAutoRec(ABC):
         n = positive_integer("n", n)
         model = self._fitted_model()
         items = _found_candidates(model, candidates)
+        check("new_users", new_users, "a mapping of ids to ratings", isinstance(new_users or {}, Mapping))
         jobs: list[tuple[AutoRecModel, Sequence[Hashable]]] = []
         if uids is not None:
             jobs.append((model, _listed("uids", uids)))
@@ -533,14 +538,16 @@ class FittedAutoRec(ABC):
         Returns
         -------
         int
-            The number of rows. The columns are those of `recommend`. Ids of mixed types become texts.
+            The number of rows. The columns are those of `recommend`. Ids of mixed types, or of a type that
+            Arrow does not have, become texts.
 
         Raises
         ------
         ImportError
             If pyarrow is not installed.
         ValueError
-            If ``n`` or ``shard`` is not as above, or a candidate is unknown.
+            If ``n`` or ``shard`` is not as above, a candidate is unknown, or an id is a text that is not in
+            Unicode.
 
         Warns
         -----
@@ -548,11 +555,9 @@ class FittedAutoRec(ABC):
             If a user is unknown, as in `recommend`.
         """
         n = positive_integer("n", n)
-        is_shard = isinstance(shard, (tuple, list)) and len(shard) == 2
-        if not is_shard or not 1 <= positive_integer("shard[0]", shard[0]) <= positive_integer(
-            "shard[1]", shard[1]
-        ):
-            raise ValueError(f"shard must be (k, m), the k-th of m parts, with k from 1 to m, got {shard!r}")
+        is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2
+        is_shard = is_pair and all(map(is_positive_integer, shard)) and shard[0] <= shard[1]
+        check("shard", shard, "(k, m), the k-th of m parts, with k from 1 to m", is_shard)
         model = self._fitted_model()
         items = _found_candidates(model, candidates)
         ids = model.user_ids if uids is None else _listed("uids", uids)
@@ -613,14 +618,6 @@ def _listed(name: str, ids: Iterable[Hashable]) -> list[Hashable]:
     if isinstance(ids, (str, bytes)):
         raise ValueError(f"{name} must be a list of ids, got {ids!r}")
     return list(ids)
-
-
-def checked_interval(
-    model: AutoRecModel, users: Int32Array, items: Int32Array, coverage: float
-) -> Float64Array:
-    """Intervals, after a check of the coverage."""
-    coverage = number("coverage", coverage, "a number between 0 and 1", lambda x: 0 < x < 1)
-    return model.interval(users, items, coverage)
 
 
 def answered(

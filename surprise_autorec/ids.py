@@ -1,13 +1,14 @@
-"""Ids that are of another type than those of a model."""
+"""Ids of another type than those of a model."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Container, Hashable, Iterable
+from contextlib import suppress
 from itertools import islice
 from numbers import Real
 
-#: Unknown ids to look at: enough to find a wrong type, and few enough to cost nothing.
+#: How many unknown ids to look at: enough to find a wrong type, and few enough to cost nothing.
 _LOOKED_AT = 10
 
 
@@ -38,8 +39,9 @@ def hint_of_type(one: Hashable, known: Container[Hashable]) -> str:
 
 def _as_other_type(one: Hashable) -> str | int | None:
     """A number as text, and text as a whole number if it is one."""
-    if isinstance(one, str):
-        return int(one) if one.isdecimal() else None
-    if isinstance(one, Real):
-        return str(int(one)) if float(one).is_integer() else str(one)
+    with suppress(OverflowError, ValueError):  # of more digits than Python turns into a float or a text
+        if isinstance(one, str):
+            return int(one) if one.isdecimal() else None
+        if isinstance(one, Real):
+            return str(int(one)) if float(one).is_integer() else str(one)
     return None

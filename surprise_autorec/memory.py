@@ -10,7 +10,7 @@ from surprise_autorec.core import automatic
 from surprise_autorec.core.trained import Side
 from surprise_autorec.parameters import AutoRecParameters
 
-#: Bytes for each rating: the ratings as they were read, and each network's copy of them, cut into batches.
+#: Bytes for each rating: the ratings as they were read, and each network's copy of them in batches.
 #: Early stopping holds some of them out and needs all of them again at the end.
 BYTES_PER_RATING, BYTES_PER_RATING_AND_NETWORK, BYTES_PER_RATING_STOPPED_EARLY = 16, 36, 12
 #: Bytes for each weight: itself, its average, two moments of Adam and gradients; L-BFGS remembers the last

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
-from functools import partial, wraps
+from functools import partial
 from numbers import Integral
-from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 import joblib
 import numpy as np
@@ -23,6 +21,7 @@ from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.precision import PRECISIONS
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Kind
+from surprise_autorec.signatures import naming_unknown_keywords
 
 #: The paper's I-AutoRec, for ``AutoRec(**PAPER)``: eq. 1-2 and nothing else. With these settings, chosen on
 #: held-out training ratings, its RMSE on MovieLens-1M is 0.833, where the paper has 0.831. U-AutoRec wants
@@ -50,6 +49,9 @@ _BASELINES: dict[str, tuple[Callable[..., Baselines], set[str]]] = {
     "als": (als_baselines, {"n_epochs", "reg_u", "reg_i"}),
     "sgd": (sgd_baselines, {"n_epochs", "reg", "learning_rate"}),
 }
+
+
+Default = TypeVar("Default", float, None)
 
 
 class EarlyStoppingRule(NamedTuple):
@@ -91,62 +93,6 @@ class CheckedParameters(NamedTuple):
     verbose: bool
 
 
-Arguments = ParamSpec("Arguments")
-Class = TypeVar("Class", bound=type)
-
-
-class BriefSignature(inspect.Signature):
-    """A signature that is printed short, so that ``help`` begins with the description of the class.
-
-    All parameters are in the docstring, and in ``parameters``, where editors and scikit-learn read them.
-    """
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        first = inspect.Signature(list(self.parameters.values())[:6])
-        return f"{str(first).removesuffix(')')}, ...)"
-
-
-def _naming_unknown_keywords(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Make a constructor name the class and the nearest keyword where it gets one that it does not know.
-
-    Its signature is brief and without types, so that ``help`` can be read. (Type checkers see all of it.)
-    """
-    parameters = inspect.signature(init).parameters
-
-    @wraps(init)
-    def checked(*args: Arguments.args, **keywords: Arguments.kwargs) -> None:
-        unknown = [keyword for keyword in keywords if keyword not in parameters]
-        if unknown:
-            constructor = type(args[0])
-            known = list(inspect.signature(constructor).parameters)
-            beginning = [keyword for keyword in known if keyword.startswith(f"{unknown[0]}_")]
-            nearest = [*beginning, *get_close_matches(unknown[0], known, n=1)]
-            hint = f": did you mean {nearest[0]!r}?" if nearest else ""
-            raise TypeError(f"{constructor.__name__} has no parameter {unknown[0]!r}{hint}")
-        init(*args, **keywords)
-
-    untyped = [one.replace(annotation=inspect.Parameter.empty) for one in parameters.values()]
-    checked.__signature__ = BriefSignature(untyped)  # type: ignore[attr-defined]
-    return checked
-
-
-def documented(constructor: Class) -> Class:
-    """Put what the docstring of ``__init__`` says of parameters into that of the class, where people look."""
-    heading = "Parameters\n----------\n"
-
-    def parameters_of(init: Callable[..., None]) -> str:
-        return inspect.cleandoc(init.__doc__ or "").partition(heading)[2]
-
-    parameters = parameters_of(AutoRecParameters.__init__)
-    if "__init__" in vars(constructor):  # it has parameters of its own, the last of which stands for these
-        parameters = parameters_of(vars(constructor)["__init__"]).partition("**")[0] + parameters
-    before, attributes, after = inspect.cleandoc(constructor.__doc__ or "").partition("Attributes\n")
-    constructor.__doc__ = f"{before}{heading}{parameters}\n\n{attributes}{after}"
-    return constructor
-
-
 class Keywords(TypedDict, total=False):
     """The parameters of `AutoRecParameters`, for type checkers where a constructor hands them on."""
 
@@ -184,7 +130,7 @@ class Keywords(TypedDict, total=False):
 class AutoRecParameters:
     """Base of the classes that train AutoRec: stores the parameters, and checks them when a fit begins."""
 
-    @_naming_unknown_keywords
+    @naming_unknown_keywords
     def __init__(
         self,
         n_factors: int | tuple[int, ...] | Literal["auto"] = "auto",
@@ -269,7 +215,7 @@ class AutoRecParameters:
             1, it is their differences from the baselines. "auto" is, for the ratings of an item, 1.5 times
             the share of all users that has rated a typical item, and at most 1. For the ratings of a user, it
             is computed in the same way, but is at least 0.8. Without effect if not ``biased``.
-        input_scaling : float, default=0.5
+        input_scaling : float in [0, 10], default=0.5
             The input of each row is divided by this power of its number of ratings, relative to a typical
             row.
         reg_bias : float or "auto", default="auto"
@@ -361,10 +307,10 @@ class AutoRecParameters:
         ValueError
             If a parameter breaks its rule; the message names the parameter, the rule and the value.
         """
-        is_source = self.random_state is None or isinstance(
-            self.random_state, (Integral, np.random.RandomState)
-        )
-        check("random_state", self.random_state, "None, an int or a numpy RandomState", is_source)
+        state = self.random_state
+        is_source = state is None or isinstance(state, np.random.RandomState)
+        is_source = is_source or (isinstance(state, Integral) and 0 <= int(state) < 2**32)
+        check("random_state", state, "None, an int from 0 to 2**32 - 1 or a numpy RandomState", is_source)
         return CheckedParameters(
             options=self._training_options(),
             kinds=self._kinds(),
@@ -375,47 +321,38 @@ class AutoRecParameters:
         )
 
     def _training_options(self) -> TrainingOptions:
-        widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
-        are_widths = bool(widths) and all(is_positive_integer(width) for width in widths)
-        is_auto = _is_auto(self.n_factors)
-        check(
-            "n_factors",
-            self.n_factors,
-            "'auto', a positive integer or a tuple of them",
-            is_auto or are_widths,
-        )
         optimizer = choice("optimizer", self.optimizer, OPTIMIZERS)
+        biased = flag("biased", self.biased)
+        batch_size = precision = None
+        if not _is_auto(self.batch_size):
+            batch_size = positive_integer("batch_size", self.batch_size, "'auto' or a positive integer")
+        if not _is_auto(self.precision):
+            precision = PRECISIONS[choice("precision", self.precision, PRECISIONS, "'auto' or one of")]
         return TrainingOptions(
-            n_factors=None if is_auto else tuple(int(width) for width in widths),
+            n_factors=self._widths(),
             n_epochs=positive_integer("n_epochs", self.n_epochs),
-            biased=flag("biased", self.biased),
+            biased=biased,
             two_sided=flag("two_sided", self.two_sided),
             encoder_activation=choice("encoder_activation", self.encoder_activation, ACTIVATIONS),
             decoder_activation=choice("decoder_activation", self.decoder_activation, ACTIVATIONS),
-            learning_rate=automatic.LEARNING_RATES[optimizer]
-            if _is_auto(self.lr_all)
-            else number("lr_all", self.lr_all, "'auto' or a number > 0", lambda x: x > 0),
-            reg=None
-            if _is_auto(self.reg_all)
-            else number("reg_all", self.reg_all, "'auto' or a number >= 0", lambda x: x >= 0),
-            reg_bias=automatic.bias_penalty(bool(self.biased))
-            if _is_auto(self.reg_bias)
-            else number("reg_bias", self.reg_bias, "'auto' or a number >= 0", lambda x: x >= 0),
-            joint_biases=bool(self.biased)
-            and self.bsl_options is None
-            and self.decoder_activation == "identity",
-            dropout=number("dropout", self.dropout, "a number in [0, 1)", lambda x: 0 <= x < 1),
-            input_centering=None
-            if _is_auto(self.input_centering)
-            else number(
-                "input_centering", self.input_centering, "'auto' or a number in [0, 1]", lambda x: 0 <= x <= 1
+            learning_rate=_number_or(
+                automatic.LEARNING_RATES[optimizer], "lr_all", self.lr_all, "a number > 0", lambda x: x > 0
             ),
-            input_scaling=number("input_scaling", self.input_scaling, "a number >= 0", lambda x: x >= 0),
+            reg=_number_or(None, "reg_all", self.reg_all, "a number >= 0", lambda x: x >= 0),
+            reg_bias=_number_or(
+                automatic.bias_penalty(biased), "reg_bias", self.reg_bias, "a number >= 0", lambda x: x >= 0
+            ),
+            joint_biases=biased and self.bsl_options is None and self.decoder_activation == "identity",
+            dropout=number("dropout", self.dropout, "a number in [0, 1)", lambda x: 0 <= x < 1),
+            input_centering=_number_or(
+                None, "input_centering", self.input_centering, "a number in [0, 1]", lambda x: 0 <= x <= 1
+            ),
+            input_scaling=number(
+                "input_scaling", self.input_scaling, "a number in [0, 10]", lambda x: 0 <= x <= 10
+            ),
             averaging=number("averaging", self.averaging, "a number in [0, 1)", lambda x: 0 <= x < 1),
             optimizer=optimizer,
-            batch_size=None
-            if _is_auto(self.batch_size)
-            else positive_integer("batch_size", self.batch_size, "'auto' or a positive integer"),
+            batch_size=batch_size,
             early_stopping=flag("early_stopping", self.early_stopping),
             validation_fraction=number(
                 "validation_fraction", self.validation_fraction, "a number in (0, 1)", lambda x: 0 < x < 1
@@ -423,11 +360,20 @@ class AutoRecParameters:
             uncertainty=flag("uncertainty", self.uncertainty),
             learn_weights=_is_auto(self.item_weight),
             device=_device(self.device),
-            precision=None
-            if _is_auto(self.precision)
-            else PRECISIONS[choice("precision", self.precision, PRECISIONS, "'auto' or one of")],
+            precision=precision,
             n_threads=joblib.cpu_count(),  # which knows of affinity masks and of containers' quotas
         )
+
+    def _widths(self) -> tuple[int, ...] | None:
+        """The widths of the hidden layers; None for "auto"."""
+        if _is_auto(self.n_factors):
+            return None
+        widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
+        are_counts = bool(widths) and all(map(is_positive_integer, widths))
+        are_widths = are_counts and all(int(width) < 2**31 for width in widths)
+        rule = "'auto', a positive integer or a tuple of them, each below 2**31"
+        check("n_factors", self.n_factors, rule, are_widths)
+        return tuple(int(width) for width in widths)
 
     def _callbacks(self) -> list[Callback]:
         """The user's, to be told of each epoch."""
@@ -449,11 +395,13 @@ class AutoRecParameters:
         """The networks that ``variant``, ``n_estimators`` and ``item_weight`` ask for."""
         variant = choice("variant", self.variant, ("item", "user", "hybrid"))
         n_estimators = positive_integer("n_estimators", self.n_estimators)
-        item_weight = automatic.ITEM_WEIGHT
-        if not _is_auto(self.item_weight):
-            item_weight = number(
-                "item_weight", self.item_weight, "'auto' or a number in [0, 1]", lambda x: 0 <= x <= 1
-            )
+        item_weight = _number_or(
+            automatic.ITEM_WEIGHT,
+            "item_weight",
+            self.item_weight,
+            "a number in [0, 1]",
+            lambda x: 0 <= x <= 1,
+        )
         half = n_estimators // 2
         items = [Kind("item", n_estimators, 1.0, 1.0)]
         if self.biased and self.bsl_options is None:
@@ -468,29 +416,21 @@ class AutoRecParameters:
 
     def _baseline_estimator(self) -> Callable[[RatingMatrix], Baselines]:
         """What ``biased`` and ``bsl_options`` ask for."""
-        check(
-            "bsl_options",
-            self.bsl_options,
-            "a dict or None",
-            isinstance(self.bsl_options, (dict, type(None))),
-        )
-        options = dict(self.bsl_options or {})
+        given = self.bsl_options
+        check("bsl_options", given, "a dict or None", isinstance(given, (dict, type(None))))
+        options = dict(given or {})
         method = options.pop("method", "als")
-        estimate, rules = _BASELINES[choice("bsl_options['method']", method, _BASELINES)]
+        estimate, known = _BASELINES[choice("bsl_options['method']", method, _BASELINES)]
         for name, value in options.items():
-            check(
-                "bsl_options",
-                self.bsl_options,
-                f"made of 'method' and, for {method}, {sorted(rules)}",
-                name in rules,
-            )
+            rule = f"made of 'method' and, for {method}, {sorted(known)}"
+            check("bsl_options", given, rule, name in known)
             if name == "n_epochs":
                 options[name] = positive_integer("bsl_options['n_epochs']", value)
             else:
                 options[name] = number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
         if not self.biased:
             return zero_baselines
-        if self.bsl_options is None:
+        if given is None:
             return automatic.baselines
         return partial(estimate, **options)
 
@@ -505,6 +445,13 @@ class AutoRecParameters:
 
 def _is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
+
+
+def _number_or(
+    auto: Default, name: str, value: Any, rule: str, holds: Callable[[float], bool]
+) -> float | Default:
+    """A number, checked, or what "auto" stands for."""
+    return auto if _is_auto(value) else number(name, value, f"'auto' or {rule}", holds)
 
 
 def _device(value: Any) -> torch.device:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from inspect import Parameter, signature
-from math import isfinite, isinf
+from collections.abc import Hashable, Iterable, Sequence
+from math import isinf
 from numbers import Real
-from typing import Any, Literal, NamedTuple, ParamSpec, Unpack, overload
+from typing import Any, Literal, NamedTuple, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,28 +16,15 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
+from surprise_autorec.checks import check, is_finite
 from surprise_autorec.core.arrays import Float64Array, Int32Array
-from surprise_autorec.data.encoding import encode, factorized
-from surprise_autorec.data.sources import Piece, rating_batches
-from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, answered, checked_interval
-from surprise_autorec.fitting import Fit, Ratings, fit_model
+from surprise_autorec.data.encoding import Encoded, encode, factorized
+from surprise_autorec.data.sources import Piece, as_pandas, rating_batches
+from surprise_autorec.fitted import FittedAutoRec, answered
+from surprise_autorec.fitting import NO_RATINGS, Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
-from surprise_autorec.parameters import AutoRecParameters, BriefSignature, Keywords, documented
-
-Arguments = ParamSpec("Arguments")
-
-
-def _with_shared_parameters(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Show the parameters of AutoRecParameters in a signature, where scikit-learn finds them."""
-    own = [
-        parameter.replace(annotation=Parameter.empty)
-        for parameter in signature(init).parameters.values()
-        if parameter.kind != Parameter.VAR_KEYWORD
-    ]
-    _, *shared = signature(AutoRecParameters.__init__).parameters.values()
-    shared = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in shared]
-    init.__signature__ = BriefSignature([*own, *shared])  # type: ignore[attr-defined]
-    return init
+from surprise_autorec.parameters import AutoRecParameters, Keywords
+from surprise_autorec.signatures import documented, with_parameters_of
 
 
 @documented
@@ -52,15 +37,6 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
 
     Attributes
     ----------
-    model_ : AutoRecModel
-        The fitted model.
-    n_iter_ : int
-        Epochs that were run.
-    loss_curve_ : list of float
-        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the
-        penalty.
-    validation_scores_ : list of float
-        With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     ratings_ : Ratings
         The training ratings, for `partial_fit` and `explain`. (A loaded regressor does not have them.)
     columns_ : tuple of int
@@ -81,7 +57,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
     True
     """
 
-    @_with_shared_parameters
+    @with_parameters_of(AutoRecParameters)
     def __init__(
         self,
         *,
@@ -140,16 +116,9 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
             If ``X`` has more than two columns and ``user_column`` and ``item_column`` are not set. If a user
             rated an item more than once: the mean is used.
         """
-        frame = self._frame(X, reset=True)
-        self.columns_ = self._chosen_columns(frame)
-        users, items = self._ids(frame)
-        values = self._values(y, users, items)
-        ratings = Ratings(
-            users.codes, items.codes, values, users.distinct, items.distinct, self._scale_of(values)
-        )
-        self._keep(fit_model(ratings, self))
-        self.ratings_ = ratings
-        return self
+        encoded = self._encoded(X, y)
+        ratings = Ratings(*encoded, self._scale_of(encoded.values))
+        return self._adopt(ratings, fit_model(ratings, self))
 
     def fit_batches(
         self, source: Piece | Iterable[Piece], rating_column: str | None = None
@@ -208,9 +177,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         encoded = encode(rating_batches(source, columns))
         self._expect_two_columns()
         ratings = Ratings(*encoded, self._scale_of(encoded.values))
-        self._keep(fit_model(ratings, self))
-        self.ratings_ = ratings
-        return self
+        return self._adopt(ratings, fit_model(ratings, self))
 
     def partial_fit(
         self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike, n_epochs: int = 4
@@ -248,9 +215,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         users, items = self._ids(self._frame(X, reset=False))
         values = self._values(y, users, items)
         ratings = known.updated(zip(users.listed(), items.listed(), values.tolist(), strict=True))
-        self._keep(fit_model(ratings, self, model, n_epochs))
-        self.ratings_ = ratings
-        return self
+        return self._adopt(ratings, fit_model(ratings, self, model, n_epochs))
 
     @overload
     def predict(
@@ -308,8 +273,21 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         ValueError
             If an id is missing, ``coverage`` is not between 0 and 1, or the model has no standard errors.
         """
-        model = self._fitted_model()
-        return checked_interval(model, *self._found(X), coverage)
+        return self._fitted_model().interval(*self._found(X), coverage)
+
+    def _adopt(self, ratings: Ratings, fit: Fit) -> AutoRecRegressor:
+        """Keep ratings and what was fitted to them."""
+        self._keep(fit)
+        self.ratings_ = ratings
+        return self
+
+    def _encoded(self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike) -> Encoded:
+        """The ratings to fit to; X says which columns there are."""
+        frame = self._frame(X, reset=True)
+        self.columns_ = self._chosen_columns(frame)
+        users, items = self._ids(frame)
+        values = self._values(y, users, items)
+        return Encoded(users.codes, items.codes, values, users.distinct, items.distinct)
 
     def _found(self, X: npt.ArrayLike | pd.DataFrame) -> tuple[Int32Array, Int32Array]:
         """The model's indices of the users and items of X, -1 for what it does not know."""
@@ -339,9 +317,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
                 "X must have a row for each rating, with a user and an item. For a sparse matrix of ratings, "
                 "call fit_batches(matrix)"
             )
-        polars = sys.modules.get("polars")
-        if polars is not None and isinstance(X, polars.DataFrame):
-            X = pd.DataFrame(X.to_dict(as_series=False))
+        X = as_pandas(X)
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
@@ -369,7 +345,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
                 f"{[label for label in labels if label not in used]}. "
                 "(Set user_column and item_column to silence this warning)",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return user_column, item_column
 
@@ -380,7 +356,11 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
 
     def _values(self, y: Any, users: _Ids, items: _Ids) -> Float64Array:
         """The ratings, after scikit-learn's checks, one for each row of X."""
-        _, values = check_X_y(np.column_stack([users.codes, items.codes]), y, y_numeric=True, estimator=self)
+        codes = np.column_stack([users.codes, items.codes])
+        try:
+            _, values = check_X_y(codes, y, y_numeric=True, estimator=self)
+        except OverflowError as error:
+            raise ValueError(f"y must be finite numbers: {error}") from None
         values = np.asarray(values, np.float64)
         assert_all_finite(values, input_name="y")  # again: None among objects has become NaN
         return values
@@ -390,9 +370,9 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         if scale is None:
             return RatingScale(float(values.min()), float(values.max()))
         are_bounds = isinstance(scale, (tuple, list)) and len(scale) == 2
-        are_bounds = are_bounds and all(isinstance(bound, Real) and isfinite(bound) for bound in scale)
-        if not (are_bounds and scale[0] <= scale[1]):
-            raise ValueError(f"rating_scale must be None or the lowest and the highest rating, got {scale!r}")
+        are_bounds = are_bounds and all(isinstance(bound, Real) and is_finite(bound) for bound in scale)
+        rule = "None or the lowest and the highest rating"
+        check("rating_scale", scale, rule, are_bounds and scale[0] <= scale[1])
         return RatingScale(float(scale[0]), float(scale[1]))
 
     def _state_to_save(self) -> dict[str, Any]:

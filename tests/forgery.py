@@ -25,6 +25,24 @@ JUNK = [
     *(float("nan"), float("inf"), -float("inf"), "", "x", "item", "user", "sigmoid", "identity", "\ud800"),
     *([], [1], [5, 1], [1, 5], [0, 0, 0, 1], [1, 2, 3, 4], ["item", "x"], ["user", 1.0], {}, {"dict": {}}),
     *(
+        ["item", 1.0, 0.0],
+        ["user", 1.0, -1e-9],
+        ["item", 0.5, float("nan")],
+        ["item", 1.0, 1.0, 1.0],
+        [["item"], 1],
+    ),
+    *(
+        1e-320,
+        1 + 1e-9,
+        2**53 + 1,
+        "9" * 5000,
+        [1e300, 1e-300],
+        [1.0, 0.0],
+        [[1.0], 1.0],
+        [1e12] * 6,
+        [0] * 6,
+    ),
+    *(
         {"numpy": "int64", "value": "x"},
         {"numpy": "float32", "value": 1e300},
         {"tuple": [1, 2]},
@@ -102,24 +120,32 @@ def forge_arrays(rng, arrays):
         arrays[name] = np.where(where, number, array)
 
 
-def use(algorithm):
-    """All that reads what was in the file."""
+def use(algorithm, again):
+    """All that reads what was in the file: every answer is finite, and it is a file again."""
     model = algorithm.model_
     uids, iids = list(model.user_ids)[:40], list(model.item_ids)[:40]
+    uids, iids, (low, high) = [*uids, "nobody"], [*iids, "nothing"], model.scale
+    pairs = [(uid, iid) for uid in uids for iid in iids]
+    as_given = pairs if isinstance(algorithm, AutoRec) else np.array(pairs, dtype=object)
     if isinstance(algorithm, AutoRec):
-        estimates = [
-            prediction.est for prediction in algorithm.test([(u, i, None) for u in uids for i in iids])
-        ]
-        estimates += [algorithm.predict(uids[-1], iids[-1]).est, algorithm.predict("nobody", "nothing").est]
+        answers = [prediction.est for prediction in algorithm.test([(*pair, None) for pair in pairs])]
+        answers += [algorithm.predict(*pair).est for pair in pairs[:3]]
+        answers += algorithm.get_neighbors(0, 3)
     else:
-        estimates = algorithm.predict(np.array([(u, i) for u in uids for i in iids], dtype=object)).tolist()
-    low, high = model.scale
-    estimates += algorithm.predict_new_user({iids[0]: low, iids[-1]: high}, iids).tolist()
-    estimates += algorithm.predict_new_item({uids[0]: low, uids[-1]: high}, uids).tolist()
-    estimates += algorithm.recommend(uids[:3], n=3)["estimate"].tolist()
-    algorithm.similar_items(iids[0])
-    algorithm.similar_users(uids[0])
-    assert np.isfinite(estimates).all(), estimates
+        answers = algorithm.predict(as_given).tolist()
+    new_user, new_item = {iids[0]: low, iids[-2]: high}, {uids[0]: low, uids[-2]: high}
+    answers += algorithm.predict_new_user(new_user, iids).tolist()
+    answers += algorithm.predict_new_item(new_item, uids).tolist()
+    answers += algorithm.recommend(uids[:3], n=3)["estimate"].tolist()
+    answers += algorithm.explain_new_user(new_user, iids[0])["contribution"].tolist()
+    answers += algorithm.similar_items(iids[0])["similarity"].tolist()
+    answers += algorithm.similar_users(uids[0])["similarity"].tolist()
+    if model.errors is not None:
+        answers += algorithm.predict_interval(as_given).ravel().tolist()
+        answers += algorithm.predict_new_user(new_user, iids, return_std=True)[1].tolist()
+        answers += algorithm.predict_new_item(new_item, uids, return_std=True)[1].tolist()
+    assert np.isfinite(answers).all(), answers
+    algorithm.save(again)
 
 
 def read(path):
@@ -157,7 +183,7 @@ def main(folder, first, n):
             counts["refused"] += 1
             continue
         try:
-            use(algorithm)
+            use(algorithm, folder / "again")
         except ValueError as error:  # ids that a file may hold, and scikit-learn's side does not take
             if "ids must not be missing" not in str(error):
                 raise

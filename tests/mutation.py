@@ -35,7 +35,7 @@ TESTS = {
     "core/step.py": "core_learner core_training core_bias_penalty core_precision core_checkpoints",
     "core/network.py": "core_network core_learner",
     "core/sparse.py": "core_sparse core_precision",
-    "core/optimizers.py": "core_learner core_precision core_checkpoints",
+    "core/optimizers.py": "core_optimizers core_learner core_precision core_checkpoints",
     "core/fold_in.py": "core_fold_in fitted",
     "model/scoring.py": "ranking limits fitted uncertainty",
     "model/ranking.py": "ranking recommend_to",

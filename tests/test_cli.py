@@ -106,6 +106,7 @@ def test_params_and_seed_reach_the_algorithms(ratings, monkeypatch):
         ("AutoRec.n_factors=-1", ["n_factors", "-1"]),
         ("AutoRec.dropout=much", ["dropout", "much"]),
         ("AutoRec.bsl_options={[]: 1}", ["bsl_options"]),
+        pytest.param(f"AutoRec.n_factors={'-' * 20_000}1", ["n_factors"], id="nested too deep"),
         ("SVD.n_factors=many", []),
         ("KNNBasic.sim_options={'name': 'best'}", ["best"]),
     ],

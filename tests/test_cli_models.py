@@ -322,10 +322,10 @@ def test_what_may_be_unexpected_about_new_users_is_a_warning(int_model, tmp_path
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
         "warning: new users rated items that are not in the model (1, such as 'nothing'); these ratings "
-        "affect only the biases of the users",
+        "affect only the biases of users",
+        "warning: new users rated items more than once (repeats: 1); the mean is used",
         "warning: 1 of 2 new users are already in the model, such as 3; their lists use only the ratings in "
         "the file",
-        "warning: repeated ratings of an item by a new user: 1; their mean is used",
     ]
 
 
@@ -364,8 +364,8 @@ def test_explain_a_new_user(int_model, tmp_path):
     result = explain(int_model, tmp_path / "new.csv", "-u", "ann", "-i", 7)
     assert result.stderr.splitlines() == [
         "warning: the user rated items that are not in the model (1, such as 'nothing'); these ratings "
-        "affect only the bias of the user",
-        "warning: repeated ratings of an item by the user: 1; their mean is used",
+        "affect only the biases of users",
+        "warning: the user rated items more than once (repeats: 1); the mean is used",
     ]
     wanted = load(int_model).explain_new_user({3: 5.0, 4: 2.0, "nothing": 2.0}, 7)
     found = table(result.stdout)
@@ -566,7 +566,9 @@ def test_a_keyword_cannot_be_both_tried_and_set(ratings):
 
 def test_a_wrong_seed_is_an_error_before_anything_is_trained(ratings):
     result = tune(ratings, "-g", "random_state=3,foo")
-    assert_one_error(result, "random_state must be None, an int or a numpy RandomState, got 'foo'")
+    assert_one_error(
+        result, "random_state must be None, an int from 0 to 2**32 - 1 or a numpy RandomState, got 'foo'"
+    )
     assert "fit/s" not in result.stderr
 
 
@@ -688,6 +690,7 @@ def test_parts_of_recommendations(model, tmp_path):
     [
         (["--shard", "4/3", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
         (["--shard", "0/3", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
+        (["--shard", f"1/{'9' * 5000}", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
         (["--shard", "half", "-o", "top.parquet"], "must be K/M, the K-th of M parts"),
         (["--shard", "1/3"], "needs --output FILE.parquet"),
         (["--shard", "1/3", "-o", "top.csv"], "needs --output FILE.parquet"),

@@ -5,6 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
+from together import together
 
 from surprise_autorec.core import sparse
 from surprise_autorec.core.ratings import RatingMatrix
@@ -12,7 +13,9 @@ from surprise_autorec.core.sparse import (
     Cells,
     decode_cells,
     encode_cells,
+    gather_blocks_,
     products_at,
+    row_blocks,
     sum_rows,
     weight_gradient,
 )
@@ -102,6 +105,32 @@ def test_blocks_are_the_rows_of_the_sums_bit_by_bit(monkeypatch, n_columns, rows
         slice(n, min(n + size, n_columns)) for n in range(0, n_columns, size)
     ]
     assert torch.equal(torch.cat([random(0, K).detach(), *(block for _, block in blocks)]), sum_rows(*sums))
+
+
+def test_blocks_are_as_large_as_a_cache_can_hold():
+    blocks = list(row_blocks(10_000, row_bytes=1024))
+    assert [(rows.stop - rows.start) * 1024 for rows in blocks[:-1]] == [4 * 2**20] * 2  # 4 MiB
+    assert blocks[-1] == slice(8192, 10_000)
+
+
+def test_rows_are_gathered_from_the_processes_that_have_them_in_gradients(monkeypatch):
+    """Also those of a matrix of another type than the gradients', whose blocks would be others."""
+    monkeypatch.setattr(sparse, "BLOCK_BYTES", 32 * K * torch.float32.itemsize)
+    cells = Cells.of(RatingMatrix.from_cells(range(75), range(75), np.ones(75), (75, 75)), CPU)
+    gradient = weight_gradient(torch.ones(75), torch.ones(75, K), cells)
+
+    def work(collective):
+        matrix, updated = torch.full((75, K), -1.0).bfloat16(), np.full(75, False)
+        for rows, _ in gradient.blocks():
+            matrix[collective.share(rows)] = collective.rank
+            updated[collective.share(rows)] = True
+        gather_blocks_(matrix, collective)
+        return matrix[:, 0].float().numpy(), updated
+
+    (first, updated_by_first), (second, updated_by_second) = together(2, work)
+    np.testing.assert_array_equal(first, updated_by_second)
+    np.testing.assert_array_equal(second, updated_by_second)
+    assert (updated_by_first != updated_by_second).all()
 
 
 def test_products_at_are_the_inner_products_at_the_cells(ratings):

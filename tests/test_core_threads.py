@@ -14,6 +14,9 @@ from surprise_autorec.core.threads import ThreadChooser, setting_kept
 from surprise_autorec.core.trained import Member
 from surprise_autorec.core.training import train
 
+#: Seconds to wait for another thread: so many that only one that never comes takes longer.
+LIMIT = 600
+
 
 class Machine:
     """A machine with a clock of its own, on which a piece of work takes the time that the test says."""
@@ -156,24 +159,24 @@ def test_fits_in_several_python_threads_find_the_same_setting():
             torch.set_num_threads(1)
             found.append(number)
             in_first.set()
-            first_may_end.wait(10)
+            first_may_end.wait(LIMIT)
 
     def second():
-        in_first.wait(10)
+        in_first.wait(LIMIT)
         with setting_kept() as number:
             found.append(number)
             first_may_end.set()
-            thread.join(10)
+            thread.join(LIMIT)
             torch.set_num_threads(2)
 
     thread, other = threading.Thread(target=first), threading.Thread(target=second)
     thread.start()
     other.start()
-    other.join(20)
+    other.join(LIMIT)
     seen = []
     third = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     third.start()
-    third.join(10)
+    third.join(LIMIT)
     assert found == [3, 3]
     assert seen == [torch.get_num_threads()] == [3]
 

@@ -85,6 +85,12 @@ def _npy():
     return file.getvalue()
 
 
+def _npz(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
@@ -95,7 +101,11 @@ def _npy():
         pytest.param("mine.npz", b"PK\x03\x04 and no archive", id="broken archive"),
         pytest.param("mine.npz", b"", id="empty archive"),
         pytest.param("mine.npz", _npy(), id="an array without a name"),
+        pytest.param("mine.npz", _npz(user=1, item=2, rating=3.0), id="arrays without a dimension"),
         pytest.param("mine.parquet", b"no parquet", id="broken parquet"),
+        pytest.param("mine.csv", b"user,item,rating," + b"x" * 200_000 + b"\n1,2,3,4\n", id="a long name"),
+        pytest.param("mine.jsonl", b'{"user": [1], "item": 2, "rating": 3}\n', id="an id that is a list"),
+        pytest.param("mine.jsonl", b'{"user": 1, "item": 2, "rating": [3]}\n', id="a rating that is a list"),
     ],
 )
 def test_file_that_holds_no_ratings_is_a_value_error(tmp_path, file, content):
@@ -123,6 +133,7 @@ def written(file, text):
         ("mine.tsv", "user\titem\trating\nann\tx\t1\nbob\ty\t2.5\n"),
         ("mine.tsv.gz", "user\titem\trating\nann\tx\t1\nbob\ty\t2.5\n"),
         ("mine.csv.gz", "user,item,rating\nann,x,1\nbob,y,2.5\n"),
+        ("mine.csv", "user,item,rating\rann,x,1\rbob,y,2.5\r"),
         ("MINE.CSV", "\ufeffuser,item,rating\nann,x,1\nbob,y,2.5\n"),
         ("mine.jsonl", '{"user": "ann", "item": "x", "rating": 1}\n'
                        '{"user": "bob", "item": "y", "rating": 2.5}\n'),
@@ -202,7 +213,9 @@ def test_rows_longer_than_the_header_are_refused(tmp_path):
 
 def test_arrays_of_an_archive_have_one_length(tmp_path):
     np.savez(tmp_path / "mine.npz", user=[1, 2], item=[1, 2], rating=[1])
-    with pytest.raises(ValueError, match=r"its arrays must have one length, got \{'user': "):
+    with pytest.raises(
+        ValueError, match=r"its arrays must have one dimension and one length, got \{'user': "
+    ):
         load(str(tmp_path / "mine.npz"))
 
 

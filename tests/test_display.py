@@ -118,7 +118,16 @@ def test_tab_completion_lists_public_names_only():
 
 
 @pytest.mark.parametrize(
-    ("one", "is_known"), [("3", "int"), (3, None), ("003", "int"), ("x", None), (3.5, None)]
+    ("one", "is_known"),
+    [
+        ("3", "int"),
+        (3, None),
+        ("003", "int"),
+        ("x", None),
+        (3.5, None),
+        pytest.param(10**400, None, id="larger than any float"),
+        pytest.param("9" * 5000, None, id="more digits than Python turns into a number"),
+    ],
 )
 def test_ids_of_another_type_are_a_warning(fitted, one, is_known):
     with warnings.catch_warnings(record=True) as caught:

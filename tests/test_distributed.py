@@ -18,6 +18,8 @@ from surprise_autorec.distributed import _encoded, _fit, _part
 FRAME = datasets.make_ratings(n_users=90, n_items=60, n_ratings=2500, noise=0.3)
 X, Y = FRAME[["user", "item"]], FRAME["rating"]
 SIZES = [2, 3]
+#: Seconds to wait for processes: so many that only those that never end take longer.
+LIMIT = 1200
 FEW = {"random_state": 0, "n_epochs": 5, "dropout": 0.0, "precision": "float32"}
 
 
@@ -259,7 +261,7 @@ def run(*command, **environment):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LIMIT,
     )
     return result.stderr, result.returncode
 

@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
     trainset = Dataset.load_from_df(FRAME, Reader(rating_scale=(1, 5))).build_full_trainset()
     AutoRec(**TINY).fit(trainset).save(path / "item.model")
     AutoRec(**{**TINY, "n_factors": (5, 3, 2)}, variant="hybrid").fit(trainset).save(path / "deep.model")
+    AutoRec(**TINY, variant="hybrid", n_estimators=2).fit(trainset).save(path / "average.model")
     bounded = {"biased": False, "two_sided": False, "decoder_activation": "sigmoid"}
     AutoRec(**TINY, **bounded).fit(trainset).save(path / "paper.model")
     AutoRecRegressor(**TINY, variant="user").fit(FRAME[["user", "item"]], FRAME["rating"]).save(
@@ -52,7 +53,7 @@ def test_forgeries_are_only_those_that_were_made(folder):
     """An unchanged file, written by the forger, is a model that works."""
     for path in folder.glob("*.model"):
         forgery.write(folder / "copy", *forgery.read(path))
-        forgery.use(load(folder / "copy"))
+        forgery.use(load(folder / "copy"), folder / "again")
 
 
 def setting(*path, value):
@@ -119,6 +120,12 @@ WRONG = {
     "no network": (setting("networks", value=[]), "networks whose weights add up to 1"),
     "the weight is a text": (setting("networks", 0, "member", value=["item", "x"]), "two shares in"),
     "half a weight": (setting("networks", 0, "member", value=["item", 0.5]), "weights add up to 1"),
+    "a gain of -1": (setting("networks", 0, "member", value=["item", 1.0, 1.0, -1.0]), "a gain > -1"),
+    "a gain of NaN": (
+        setting("networks", 0, "member", value=["item", 1.0, 1.0, float("nan")]),
+        "a gain > -1",
+    ),
+    "five entries": (setting("networks", 0, "member", value=["item", 1.0, 1.0, 0.0, 0.0]), "a gain > -1"),
     "another side": (setting("networks", 0, "member", value=["system", 1.0]), "side that is encoded"),
     "scale upside down": (setting("scale", value=[5, 1]), "the lower one first"),
     "scale of NaN": (setting("scale", value=[float("nan"), 1.0]), "the lower one first"),
@@ -140,6 +147,14 @@ WRONG = {
     "more scores than epochs": (setting("validation_scores", value=[1.0, 2.0]), "or empty"),
     "baselines of NaN": (setting("baselines", value=[float("nan"), 1, 1, 0]), "a mean, three penalties"),
     "a penalty that fits into no float": (setting("baselines", value=[1, 2**70, 1, 0]), "three penalties"),
+    "an endless penalty per rating": (
+        setting("baselines", value=[1, 1, 1, float("inf"), 1, 1]),
+        "a mean, three penalties",
+    ),
+    "joint biases under an endless penalty": (
+        setting("baselines", value=[1, float("inf"), 1, 0, 1, 1]),
+        "biases are joint only under penalties",
+    ),
     "a mean that is none": (setting("baselines", value=[True, 1, 1, 0]), "a mean, three penalties"),
     "errors of one number": (setting("errors", value=[1.0]), "null, or a mean and a mean square"),
     "three baselines": (setting("baselines", value=[1, 1, 0]), "a mean, three penalties"),
@@ -156,7 +171,7 @@ WRONG = {
             "the number that it keeps": ([0] * 624, 0, 1, float("inf")),
         }.items()
     },
-    "version 0": (setting("version", value=0), "1 to 4"),
+    "version 0": (setting("version", value=0), "1 to 5"),
     "biases of NaN": (changing("user_biases", with_value(3, np.nan)), "user_biases must be numbers from"),
     "endless weights": (changing("0.weight", with_value(3, np.inf)), "0.weight must be numbers from"),
     "huge weights": (changing("0.weight", with_value(3, -1e13)), "0.weight must be numbers from"),
@@ -204,7 +219,7 @@ def test_what_a_model_may_have_is_read(folder, tmp_path, kind):
     contents, arrays = forgery.read(folder / "item.model")
     RIGHT[kind](contents, arrays)
     forgery.write(tmp_path / "model", contents, arrays)
-    forgery.use(load(tmp_path / "model"))
+    forgery.use(load(tmp_path / "model"), tmp_path / "again")
 
 
 @pytest.mark.parametrize(

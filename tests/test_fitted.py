@@ -62,7 +62,7 @@ def test_new_users_are_predicted_nearly_as_well_as_if_they_had_been_there(study,
         baseline_errors += (baselines.mean + offset + part["item"].map(item_biases) - part["rating"]).tolist()
     rmse, baseline_rmse = np.sqrt(np.mean(np.square(errors))), np.sqrt(np.mean(np.square(baseline_errors)))
     wanted = accuracy.rmse(with_them.test(list(asked.itertuples(index=False))), verbose=False)
-    assert rmse < wanted + 0.02
+    assert rmse < wanted + 0.03
     assert rmse < 0.85 * baseline_rmse
 
 
@@ -142,6 +142,7 @@ def test_estimates_are_clipped_and_on_the_scale_of_the_ratings(data):
         ({}, "every new {side} needs at least one rating, got none for 'the new {side}'"),
         ({3: 6}, "ratings must lie on the rating scale, 1 to 5: user .* rated item .* 6"),
         ({3: float("nan")}, "ratings must lie on the rating scale, 1 to 5: user .* rated item .* nan"),
+        ({3: 10**400}, "ratings must lie on the rating scale, 1 to 5: user .* rated item .* inf"),
         ({3: "much"}, "ratings must be numbers: user .* rated item .* 'much'"),
         ([3, 4], "the ratings of 'the new {side}' must be a mapping, got"),
     ],
@@ -228,6 +229,7 @@ def test_unknown_users_get_a_ranking_and_a_warning(trainset, biased):
             {"new_users": {"ann": {3: 9}}},
             "ratings must lie on the rating scale, 1 to 5: user 'ann' rated item 3 9",
         ),
+        ({"new_users": [3]}, "new_users must be a mapping of ids to ratings, got [3]"),
         ({"new_users": {"ann": 3}}, "the ratings of 'ann' must be a mapping, got 3"),
     ],
 )

@@ -25,7 +25,7 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
         (
             "n_factors",
             "'auto', a positive integer or a tuple of them",
-            [0, -1, 1.5, "5", (), (5, 0), None, True],
+            [0, -1, 1.5, "5", (), (5, 0), (5, 2**31), 10**30, None, True],
         ),
         ("n_epochs", "a positive integer", [0, -1, 1.5, "5", None, True]),
         ("variant", "one of ['hybrid', 'item', 'user']", ["both", 1, None]),
@@ -50,7 +50,7 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
         ("reg_bias", "'auto' or a number >= 0", [-1, *NUMBERS_ARE_NOT]),
         ("dropout", "a number in [0, 1)", [-0.1, 1, *NUMBERS_ARE_NOT]),
         ("input_centering", "'auto' or a number in [0, 1]", [-0.1, 1.1, *NUMBERS_ARE_NOT[:-1]]),
-        ("input_scaling", "a number >= 0", [-0.5, *NUMBERS_ARE_NOT]),
+        ("input_scaling", "a number in [0, 10]", [-0.5, 1e300, *NUMBERS_ARE_NOT]),
         ("averaging", "a number in [0, 1)", [-0.1, 1.0, *NUMBERS_ARE_NOT]),
         ("optimizer", "one of ['adam', 'lbfgs', 'rprop', 'sgd']", ["Adam", torch.optim.Adam]),
         ("batch_size", "'auto' or a positive integer", [0, -1, 2.5, "full", None]),
@@ -67,7 +67,7 @@ NUMBERS_ARE_NOT = [float("nan"), float("inf"), "1", None, True]
             "made of 'method' and, for sgd, ['learning_rate', 'n_epochs', 'reg']",
             [{"method": "sgd", "reg_u": 1}],
         ),
-        ("random_state", "None, an int or a numpy RandomState", ["seed", 1.5]),
+        ("random_state", "None, an int from 0 to 2**32 - 1 or a numpy RandomState", ["seed", 1.5, -1, 2**32]),
         ("verbose", "True or False", ["yes", None]),
     ],
 )

@@ -1,5 +1,7 @@
 """The best items and the nearest neighbours, against loops over all of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import FAST
@@ -83,6 +85,19 @@ def test_estimates_are_those_of_test_to_the_bit_and_of_predict(fitted):
     ]
     assert found.estimates.tolist() == [prediction.est for prediction in fitted.test(pairs)]
     assert found.estimates == pytest.approx([fitted.predict(*pair).est for pair in pairs], abs=1e-5)
+
+
+@pytest.mark.parametrize("decoder_activation", ["relu", "elu", "selu"])
+def test_where_f_is_flat_the_baselines_decide(data, decoder_activation):
+    """What goes into f would order the items the other way round."""
+    model = AutoRec(**FAST, decoder_activation=decoder_activation).fit(data.build_full_trainset()).model_
+    (network,) = model.networks
+    best_first = np.argsort(-model.baselines.column_biases)
+    biases = np.empty(50, np.float32)
+    biases[best_first] = np.linspace(-200, -30, 50)
+    flat = replace(network, items=Factors(network.items.vectors, biases))
+    found = rank_items(replace(model, networks=[flat]), np.array([7], np.int32), 5, exclude_rated=False)
+    assert found.items.tolist() == best_first[:5].tolist()
 
 
 @pytest.mark.parametrize("pairs_per_block", [1, 120, 151])

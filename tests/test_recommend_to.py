@@ -109,6 +109,20 @@ def test_ids_of_several_types_are_texts(algorithm, tmp_path):
     assert pd.read_parquet(tmp_path / "top.parquet")["user"].tolist() == ["3", "zoe"]
 
 
+@pytest.mark.parametrize("uid", [10**30, (1, "a"), frozenset()], ids=str)
+def test_ids_that_arrow_has_no_type_for_are_texts(algorithm, tmp_path, uid):
+    with pytest.warns(UserWarning, match="is not in the training ratings"):
+        algorithm.recommend_to(tmp_path / "top.parquet", [uid], n=1)
+    assert pd.read_parquet(tmp_path / "top.parquet")["user"].tolist() == [str(uid)]
+
+
+def test_texts_that_are_not_in_unicode_are_named(algorithm, tmp_path):
+    message = r"ids in a \.parquet file must be texts in Unicode, got '\\ud800'"
+    with pytest.warns(UserWarning, match="training"), pytest.raises(ValueError, match=message):
+        algorithm.recommend_to(tmp_path / "top.parquet", ["\ud800"], n=1)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1,), 1, (1, 0), (1.5, 2), "12"])
 def test_a_wrong_shard_is_refused(algorithm, tmp_path, shard):
     with pytest.raises(ValueError, match="shard"):

@@ -213,6 +213,7 @@ def test_id_that_is_not_hashable_is_an_error():
         ([1, 2, np.nan, 3], "Input y contains NaN"),
         ([1, 2, None, 3], "Input y contains NaN"),
         ([1, 2, np.inf, 3], "Input y contains infinity"),
+        ([1, 2, 10**400, 3], "y must be finite numbers: int too large"),
         ([1, 2, "good", 3], "could not convert string to float"),
         ([1, 2, 3], "inconsistent numbers of samples: \\[4, 3\\]"),
         ([], "inconsistent numbers of samples: \\[4, 0\\]"),
@@ -245,7 +246,9 @@ def test_scale_is_that_of_y_or_the_given_one_and_predictions_stay_on_it():
         assert (narrow.predict(everything).min(), narrow.predict(everything).max()) == (2, 3)
 
 
-@pytest.mark.parametrize("scale", [(5, 1), (1,), (1, 2, 3), (1, np.nan), (1, np.inf), ("1", "5"), "15", 5])
+@pytest.mark.parametrize(
+    "scale", [(5, 1), (1,), (1, 2, 3), (1, np.nan), (1, np.inf), (1, 10**400), ("1", "5"), "15", 5]
+)
 def test_wrong_scale_is_an_error(scale):
     message = f"rating_scale must be None or the lowest and the highest rating, got {scale!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

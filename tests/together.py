@@ -7,6 +7,9 @@ import torch
 
 from surprise_autorec.core.collective import Collective
 
+#: Seconds to wait for the other threads: so many that only a thread that never comes takes longer.
+LIMIT = 600
+
 
 class Threads(Collective):
     """One of so many threads. It counts the bytes of the gradients and of the weights that are exchanged."""
@@ -19,9 +22,9 @@ class Threads(Collective):
     def told(self, what):
         """What every thread has brought here, by rank."""
         self.shared[self.rank] = what
-        self.barrier.wait(60)
+        self.barrier.wait(LIMIT)
         everything = list(self.shared)
-        self.barrier.wait(60)
+        self.barrier.wait(LIMIT)
         return everything
 
     def sum_(self, tensor):

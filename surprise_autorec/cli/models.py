@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated
@@ -39,7 +39,6 @@ from surprise_autorec.cli.shared import (
 )
 from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.data.encoding import factorized
-from surprise_autorec.fitted import checked_interval
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.study.arrays import measure_autorec
@@ -104,7 +103,7 @@ def predict(
         users, items = _found(fitted, users, items, user_ids, item_ids)
         frame["estimate"] = answers = fitted.answer(users, items)
         if interval is not None:
-            bounds = checked_interval(fitted, users, items, interval)
+            bounds = fitted.interval(users, items, interval)
             frame["std"] = fitted.std(users, items, answers)
             frame["lower"], frame["upper"] = bounds.T
         write_table(frame, output)
@@ -254,7 +253,7 @@ def _part(shard: str | None, output: str, is_written_at_once: bool) -> tuple[int
     """The part of the users that --shard asks for."""
     if shard is None:
         return 1, 1
-    found = re.fullmatch(r"([0-9]+)/([0-9]+)", shard)
+    found = re.fullmatch(r"([0-9]{1,18})/([0-9]{1,18})", shard)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise typer.BadParameter(
             f"must be K/M, the K-th of M parts, with K from 1 to M, got {shard!r}", param_hint="--shard"
@@ -312,25 +311,14 @@ def _ratings_of_new_users(
     """Ratings of items by user, from a file. Whatever may be unexpected about them is a warning."""
     frame = read_table(file, ("user", "item", "rating"), layout)
     iids = as_ids(frame["item"], model.item_ids)
-    collected: dict[Hashable, dict[Hashable, list[float]]] = {}
-    for uid, iid, rating in zip(frame["user"], iids, frame["rating"], strict=True):
-        collected.setdefault(uid, {}).setdefault(iid, []).append(rating)
-    unknown = list(dict.fromkeys(iid for iid in iids if iid not in model.item_index))
-    if unknown:
-        warn(
-            f"new users rated items that are not in the model ({len(unknown):,}, such as {unknown[0]!r}); "
-            "these ratings affect only the biases of the users"
-        )
-    familiar = [uid for uid in as_ids(collected, model.user_ids) if uid in model.user_index]
+    ratings = _mean_ratings("new users", frame["user"], iids, frame["rating"], model)
+    familiar = [uid for uid in as_ids(ratings, model.user_ids) if uid in model.user_index]
     if familiar:
         warn(
-            f"{len(familiar):,} of {len(collected):,} new users are already in the model, such as "
+            f"{len(familiar):,} of {len(ratings):,} new users are already in the model, such as "
             f"{familiar[0]!r}; their lists use only the ratings in the file"
         )
-    n_pairs = sum(map(len, collected.values()))
-    if n_pairs < len(frame):
-        warn(f"repeated ratings of an item by a new user: {len(frame) - n_pairs:,}; their mean is used")
-    return {uid: {iid: fmean(given) for iid, given in ratings.items()} for uid, ratings in collected.items()}
+    return ratings
 
 
 def _ratings_of_user(source: str, layout: Layout, user: str, model: AutoRecModel) -> dict[Hashable, float]:
@@ -340,16 +328,27 @@ def _ratings_of_user(source: str, layout: Layout, user: str, model: AutoRecModel
     if uid not in ratings.user_ids:
         raise ValueError(f"the user must have ratings in {source}, but {user!r} has none")
     rows = ratings.users == ratings.user_ids.index(uid)
-    iids, values = [ratings.item_ids[item] for item in ratings.items[rows]], ratings.values[rows].tolist()
-    collected: dict[Hashable, list[float]] = {}
-    for iid, rating in zip(as_ids(iids, model.item_ids), values, strict=True):
-        collected.setdefault(iid, []).append(rating)
-    unknown = [iid for iid in collected if iid not in model.item_index]
+    iids = as_ids([ratings.item_ids[item] for item in ratings.items[rows]], model.item_ids)
+    values = ratings.values[rows].tolist()
+    return _mean_ratings("the user", [uid] * len(iids), iids, values, model)[uid]
+
+
+def _mean_ratings(
+    who: str, uids: Iterable[Hashable], iids: Iterable[Hashable], values: Iterable[float], model: AutoRecModel
+) -> dict[Hashable, dict[Hashable, float]]:
+    """Ratings of items by user: of several ratings of an item by a user, the mean."""
+    collected: dict[Hashable, dict[Hashable, list[float]]] = {}
+    for uid, iid, value in zip(uids, iids, values, strict=True):
+        collected.setdefault(uid, {}).setdefault(iid, []).append(value)
+    unknown = list(
+        dict.fromkeys(iid for ratings in collected.values() for iid in ratings if iid not in model.item_index)
+    )
     if unknown:
         warn(
-            f"the user rated items that are not in the model ({len(unknown):,}, such as {unknown[0]!r}); "
-            "these ratings affect only the bias of the user"
+            f"{who} rated items that are not in the model ({len(unknown):,}, such as {unknown[0]!r}); these "
+            "ratings affect only the biases of users"
         )
-    if len(collected) < len(values):
-        warn(f"repeated ratings of an item by the user: {len(values) - len(collected):,}; their mean is used")
-    return {iid: fmean(given) for iid, given in collected.items()}
+    n_repeats = sum(len(given) - 1 for ratings in collected.values() for given in ratings.values())
+    if n_repeats:
+        warn(f"{who} rated items more than once (repeats: {n_repeats:,}); the mean is used")
+    return {uid: {iid: fmean(given) for iid, given in ratings.items()} for uid, ratings in collected.items()}

@@ -162,7 +162,7 @@ def value_of(text: str) -> Any:
     """The value of a Python literal, or else the text itself."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # (of brackets in brackets)
         return text
 
 

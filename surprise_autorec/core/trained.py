@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
+from torch import Tensor
+
 from surprise_autorec.core.arrays import Float32Array
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import InputRules
 from surprise_autorec.core.network import Architecture, AutoEncoder
 
 Side: TypeAlias = Literal["user", "item"]
+
+#: A row with so many ratings has half the gain.
+FEW_RATINGS = 12.0
 
 
 def other_side(side: Side) -> Side:
@@ -30,17 +35,31 @@ class Member(NamedTuple):
         Its weight in the model's predictions.
     item_share : float, default=1
         The share of the item biases that is added to its output.
+    gain : float, default=0
+        The relative increase of the hidden activations of a row with hardly any ratings, compared with
+        training.
     """
 
     side: Side
     weight: float
     item_share: float = 1.0
+    gain: float = 0.0
 
     def beside(self, baselines: Baselines, rows: Side = "user") -> Baselines:
         """The baselines to add to its output, from baselines with users (or items) in rows."""
         if rows == "user":
             return replace(baselines, column_share=self.item_share)
         return replace(baselines, row_share=self.item_share)
+
+
+def row_scales(gain: float, counts: Tensor) -> Tensor:
+    """What the hidden activations of rows with so many ratings are multiplied by.
+
+    Dropout trains the decoder on activations that are noisier than those it predicts from, and noise in
+    regressors makes coefficients too small ("attenuation": Fuller, "Measurement Error Models", 1987, section
+    1.1): the more so, the fewer ratings a row has.
+    """
+    return 1 + gain * FEW_RATINGS / (FEW_RATINGS + counts.float())
 
 
 class Kind(NamedTuple):

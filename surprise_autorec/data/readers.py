@@ -25,6 +25,8 @@ from surprise_autorec.data.tables import BATCH_ROWS, ROLES, Table, role_batches
 Source = str | os.PathLike[str] | IO[str]
 
 _GROUPLENS = ("user", "item", "rating", "timestamp")
+#: What is wrong with texts that are no table.
+_TEXT_ERRORS = (csv.Error, pd.errors.ParserWarning)
 #: What may separate the fields of a csv or tsv file.
 _DELIMITERS = ",;\t|"
 
@@ -35,7 +37,7 @@ def slices(frame_of: Callable[[slice], pd.DataFrame], n_rows: int) -> Iterator[p
 
 
 class _FromTheStart(io.TextIOBase):
-    """A stream that had its first line read, from its start."""
+    """A stream whose first line has been read already, from its start."""
 
     def __init__(self, first_line: str, rest: IO[str]) -> None:
         self._first_line, self._rest = first_line, rest
@@ -53,7 +55,7 @@ def _text(
     separator: str | None = None,
     usual_names: Sequence[str] = (),
 ) -> Table:
-    """A table of texts. Without names (or usual ones) there is a header. The separator may be found out."""
+    """A table in a text file. It has a header unless names, or usual names, are given."""
     handle: Any = source
     if isinstance(source, Path):
         first_line = _first_line(source)
@@ -73,7 +75,7 @@ def _text(
 
 
 def _dat(name: str, file: Path, names: Sequence[str] | None) -> Table:
-    """Fields between two colons. To pandas's fast parser, there is an empty field between the colons."""
+    """Fields separated by ``::``: to pandas's fast parser, there is an empty field between the colons."""
     names = _names(names, _GROUPLENS, _first_line(file).split("::")) or _GROUPLENS
     with_gaps = [part for n, column in enumerate(names) for part in (f"gap {n}", column)][1:]
 
@@ -87,8 +89,9 @@ def _dat(name: str, file: Path, names: Sequence[str] | None) -> Table:
 
 
 def _first_line(file: Path) -> str:
-    with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as opened:
-        return opened.readline().decode("utf-8-sig", errors="replace")
+    open_text = gzip.open if file.suffix.lower() == ".gz" else open
+    with open_text(file, "rt", encoding="utf-8-sig", errors="replace") as opened:
+        return str(opened.readline())
 
 
 def _names(
@@ -149,9 +152,9 @@ def _npz(name: str, file: Path, names: Sequence[str] | None) -> Table:
     def batches(columns: list[str]) -> Iterator[pd.DataFrame]:
         with arrays:
             chosen = {column: arrays[column] for column in columns}
-        lengths = {column: array.shape for column, array in chosen.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"its arrays must have one length, got {lengths}")
+        shapes = {column: array.shape for column, array in chosen.items()}
+        if len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1:
+            raise ValueError(f"its arrays must have one dimension and one length, got {shapes}")
         n_rows = len(next(iter(chosen.values())))
         return slices(lambda rows: pd.DataFrame({key: array[rows] for key, array in chosen.items()}), n_rows)
 
@@ -189,7 +192,7 @@ def _format(file: Path) -> str | None:
 def _problems_named(name: str, suffix: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, pd.errors.ParserWarning) as error:
+    except (ValueError, EOFError, BadZipFile, gzip.BadGzipFile, zlib.error, *_TEXT_ERRORS) as error:
         text = " ".join(str(error).split())
         raise ValueError(f"{name} must be a valid {suffix} file: {text}") from error
 
@@ -219,8 +222,8 @@ def tables_of(source: Source, names: Sequence[str] | None = None) -> Iterator[Ta
     ----------
     source : path, or text stream
         A file in one of the formats that `load` reads, or a folder: its parts are all files in such formats,
-        in the order of their names, in subfolders too. Hidden files and those that begin with an underscore
-        are none.
+        in the order of their names, in subfolders too, except for hidden files and those that begin with an
+        underscore.
     names : sequence of str, optional
         The names of the columns of text files that have no header.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -43,6 +44,14 @@ Piece: TypeAlias = (
     | ArrowStream
     | ArrowArray
 )
+
+
+def as_pandas(table: Any) -> Any:
+    """A frame of polars as one of pandas; anything else as it is."""
+    polars = sys.modules.get("polars")  # nobody has a frame without importing it
+    if polars is not None and isinstance(table, polars.DataFrame):
+        return pd.DataFrame(table.to_dict(as_series=False))
+    return table
 
 
 def rating_batches(
@@ -119,7 +128,14 @@ def _table(source: Any, name: str) -> Table | None:
     return None
 
 
+def _check_dimensions(array: Any, name: str, n: int) -> None:
+    if array.ndim != n:
+        raise ValueError(f"{name} must have {n} dimension(s) as {type(array).__name__}, got {array.ndim}")
+
+
 def _of_structured(array: npt.NDArray[Any], name: str) -> Table:
+    _check_dimensions(array, name, 1)
+
     def batches(columns: list[str]) -> Iterator[pd.DataFrame]:
         return slices(
             lambda rows: pd.DataFrame({column: array[column][rows] for column in columns}), len(array)
@@ -129,6 +145,8 @@ def _of_structured(array: npt.NDArray[Any], name: str) -> Table:
 
 
 def _of_sparse(matrix: Any, name: str) -> Table:
+    _check_dimensions(matrix, name, 2)
+
     def batches(_: list[str]) -> Iterator[pd.DataFrame]:
         cells = matrix.tocoo()
         columns = {"user": cells.row, "item": cells.col, "rating": cells.data}

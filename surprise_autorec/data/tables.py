@@ -36,7 +36,7 @@ class Table(NamedTuple):
         From the names of some columns to an iterator of DataFrames, which have these columns and perhaps
         more.
     decimal : str
-        What stands before the decimals of a number that is a text, besides the point.
+        The decimal mark of numbers that are texts, besides the point.
     """
 
     name: str
@@ -118,7 +118,7 @@ def _column(table: Table, role: str, name: str | None) -> str | None:
             raise ValueError(
                 f"{table.name} must have a column {name!r} for the {role}, got columns {list(table.columns)}"
             )
-        return name
+        return _only(table, role, name)
     names = _KNOWN_NAMES[role]
     by_lower_name = {column.strip().lower(): column for column in reversed(table.columns)}
     found = next((by_lower_name[known] for known in names if known in by_lower_name), None)
@@ -128,7 +128,14 @@ def _column(table: Table, role: str, name: str | None) -> str | None:
             f"{list(table.columns)}. If it has another name, give it as columns={{{role!r}: NAME}}, "
             f"{role}_column=NAME or, on the command line, --{role}-column NAME"
         )
-    return found
+    return found and _only(table, role, found)
+
+
+def _only(table: Table, role: str, name: str) -> str:
+    """The name of a column, which no other one of the table has."""
+    if (n := list(table.columns).count(name)) > 1:
+        raise ValueError(f"{table.name} must have one column {name!r} for the {role}, got {n} of that name")
+    return name
 
 
 def _check(frame: pd.DataFrame, table: Table, n_before: int) -> None:
@@ -137,7 +144,9 @@ def _check(frame: pd.DataFrame, table: Table, n_before: int) -> None:
         values = frame[role]
         if role == "timestamp":
             continue
-        if role == "rating":
+        if _kind(values).startswith("mixed") and not (are_hashable := values.map(_is_hashable)).all():
+            holds, rule = are_hashable.to_numpy(bool), "be a text or a number"
+        elif role == "rating":
             numbers = _numbers(values, table.decimal)
             holds, rule = np.isfinite(numbers), "be a finite number"
             frame["rating"] = numbers
@@ -152,15 +161,28 @@ def _check(frame: pd.DataFrame, table: Table, n_before: int) -> None:
             )
 
 
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
 def _numbers(values: pd.Series[Any], decimal: str) -> npt.NDArray[np.float64]:
     """Values as numbers, NaN where one is none. Equal texts, of which there are many, are read once."""
+    if values.dtype.kind in "cmM":  # complex numbers, spans of time and dates, which pandas would convert
+        return np.full(len(values), np.nan)
     if pd.api.types.is_numeric_dtype(values):
         return values.to_numpy(np.float64, na_value=np.nan)
     codes, distinct = pd.factorize(values)
     texts = pd.Series(np.asarray(distinct, object))
     if decimal != ".":
         texts = texts.astype(str).str.replace(decimal, ".", regex=False)
-    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    try:
+        numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    except OverflowError:  # of an integer that no float is as large as
+        numbers = pd.to_numeric(texts.astype(str), errors="coerce").to_numpy(np.float64, na_value=np.nan)
     return np.append(numbers, np.nan)[codes]  # -1, the last, is a missing one
 
 

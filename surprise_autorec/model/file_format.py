@@ -22,7 +22,7 @@ from surprise_autorec.model.scoring import SCALE_RULE, is_rating_scale
 
 #: Raised by one whenever an older version of this package could not read what is written, or would read it
 #: wrongly.
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 #: No number of a trained model comes near to this, and products of such numbers do not overflow.
 LARGEST_NUMBER = 1e12
@@ -110,8 +110,9 @@ def _is_mean(mean: Any, contents: Mapping[str, Any]) -> bool:
 
 
 def _are_baselines(value: Any, _: Mapping[str, Any]) -> bool:
-    mean, *penalties = value[:4]
-    are_penalties = len(penalties) == 3 and all(one == math.inf or _is_penalty(one) for one in penalties)
+    mean, *of_sides, per_rating = value[:4]
+    are_penalties = len(of_sides) == 2 and _is_penalty(per_rating)
+    are_penalties = are_penalties and all(one == math.inf or _is_penalty(one) for one in of_sides)
     are_shares = len(value) in (4, 6) and all(_is_number(share, 0, 1) for share in value[4:])
     return _is_number(mean) and are_penalties and are_shares
 
@@ -149,12 +150,17 @@ def _are_rules(value: Any, _: Mapping[str, Any]) -> bool:
 
 
 def _is_member(value: Any, _: Mapping[str, Any]) -> bool:
-    side, *shares = value
-    return side in ("user", "item") and len(shares) in (1, 2) and all(_is_number(one, 0, 1) for one in shares)
+    side, *shares = value[:3]
+    are_shares = len(shares) in (1, 2) and all(_is_number(one, 0, 1) for one in shares)
+    is_gain = len(value) < 4 or (len(value) == 4 and _is_number(value[3]) and value[3] > -1)
+    return side in ("user", "item") and are_shares and is_gain
 
 
-def _are_networks(networks: Any, _: Mapping[str, Any]) -> bool:
-    return math.isclose(sum(network["member"][1] for network in networks), 1)
+def _are_networks(networks: Any, contents: Mapping[str, Any]) -> bool:
+    # An infinite penalty on the sum of two biases would be infinity less infinity in the equations.
+    are_joint = any(network["joint_biases"] for network in networks)
+    are_possible = not are_joint or max(contents["baselines"][1:3]) <= LARGEST_NUMBER
+    return are_possible and math.isclose(sum(network["member"][1] for network in networks), 1)
 
 
 _ACTIVATION = Entry(
@@ -182,13 +188,19 @@ CONTENTS: dict[str, Entry] = {
     "biased": _FLAG,
     "decoder_activation": _ACTIVATION,
     "baselines": Entry("a mean, three penalties >= 0 and two shares in [0, 1]", _are_baselines),
-    "networks": Entry("networks whose weights add up to 1", _are_networks),
+    "networks": Entry(
+        "networks whose weights add up to 1, and biases are joint only under penalties up to "
+        f"{LARGEST_NUMBER:g} in baselines",
+        _are_networks,
+    ),
     "errors": Entry("null, or a mean and a mean square > 0", _is_evidence, default=None),
 }
 
 #: Each of the JSON's networks.
 NETWORK: dict[str, Entry] = {
-    "member": Entry("the side that is encoded, user or item, and two shares in [0, 1]", _is_member),
+    "member": Entry(
+        "the side that is encoded, user or item, two shares in [0, 1] and a gain > -1", _is_member
+    ),
     "encoder_activation": _ACTIVATION,
     "rules": Entry("two shares in [0, 1], an exponent >= 0 and a count > 0", _are_rules),
     "reg": _PENALTY,

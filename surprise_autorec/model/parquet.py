@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from surprise_autorec.arrow import pyarrow
@@ -29,7 +30,8 @@ def write_rankings(
     rankings : iterable of Ranking
         Of some users, one part after another.
     user_ids, item_ids : sequence of hashable
-        Of all users and items. Ids of several types are written as texts.
+        Of all users and items. Ids of several types, or of one that Arrow does not have, are written as
+        texts.
     first_user : int
         The place of the rankings' first user among ``user_ids``.
 
@@ -61,6 +63,11 @@ def write_rankings(
 
 
 def _ids(pa: Any, ids: Sequence[Hashable]) -> Any:
-    """Ids as an Arrow array, of texts if they are of several types."""
-    is_one_type = len({type(one) for one in ids}) <= 1
-    return pa.array(ids if is_one_type else map(str, ids))
+    """Ids as an Arrow array, of texts if they are of several types or of one that Arrow does not have."""
+    try:
+        if len({type(one) for one in ids}) <= 1:
+            with suppress(OverflowError, pa.ArrowException):
+                return pa.array(ids)
+        return pa.array(map(str, ids))
+    except UnicodeEncodeError as error:
+        raise ValueError(f"ids in a .parquet file must be texts in Unicode, got {error.object!r}") from None

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
+from surprise_autorec.checks import number
 from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array, check_count
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.fold_in import fold_in
@@ -168,8 +169,9 @@ class AutoRecModel:
         Raises
         ------
         ValueError
-            If the model has no standard errors.
+            If the coverage is not between 0 and 1, or the model has no standard errors.
         """
+        coverage = number("coverage", coverage, "a number between 0 and 1", lambda x: 0 < x < 1)
         answers = self.answer(users, items)
         margins = self._required_errors().multiple(coverage) * self.std(users, items, answers)
         return np.clip(np.column_stack([answers - margins, answers + margins]), *self.scale)
