@@ -64,7 +64,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
     """
 
     def fit(self, trainset: Trainset) -> AutoRec:
-        """Train on a trainset, from nothing, whatever was fitted before.
+        """Train on a trainset. An earlier fit has no influence.
 
         Parameters
         ----------
@@ -78,16 +78,16 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         TypeError
-            If ``trainset`` is something else, such as a DataFrame.
+            If ``trainset`` is not a Trainset.
         ValueError
-            If a parameter breaks its rule, there are no ratings, or one is NaN or off the rating scale.
+            If a parameter is wrong, there are no ratings, or a rating is NaN or outside the rating scale.
         DivergenceError
-            If training diverges, as it does with too high a learning rate.
+            If training diverges, for example because the learning rate is too high.
 
         Warns
         -----
         UserWarning
-            If a user rated an item more than once: the mean is used.
+            If a user rated an item more than once. The mean is used.
         """
         if not isinstance(trainset, Trainset):
             raise TypeError(advice_about(trainset))
@@ -95,31 +95,30 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         return self
 
     def partial_fit(self, ratings: Iterable[tuple[Any, ...]], n_epochs: int = 4) -> AutoRec:
-        """Go on training from where `fit` ended, with more ratings, users and items.
+        """Continue training with more ratings. Users and items may be new.
 
         Parameters
         ----------
         ratings : iterable of (uid, iid, rating) or (uid, iid, rating, timestamp)
-            By raw ids, as in ``surprise.Dataset.raw_ratings``. They are added to those trained on; a pair
-            that was rated before has its new rating.
+            With raw ids, as in ``surprise.Dataset.raw_ratings``. They are added to the training ratings. If a
+            pair was rated before, the new rating replaces the old one.
         n_epochs : int, default=4
-            Passes over all ratings, old and new.
+            Number of passes over all ratings, old and new.
 
         Returns
         -------
         AutoRec
-            This algorithm. ``trainset`` holds all ratings; ``n_iter_``, ``loss_curve_`` and
-            ``validation_scores_`` are of this training.
+            This algorithm. ``trainset`` has all ratings. ``n_iter_``, ``loss_curve_`` and
+            ``validation_scores_`` are those of this training.
 
         Raises
         ------
         ValueError
-            If a rating is NaN or off the rating scale, ``early_stopping`` is on (ratings held out now may
-            have been trained on before), or parameters of the network were changed since `fit`; or where the
-            ratings that were trained on are not there: a loaded model does not have them. The algorithm is
-            then left as it was.
+            If a rating is NaN or outside the rating scale; if ``early_stopping`` is on (ratings held out now
+            may have been training ratings before); if parameters of the network were changed since `fit`; or
+            if the model was loaded, so that its training ratings are missing. The algorithm is not changed.
         DivergenceError
-            If training diverges. The algorithm is then left as it was.
+            If training diverges. The algorithm is not changed.
 
         Examples
         --------
@@ -159,7 +158,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
     def compute_baselines(self) -> tuple[Float64Array, Float64Array]:
         """Baseline biases of users and items in rating points, by ``bsl_options``, whether ``biased`` or not.
 
-        `compute_similarities` needs them where ``sim_options`` ask for "pearson_baseline".
+        `compute_similarities` needs them if the name in ``sim_options`` is "pearson_baseline".
 
         Returns
         -------
@@ -169,7 +168,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If they were not kept and the ratings are not there: a loaded model does not have them.
+            If the model is not ``biased`` and was loaded, because it does not have the ratings.
         """
         if self.model_.biased:
             return self.bu, self.bi
@@ -184,7 +183,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Parameters
         ----------
         iid : int
-            Inner id of an item; of a user where ``variant="user"``.
+            Inner id of an item, or of a user if ``variant="user"``.
         k : int
             How many.
 
@@ -196,7 +195,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If there is no such inner id, or ``k`` is no positive integer.
+            If there is no such inner id, or ``k`` is not a positive integer.
         """
         model = self._fitted_model()
         side: Side = "user" if self.variant == "user" else "item"
@@ -212,7 +211,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         surprise.PredictionImpossible
-            If the user or the item is unknown and the model has no baselines to answer from.
+            If the user or the item is unknown and the model has no baselines.
         """
         user = int(u) if self.trainset.knows_user(u) else -1
         item = int(i) if self.trainset.knows_item(i) else -1
@@ -225,14 +224,14 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
     def predict(
         self, uid: Any, iid: Any, r_ui: float | None = None, clip: bool = True, verbose: bool = False
     ) -> Prediction:
-        """Estimate the rating of an item by a user, given by raw ids, and say how sure that is.
+        """Estimate the rating of an item by a user, with its standard error.
 
         Parameters
         ----------
         uid, iid : user id, item id
-            As in the ratings, of the same types.
+            Raw ids, of the same types as in the training ratings.
         r_ui : float, optional
-            The true rating, to be handed on.
+            The true rating, which is copied to the prediction.
         clip : bool, default=True
             Whether to clip the estimate to the rating scale.
         verbose : bool, default=False
@@ -241,18 +240,18 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Returns
         -------
         surprise.Prediction
-            ``details`` has ``was_impossible`` and, where they are so, ``unknown_user`` and ``unknown_item``.
+            ``details`` has ``was_impossible``, and ``unknown_user`` or ``unknown_item`` if they are unknown.
             With ``uncertainty``, ``details["std"]`` is the standard error of the (clipped) estimate.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            If there was no fit.
+            If the algorithm is not fitted.
 
         Warns
         -----
         UserWarning
-            If an id is unknown, but would be known as text or as a number.
+            If an id is unknown, but the same id as text, or as a number, is known.
         """
         model = self._fitted_model()
         prediction = super().predict(uid, iid, r_ui, clip)
@@ -274,7 +273,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         verbose: bool = False,
         return_std: bool = False,
     ) -> list[Prediction]:
-        """Predict every rating of a test set, all at once.
+        """Predict all ratings of a test set at once.
 
         Parameters
         ----------
@@ -283,17 +282,17 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         verbose : bool, default=False
             Whether to print each prediction.
         return_std : bool, default=False
-            Whether to put standard errors into the details, as `predict` does.
+            Whether to add standard errors to the details, as `predict` does.
 
         Returns
         -------
         list of surprise.Prediction
-            What `predict` returns for each.
+            The predictions, as from `predict`.
 
         Raises
         ------
         ValueError
-            If standard errors are asked for, and the model has none.
+            If ``return_std`` is set and the model has no standard errors.
         """
         testset = list(testset)
         # (``zip(*testset)`` would make an iterator of each row, and Python look through all of them for
@@ -330,12 +329,12 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         return predictions
 
     def predict_interval(self, testset: Iterable[tuple[Any, ...]], coverage: float = 0.9) -> Float64Array:
-        """Predict intervals that hold the rating with a given probability.
+        """Predict intervals that contain the rating with a given probability.
 
         Parameters
         ----------
         testset : iterable of (uid, iid) or (uid, iid, r_ui)
-            Raw ids; a true rating is not looked at.
+            Raw ids. True ratings are ignored.
         coverage : float in (0, 1), default=0.9
             The probability.
 
@@ -347,9 +346,10 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If ``coverage`` is not between 0 and 1, or the model has no standard errors.
+            If ``coverage`` is not between 0 and 1, ``testset`` is something else, or the model has no
+            standard errors.
         """
-        model, pairs = self._fitted_model(), [(row[0], row[1]) for row in testset]
+        model, pairs = self._fitted_model(), list(map(_pair, testset))
         uids, iids = ([pair[place] for pair in pairs] for place in (0, 1))
         return model.interval(model.find_users(uids), model.find_items(iids), coverage)
 
@@ -370,3 +370,10 @@ def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
     finally:
         if was_on:
             gc.enable()
+
+
+def _pair(row: Any) -> tuple[Any, Any]:
+    """The ids of a user and an item, without the rating that may follow."""
+    if not isinstance(row, (tuple, list, np.ndarray)) or len(row) < 2:
+        raise ValueError(f"testset must be a list of (uid, iid) or (uid, iid, r_ui), got {row!r} in it")
+    return row[0], row[1]

@@ -31,7 +31,8 @@ from surprise_autorec.parameters import AutoRecParameters, CheckedParameters
 
 #: What is said where the training ratings are needed and not there.
 NO_RATINGS = (
-    "a loaded model does not have the ratings that it was trained on, as they are not saved: call fit again"
+    "a loaded model does not have the ratings that it was trained on, because they are not saved: call fit "
+    "again, or, for explain, pass the ratings of the user"
 )
 
 
@@ -94,7 +95,8 @@ class Ratings(NamedTuple):
                 f"ratings must lie on the rating scale, {low:g} to {high:g}: "
                 f"user {self.user_ids[self.users[first]]!r} rated item "
                 f"{self.item_ids[self.items[first]]!r} {self.values[first]:g} "
-                f"({len(wrong)} of {len(self.values)} ratings are off it). Correct them, or set the scale"
+                f"({len(wrong)} of {len(self.values)} ratings are outside it). "
+                "Correct them, or give a wider rating_scale"
             )
 
 
@@ -254,7 +256,7 @@ def _warn_of_memory(needed: int, checked: CheckedParameters) -> None:
     width = "auto" if checked.options.n_factors is None else max(checked.options.n_factors)
     n_networks = sum(kind.number for kind in checked.kinds)
     warnings.warn(
-        f"training needs about {_size(needed)} of memory and there are {_size(available)}: lower "
+        f"training needs about {_size(needed)} of memory, but there is only {_size(available)}: lower "
         f"n_factors ({width}), the number of networks ({n_networks}, by variant and "
         "n_estimators) or the number of ratings",
         UserWarning,
@@ -303,8 +305,8 @@ def _warn_of_repeats(ratings: Ratings) -> None:
     example = first[counts > 1][0]
     warnings.warn(
         f"user {ratings.user_ids[ratings.users[example]]!r} rated item "
-        f"{ratings.item_ids[ratings.items[example]]!r} more than once (and so for "
-        f"{(counts > 1).sum()} pairs in all): the mean of a pair's ratings is used",
+        f"{ratings.item_ids[ratings.items[example]]!r} more than once (number of such pairs: "
+        f"{(counts > 1).sum()}): the mean of the ratings of a pair is used",
         UserWarning,
         stacklevel=5,
     )

@@ -31,6 +31,12 @@ def warn_of_types(
             return
 
 
+def hint_of_type(one: Hashable, known: Container[Hashable]) -> str:
+    """What to add to a message about an unknown id, if it would be known as text, or as a number."""
+    other = _as_other_type(one)
+    return f"; did you mean {other!r}?" if other is not None and other in known else ""
+
+
 def _as_other_type(one: Hashable) -> str | int | None:
     """A number as text, and text as a whole number if it is one."""
     with suppress(OverflowError, ValueError):  # of more digits than Python turns into a float or a text

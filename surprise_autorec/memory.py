@@ -29,20 +29,20 @@ def memory_needed(algorithm: AutoRecParameters, n_ratings: int, n_users: int, n_
     Parameters
     ----------
     algorithm : AutoRec or AutoRecRegressor
-        Its parameters count; it need not be fitted. The width is the largest that ``n_factors="auto"`` may
-        choose for so many ratings.
+        It need not be fitted. With ``n_factors="auto"``, the largest possible width for this number of
+        ratings counts.
     n_ratings, n_users, n_items : int
-        How many there will be.
+        Numbers of ratings, users and items.
 
     Returns
     -------
     int
-        Bytes, besides those that the process uses already and the ids.
+        Bytes, in addition to the memory that the process already uses and to the ids.
 
     Raises
     ------
     ValueError
-        If a parameter breaks its rule.
+        If a parameter is wrong.
 
     Examples
     --------

@@ -168,34 +168,34 @@ class AutoRecParameters:
         Parameters
         ----------
         variant : {"item", "user", "hybrid"}, default="item"
-            Whose ratings are autoencoded: an item's by all users (the paper's I-AutoRec), a user's of all
-            items (U-AutoRec), or one network of each kind, whose predictions are averaged.
+            What is autoencoded: the ratings of an item by all users (the paper's I-AutoRec), or the ratings
+            of all items by a user (U-AutoRec). "hybrid" is the average of one network of each kind.
         n_factors : int, tuple of int or "auto", default="auto"
-            Width k of the hidden layer. A tuple gives a deep encoder the widths of its layers, first to last.
-            "auto" is four times the mean number of ratings of a column, or eight times that of a typical row
-            if this is less, rounded up to a multiple of 32, from 32 to 256.
+            Width k of the hidden layer. With a tuple, the encoder is deep, and the tuple has the widths of
+            its layers, first to last. "auto" is four times the mean number of ratings of a column, or eight
+            times that of a typical row if this is less, rounded up to a multiple of 32, from 32 to 256.
         n_epochs : int, default=18
-            Passes over the training ratings; with ``early_stopping``, at most so many.
+            Number of passes over the training ratings; with ``early_stopping``, the maximum.
         reg_all : float or "auto", default="auto"
             The paper's lambda: the loss is the sum of squared errors plus ``reg_all / 2`` times the sum of
             squared weights (eq. 2), with ratings mapped to 1..5. "auto" is 4.5 times the variance of ratings
             about their baselines times the cube root of the number of ratings.
         n_estimators : int, default=1
-            Number of networks that are trained from different seeds and averaged. In a hybrid these encode
-            items, and half as many, rounded up, encode users. If ``bsl_options`` is None, half as many,
-            rounded down, encode items and are added to baselines without item biases: their errors are
-            others, so the average is better.
+            Number of networks that are trained from different seeds and averaged. With ``variant="hybrid"``
+            these encode items, and half as many, rounded up, encode users. If ``bsl_options`` is None, there
+            are also half as many, rounded down, that encode items and are added to baselines without item
+            biases. Their errors are different, so the average is better.
         item_weight : float in [0, 1] or "auto", default="auto"
-            Weight of the item networks in the average of ``variant="hybrid"``. "auto" learns the weights of
-            all kinds of networks from the ratings that ``uncertainty`` or ``early_stopping`` holds out.
-            Without these it is 0.9.
+            Weight of the item networks in the average of ``variant="hybrid"``. With "auto", the weights of
+            all kinds of networks are learnt from the ratings that ``uncertainty`` or ``early_stopping`` holds
+            out. Without these, it is 0.9.
         two_sided : bool, default=True
-            Whether a second encoder adds to the decoder weights of a column (a user, if items are
-            autoencoded) what it makes of the column's own ratings; see `surprise_autorec.core.columns`. False
-            is the paper's model.
+            Whether there is a second encoder. Its output for the ratings of a column (a user, if items are
+            autoencoded) is added to the decoder weights of the column; see `surprise_autorec.core.columns`.
+            False is the paper's model.
         biased : bool, default=True
-            Whether the network predicts the difference from the baseline estimate (the mean, plus the
-            deviations of the user and of the item), or, as in the paper, the rating.
+            Whether the network predicts the difference from the baseline estimate (the mean rating, plus the
+            biases of the user and the item), or, as in the paper, the rating itself.
         bsl_options : dict, optional
             How baselines are estimated, as in Surprise: ``method`` "als" (with ``n_epochs`` 10, ``reg_u`` 15,
             ``reg_i`` 10) or "sgd" (``n_epochs`` 20, ``reg`` 0.02, ``learning_rate`` 0.005). By default, "als"
@@ -204,58 +204,60 @@ class AutoRecParameters:
         encoder_activation : str, default="sigmoid"
             The paper's g: "identity", "sigmoid", "tanh", "relu", "elu" or "selu".
         decoder_activation : str, default="identity"
-            The paper's f, of the same names. The interval of a bounded f is stretched onto the rating scale
-            (``biased=False``) or onto the differences of two ratings (``biased=True``). relu, elu and selu,
-            which only have a lower bound, are shifted to the lower end of that.
+            The paper's f, with the same choices. The range of a bounded f is stretched to the rating scale
+            (``biased=False``) or to the range of the differences of two ratings (``biased=True``). relu, elu
+            and selu, which only have a lower bound, are shifted to the lower end of this range.
         dropout : float in [0, 1), default=0.5
-            Share of a row's input ratings that a step hides from the encoder; the others are scaled up.
+            Share of the ratings of a row that a step hides from the encoder. The others are scaled up.
         input_centering : float in [0, 1] or "auto", default="auto"
-            Share of the baseline estimate that is subtracted from the encoders' input ratings. With 0 an
-            encoder sees ratings as they are, as in the paper: they also say what was rated. With 1 it sees
-            how they differ from what was expected. "auto" is, for the ratings of an item, 1.5 times the share
-            of all users that has rated a typical item, and at most 1. For the ratings of a user the rule is
-            the same, but at least 0.8. Without effect where not ``biased``.
+            Share of the baseline estimate that is subtracted from the ratings in the input of the encoders.
+            With 0, as in the paper, the input is the ratings themselves, which also show what was rated. With
+            1, it is their differences from the baselines. "auto" is, for the ratings of an item, 1.5 times
+            the share of all users that has rated a typical item, and at most 1. For the ratings of a user, it
+            is computed in the same way, but is at least 0.8. Without effect if not ``biased``.
         input_scaling : float in [0, 10], default=0.5
-            Each row's input is divided by this power of its number of ratings (over their typical number).
+            The input of each row is divided by this power of its number of ratings, relative to a typical
+            row.
         reg_bias : float or "auto", default="auto"
-            As ``reg_all``, for the biases of the decoder, one for each column. "auto" is 10 where they are
-            added to baselines, and 0, as in the paper, where not ``biased``. If the penalties of baselines
-            come from the data (``bsl_options=None``, and f the identity), they also apply to the sum of the
-            two biases of a column. Otherwise the decoder would take back what the baselines were shrunk by.
+            As ``reg_all``, for the biases of the decoder, one for each column. "auto" is 10, or 0, as in the
+            paper, if not ``biased``. If the penalties of the baselines are computed from the data
+            (``bsl_options=None``, and f is the identity), they also apply to the sum of the two biases of a
+            column. Otherwise the decoder would undo the shrinkage of the baselines.
         lr_all : float or "auto", default="auto"
             Learning rate. "auto" is 0.003 for adam, 0.01 for sgd, 0.001 for rprop (its first step), 1 for
             lbfgs.
         optimizer : {"adam", "sgd", "rprop", "lbfgs"}, default="adam"
             One of torch's optimisers. The paper used rprop and lbfgs.
         batch_size : int or "auto", default="auto"
-            Rows in a mini-batch. "auto" is all of them for rprop and lbfgs. Otherwise it gives 8 steps an
-            epoch, or as few as 2 where there are so few ratings to a column that updating the weights would
-            take most of the time.
+            Rows in a mini-batch. "auto" is all rows for rprop and lbfgs. Otherwise there are 8 steps per
+            epoch, or as few as 2 if columns have so few ratings that updating the weights would take most of
+            the time.
         averaging : float in [0, 1), default=0.8
-            Polyak averaging: predictions use an exponential average of each epoch's last weights, in which an
-            epoch weighs this much less than the one after it. 0 uses the last weights alone.
+            Polyak averaging: predictions use an exponential average of the weights at the end of each epoch.
+            This is the weight of an epoch relative to the one after it. 0 uses the last weights only.
         early_stopping : bool, default=False
-            Whether to hold out some training ratings, stop when the error on them no longer falls, and keep
-            the weights of the best epoch.
+            Whether to hold out some training ratings, to stop when the error on them no longer falls, and to
+            keep the weights of the best epoch.
         validation_fraction : float in (0, 1), default=0.1
             Share of the training ratings that early stopping holds out.
         n_iter_no_change : int, default=5
             Epochs without progress after which early stopping stops.
         tol : float, default=1e-4
-            By how much the RMSE on the held-out ratings (mapped to 1..5) must fall to count as progress.
+            The smallest decrease of the RMSE on the held-out ratings (mapped to 1..5) that counts as
+            progress.
         uncertainty : bool, default=True
-            Whether to find out how far estimates are off, for standard errors and intervals. A sample of the
-            ratings is held out from the first epochs and trained on in the others; see
-            `surprise_autorec.core.uncertainty`. With ``early_stopping`` the sample is what that holds out.
+            Whether to estimate standard errors, which intervals also need. For this, a sample of the ratings
+            is held out in the first epochs and used for training in the others; see
+            `surprise_autorec.core.uncertainty`. With ``early_stopping``, it is the part held out for that.
         random_state : int, RandomState or None, default=None
-            Seed of all random choices. As in Surprise, None draws it from NumPy's global generator.
+            Seed of all random choices. With None, as in Surprise, it is drawn from NumPy's global generator.
         device : str, default="auto"
             "cpu", "cuda", "cuda:1", ...; "auto" is the CPU. Fitted models are kept on the CPU.
         precision : {"auto", "float32", "bfloat16"}, default="auto"
-            In what the sparse products of training read weights; see `surprise_autorec.core.precision`. The
-            weights themselves, and all that predicts, are float32. "auto" is bfloat16, which takes less time,
-            where a weight matrix is larger than 2 MiB, on CPUs with AVX2 or AVX-512, for adam and sgd; else
-            float32.
+            The type in which the sparse products of training read weights; see
+            `surprise_autorec.core.precision`. The weights themselves and all predictions are float32. "auto"
+            is bfloat16, which is faster, if a weight matrix is larger than 2 MiB, the CPU has AVX2 or
+            AVX-512, and the optimiser is adam or sgd. Otherwise it is float32.
         callbacks : sequence of Callback, default=()
             Objects whose ``on_epoch_end(state)`` is called after each epoch; see
             `surprise_autorec.callbacks`.

@@ -29,22 +29,22 @@ from surprise_autorec.signatures import documented, with_parameters_of
 
 @documented
 class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEstimator):  # type: ignore[misc]
-    """AutoRec as a regressor of scikit-learn: `AutoRec` for ratings that are in arrays or DataFrames.
+    """AutoRec as a regressor of scikit-learn, for ratings in arrays or DataFrames.
 
-    ``X`` has a row for each rating, with the ids of its user and its item; ``y`` has the ratings. Ids are
-    ints or strings and need no encoding. The same ratings, scale, parameters and seed give the predictions of
-    `AutoRec`.
+    ``X`` has a row for each rating, with the ids of the user and the item, and ``y`` has the ratings. Ids are
+    ints or strings and need no encoding. With the same ratings, scale, parameters and seed, predictions are
+    the same as those of `AutoRec`.
 
     Attributes
     ----------
     ratings_ : Ratings
-        What was trained on, for `partial_fit` and `explain`. (A loaded regressor does not have it.)
+        The training ratings, for `partial_fit` and `explain`. (A loaded regressor does not have them.)
     columns_ : tuple of int
         The positions in ``X`` of the columns of users and of items.
     n_features_in_ : int
         Number of columns of ``X``.
     feature_names_in_ : ndarray of str
-        Their names, where ``X`` has names.
+        Names of the columns, if ``X`` has names.
 
     Examples
     --------
@@ -71,12 +71,12 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         Parameters
         ----------
         user_column : label, optional
-            Name of the column with the users' ids, where ``X`` is a DataFrame; an array's columns are named
-            0, 1, ... Default: the first column.
+            Name of the column with the ids of users, if ``X`` is a DataFrame. The columns of an array are
+            named 0, 1, ... Default: the first column.
         item_column : label, optional
             The same for the items. Default: the second column.
         rating_scale : tuple of float, optional
-            Lowest and highest rating, which predictions are clipped to. Default: those of ``y``.
+            Lowest and highest rating. Predictions are clipped to this range. Default: those of ``y``.
         **parameters
             Those of `AutoRec`.
         """
@@ -86,7 +86,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         self.rating_scale = rating_scale
 
     def fit(self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike) -> AutoRecRegressor:
-        """Train on ratings, from nothing, whatever was fitted before.
+        """Train on ratings. An earlier fit has no influence.
 
         Parameters
         ----------
@@ -105,16 +105,16 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         TypeError
             If an id is not hashable.
         ValueError
-            If a parameter breaks its rule, an id is missing, or a rating is NaN, infinite or off
+            If a parameter is wrong, an id is missing, or a rating is NaN, infinite or outside
             ``rating_scale``.
         DivergenceError
-            If training diverges, as it does with too high a learning rate.
+            If training diverges, for example because the learning rate is too high.
 
         Warns
         -----
         UserWarning
-            If ``X`` has more than two columns and it was not said by name which to use, or if a user rated an
-            item more than once: the mean is used.
+            If ``X`` has more than two columns and ``user_column`` and ``item_column`` are not set. If a user
+            rated an item more than once: the mean is used.
         """
         encoded = self._encoded(X, y)
         ratings = Ratings(*encoded, self._scale_of(encoded.values))
@@ -123,10 +123,10 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
     def fit_batches(
         self, source: Piece | Iterable[Piece], rating_column: str | None = None
     ) -> AutoRecRegressor:
-        """Train on ratings that are read in batches, from nothing: in less memory than `fit` needs.
+        """Train on ratings that are read in batches, with less memory than `fit`.
 
-        Of the ratings as they are given, one batch at a time is in memory. At the peak reading takes 24 bytes
-        a rating, and the ids. What is learnt is the same as by `fit`.
+        Only one batch of the given ratings is in memory at a time. Reading needs at most 24 bytes per rating,
+        and the ids. The model is the same as with `fit`.
 
         Parameters
         ----------
@@ -150,18 +150,18 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         TypeError
             If the source is neither a path nor a table.
         ValueError
-            If a parameter breaks its rule, a column or a file is not there or cannot be read, an id is
-            missing, the ids are of another type than in the batches before, or a rating is NaN, infinite or
-            off ``rating_scale``.
+            If a parameter is wrong, a column or a file does not exist or cannot be read, an id is missing,
+            the ids have another type than in the batches before, or a rating is NaN, infinite or outside
+            ``rating_scale``.
         ImportError
             If Parquet files, Arrow tables or frames of polars are given and pyarrow is not installed.
         DivergenceError
-            If training diverges, as it does with too high a learning rate.
+            If training diverges, for example because the learning rate is too high.
 
         Warns
         -----
         UserWarning
-            If a user rated an item more than once: the mean is used.
+            If a user rated an item more than once. The mean is used.
 
         Examples
         --------
@@ -182,30 +182,30 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
     def partial_fit(
         self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike, n_epochs: int = 4
     ) -> AutoRecRegressor:
-        """Go on training from where `fit` ended, with more ratings, users and items, or else fit.
+        """Continue training with more ratings. Users and items may be new. Without an earlier fit, fit.
 
         Parameters
         ----------
         X : DataFrame or array-like, shape (n_ratings, n_columns)
             Ids of users and items, in columns as in `fit`.
         y : array-like of float, shape (n_ratings,)
-            The ratings, on the scale of the fit. They are added to those trained on; a pair that was rated
-            before has its new rating.
+            The ratings, on the scale of the fit. They are added to the training ratings. If a pair was rated
+            before, the new rating replaces the old one.
         n_epochs : int, default=4
-            Passes over all ratings, old and new.
+            Number of passes over all ratings, old and new.
 
         Returns
         -------
         AutoRecRegressor
-            This regressor. ``ratings_`` holds all ratings; ``n_iter_``, ``loss_curve_`` and
-            ``validation_scores_`` are of this training.
+            This regressor. ``ratings_`` has all ratings. ``n_iter_``, ``loss_curve_`` and
+            ``validation_scores_`` are those of this training.
 
         Raises
         ------
         TypeError, ValueError
-            As by `fit`, and if ``early_stopping`` is on (ratings held out now may have been trained on
-            before), parameters of the network were changed since `fit`, or the ratings that were trained on
-            are not there: a loaded model does not have them.
+            As in `fit`, and if ``early_stopping`` is on (ratings held out now may have been training ratings
+            before), if parameters of the network were changed since `fit`, or if the model was loaded, so
+            that its training ratings are missing.
         """
         try:
             model = self._fitted_model()
@@ -233,28 +233,28 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         Parameters
         ----------
         X : DataFrame or array-like, shape (n_pairs, n_columns)
-            Ids of users and items, in columns as in `fit`. Users and items that were not trained on are
-            answered from the baselines or, by a model that is not ``biased``, with the mean rating.
+            Ids of users and items, in columns as in `fit`. Unknown users and items get estimates from the
+            baselines, or the mean rating if the model is not ``biased``.
         return_std : bool, default=False
-            Whether to return standard errors, too.
+            Whether to return standard errors as well.
 
         Returns
         -------
         estimates : ndarray of float64, shape (n_pairs,)
             Clipped to the rating scale.
         std : ndarray of float64, shape (n_pairs,)
-            The standard errors of these estimates, if asked for.
+            The standard errors of these estimates. Only with ``return_std``.
 
         Raises
         ------
         ValueError
-            If an id is missing, or standard errors are asked for and the model has none.
+            If an id is missing, or ``return_std`` is set and the model has no standard errors.
         """
         model = self._fitted_model()
         return answered(model, *self._found(X), return_std)
 
     def predict_interval(self, X: npt.ArrayLike | pd.DataFrame, coverage: float = 0.9) -> Float64Array:
-        """Predict intervals that hold the rating with a given probability.
+        """Predict intervals that contain the rating with a given probability.
 
         Parameters
         ----------
@@ -314,8 +314,8 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         """X as a DataFrame, whose columns have a type each, after scikit-learn's checks."""
         if issparse(X):
             raise TypeError(
-                "X must have a row for each rating, with a user and an item, and be no sparse matrix of "
-                "ratings, which fit_batches(matrix) takes"
+                "X must have a row for each rating, with a user and an item. For a sparse matrix of ratings, "
+                "call fit_batches(matrix)"
             )
         X = as_pandas(X)
         if isinstance(X, pd.DataFrame):

@@ -14,10 +14,23 @@ Arguments = ParamSpec("Arguments")
 Class = TypeVar("Class", bound=type)
 
 
+class BriefSignature(Signature):
+    """A signature that is printed short, so that ``help`` begins with the description of the class.
+
+    All parameters are in the docstring, and in ``parameters``, where editors and scikit-learn read them.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        first = Signature(list(self.parameters.values())[:6])
+        return f"{str(first).removesuffix(')')}, ...)"
+
+
 def naming_unknown_keywords(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Make a constructor name the class and the nearest keyword if it gets one that it does not know.
 
-    Its signature is without types, so that ``help`` can be read. (Type checkers see them all the same.)
+    Its signature is brief and without types, so that ``help`` can be read. (Type checkers see all of it.)
     """
     parameters = signature(init).parameters
 
@@ -26,7 +39,9 @@ def naming_unknown_keywords(init: Callable[Arguments, None]) -> Callable[Argumen
         unknown = [keyword for keyword in keywords if keyword not in parameters]
         if unknown:
             constructor = type(args[0])
-            nearest = get_close_matches(unknown[0], signature(constructor).parameters, n=1)
+            known = list(signature(constructor).parameters)
+            beginning = [keyword for keyword in known if keyword.startswith(f"{unknown[0]}_")]
+            nearest = [*beginning, *get_close_matches(unknown[0], known, n=1)]
             hint = f": did you mean {nearest[0]!r}?" if nearest else ""
             raise TypeError(f"{constructor.__name__} has no parameter {unknown[0]!r}{hint}")
         init(*args, **keywords)
@@ -49,7 +64,7 @@ def with_parameters_of(base: type) -> Callable[[Callable[Arguments, None]], Call
 
 
 def _without_types(parameters: Iterable[Parameter]) -> Signature:
-    return Signature([one.replace(annotation=Parameter.empty) for one in parameters])
+    return BriefSignature([one.replace(annotation=Parameter.empty) for one in parameters])
 
 
 def documented(constructor: Class) -> Class:

@@ -94,7 +94,10 @@ def advice_about(data: object) -> str:
 
 
 def triple_of(row: Any) -> tuple[Any, Any, Any]:
-    """A user's id, an item's and the rating, without the timestamp that may follow."""
+    """The ids of a user and an item, and the rating, without the timestamp that may follow."""
     if not isinstance(row, (tuple, list, np.ndarray)) or len(row) not in (3, 4):
-        raise ValueError(f"ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got {row!r}")
+        hint = " (for a DataFrame, pass frame.itertuples(index=False))" if isinstance(row, str) else ""
+        raise ValueError(
+            f"ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got {row!r}{hint}"
+        )
     return row[0], row[1], row[2]

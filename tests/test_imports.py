@@ -71,7 +71,7 @@ print(*sys.modules)
     assert not {"surprise", "sklearn", "pandas"} & set(loaded)
 
 
-#: Rooms of the package, each with those that it may import. What stands in one line may import one another.
+#: Parts of the package, each with those that it may import. Parts in the same line may import each other.
 MAY_IMPORT = {
     "core": {"core"},
     "arrow": set(),
@@ -84,7 +84,7 @@ MAY_IMPORT = {
     "parameters": {"callbacks", "checks", "core", "signatures"},
     "memory": {"core", "parameters"},
     "fitting": {"callbacks", "checks", "core", "memory", "model", "parameters"},
-    "fitted": {"checks", "core", "display", "fitting", "model"},
+    "fitted": {"checks", "core", "display", "fitting", "ids", "model"},
     "trainsets": {"fitting", "model"},
     "algorithm": {
         "checks",
@@ -115,7 +115,7 @@ def room(name):
 
 
 @pytest.mark.parametrize("path", ALL_FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_every_room_imports_only_those_below_it(path):
+def test_every_part_imports_only_those_below_it(path):
     if path.parent == PACKAGE and path.stem.startswith("__"):
         return  # the package itself hands the names on
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")

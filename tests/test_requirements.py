@@ -29,9 +29,18 @@ def test_the_lowest_versions_of_pyproject_are_tested():
     assert tested == lowest
 
 
+def test_the_pythons_of_the_classifiers_are_tested():
+    classifiers = PROJECT["project"]["classifiers"]
+    declared = {found[1] for one in classifiers if (found := re.search(r":: (3\.\d+)$", one))}
+    (later,) = re.findall(r"testenv:py\{(.*)\}", " ".join(TOX))
+    assert declared == {"3.11", *(f"3.{name.removeprefix('3')}" for name in later.split(","))}
+    assert TOX["testenv:lowest"]["base_python"] == "python3.11"
+    assert PROJECT["project"]["requires-python"] == ">=3.11"
+
+
 def test_what_takes_long_runs_by_name_only():
     by_default = TOX["tox"]["env_list"]
-    for name in ("lowest", "newest", "properties", "faults", "mutation", "audit"):
+    for name in ("lowest", "newest", "py{312,313}", "properties", "faults", "mutation", "audit"):
         assert f"testenv:{name}" in TOX
         assert name not in by_default
 

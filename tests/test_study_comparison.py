@@ -1,5 +1,7 @@
 """Comparison studies: what goes in, and the tables that come out."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -260,6 +262,18 @@ def test_verbose_shows_a_bar_on_stderr_and_nothing_is_shown_by_default(data, cap
     assert "2/2" in err
     compare([Mean()], data, cv=2)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_verbose_shows_each_fit_as_soon_as_it_is_done(data, capsys, n_jobs):
+    algorithms = {"mean": Mean(), "failing": Failing(first_mean=None)}
+    folds = compare(algorithms, data, cv=2, verbose=True, n_jobs=n_jobs).folds.set_index("algorithm")
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", capsys.readouterr().err)]
+    for rmse in folds.loc["mean", "rmse"]:
+        assert [line for line in lines if re.fullmatch(rf"mean: RMSE {rmse:.4f} in [0-9.]+ s", line)]
+    assert "failing: failed" in lines
+    compare({"mean": Mean()}, {"one": data, "other": data}, cv=2, verbose=True)
+    assert capsys.readouterr().err.count("other, mean: RMSE ") == 2
 
 
 # Several at a time

@@ -136,6 +136,10 @@ def recommend(
             help="K/M: only the K-th of M parts of the users, for M commands to share. Needs -o FILE.parquet."
         ),
     ] = None,
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    names: NamesOption = None,
 ) -> None:
     """List the items with the highest predicted ratings for each user.
 
@@ -148,10 +152,11 @@ def recommend(
     with one_line_errors():
         algorithm = load_model(model)
         fitted = algorithm.model_
-        ratings_of = None if new_users is None else _ratings_of_new_users(new_users, fitted)
-        items = (
-            None if candidates is None else as_ids(read_table(candidates, ("item",))["item"], fitted.item_ids)
-        )
+        layout = Layout.of(names, user_column, item_column, rating_column)
+        ratings_of = None if new_users is None else _ratings_of_new_users(new_users, layout, fitted)
+        items = None
+        if candidates is not None:
+            items = as_ids(read_table(candidates, ("item",), layout)["item"], fitted.item_ids)
         uids = None if user is None else as_ids(user, fitted.user_ids)
         if Path(output).suffix.lower() == ".parquet" and ratings_of is None and not std:
             algorithm.recommend_to(output, uids, n, not include_rated, items, part)
@@ -163,10 +168,10 @@ def explain(
     model: ModelArgument,
     ratings: Annotated[
         str,
-        typer.Option(help="The ratings that the model was trained on, or a new user's, as `fit` takes them."),
+        typer.Option(help="A file with the ratings of the user, in a format that `fit` takes."),
     ],
     user: Annotated[
-        str, typer.Option("--user", "-u", help="A user of the ratings; may be one who is not in the model.")
+        str, typer.Option("--user", "-u", help="A user in the file of ratings, who need not be in the model.")
     ],
     item: Annotated[str, typer.Option("--item", "-i", help="The item whose estimate to explain.")],
     n: Annotated[int, typer.Option("-n", min=1, help="Number of ratings to list.")] = 10,
@@ -300,9 +305,11 @@ def _errors(model: AutoRecModel, ratings: Ratings) -> tuple[float, float]:
     return float(np.sqrt(np.mean(errors**2))), float(np.mean(np.abs(errors)))
 
 
-def _ratings_of_new_users(file: str, model: AutoRecModel) -> dict[Hashable, dict[Hashable, float]]:
+def _ratings_of_new_users(
+    file: str, layout: Layout, model: AutoRecModel
+) -> dict[Hashable, dict[Hashable, float]]:
     """Ratings of items by user, from a file. Whatever may be unexpected about them is a warning."""
-    frame = read_table(file, ("user", "item", "rating"))
+    frame = read_table(file, ("user", "item", "rating"), layout)
     iids = as_ids(frame["item"], model.item_ids)
     ratings = _mean_ratings("new users", frame["user"], iids, frame["rating"], model)
     familiar = [uid for uid in as_ids(ratings, model.user_ids) if uid in model.user_index]
@@ -319,7 +326,7 @@ def _ratings_of_user(source: str, layout: Layout, user: str, model: AutoRecModel
     ratings = load_ratings(source, None, layout)
     (uid,) = as_ids([user], ratings.user_ids)
     if uid not in ratings.user_ids:
-        raise ValueError(f"the user must have ratings in {source}, and {user!r} has none")
+        raise ValueError(f"the user must have ratings in {source}, but {user!r} has none")
     rows = ratings.users == ratings.user_ids.index(uid)
     iids = as_ids([ratings.item_ids[item] for item in ratings.items[rows]], model.item_ids)
     values = ratings.values[rows].tolist()

@@ -33,7 +33,7 @@ REG_FACTOR = 4.5
 REG_BIAS = 10.0
 
 #: Who rated an item says much about it, unless everybody did: the centering is this times the share of all
-#: users that has rated a typical item, and 1 from there on. For the ratings of a user it is the like, and
+#: users that has rated a typical item, and 1 from there on. For the ratings of a user it is the same, and
 #: USER_CENTERING at least.
 CENTERING_PER_SHARE = 1.5
 USER_CENTERING = 0.8

@@ -43,14 +43,14 @@ def compare(
     """Cross-validate algorithms on the same folds.
 
     Copies of the algorithms take turns on each fold, so that their times can be compared even if the speed of
-    the machine drifts. An algorithm that fails is reported, and the others go on. Ctrl-C ends the study and
-    returns what is done.
+    the machine drifts. An algorithm that fails is reported, and the others go on. After Ctrl-C,
+    the result has the finished fits.
 
     Parameters
     ----------
     algorithms : mapping of str to AlgoBase, or iterable of AlgoBase
         The algorithms to compare, named by the keys of the mapping or else by their classes.
-    data : surprise.Dataset, DataFrame, str, or mapping of str to such
+    data : surprise.Dataset, DataFrame, str, or mapping of str to these
         The ratings. A DataFrame of pandas or polars has columns user, item and rating, by name or in this
         order; its lowest and highest rating are the scale. A str is a name for `datasets.load`. A mapping
         names several data sets.
@@ -58,14 +58,14 @@ def compare(
         A number of folds n means ``KFold(n, random_state=0)``, and None means 5. Otherwise an iterator of
         Surprise or of `surprise_autorec.splits`, or any with ``split(data)``.
     verbose : bool, default=False
-        Whether to show a progress bar.
+        Whether to show a progress bar and, above it, the result of each fit.
     rank_at : int, optional
         Length of the lists that `ranking_scores` evaluates. Default: rankings are not evaluated.
     repeats : int, default=1
         How often to repeat the folds. Each repeat adds 1 to the ``random_state`` of ``cv``.
     train_sizes : sequence of float, optional
-        Shares of each fold's training ratings to fit to, in (0, 1], for a learning curve. Default: all of
-        them.
+        Shares of the training ratings of each fold to train on, in (0, 1], for a learning curve. Default:
+        all ratings.
     n_jobs : int, default=1
         How many fits to run at a time, through joblib, whose ``parallel_config`` chooses the backend; -1
         means one for each core. With integer seeds, the errors are the same for any number. Times are

@@ -26,7 +26,7 @@ def as_datasets(data: Any) -> dict[str, Dataset]:
 
     Parameters
     ----------
-    data : surprise.Dataset, pandas or polars DataFrame, str, or mapping of str to such
+    data : surprise.Dataset, pandas or polars DataFrame, str, or mapping of str to these
         As in `surprise_autorec.compare`.
     """
     if isinstance(data, Mapping):
@@ -45,7 +45,7 @@ def _as_dataset(name: str, data: Any) -> Dataset:
         return to_dataset(_three_columns(name, frame))
     raise ValueError(
         f"{name} must be a Surprise Dataset, a pandas or polars DataFrame, a name that datasets.load knows, "
-        f"or a mapping of names to such, got {type(data).__name__}"
+        f"or a mapping of names to these, got {type(data).__name__}"
     )
 
 

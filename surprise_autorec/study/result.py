@@ -40,9 +40,9 @@ class Comparison:
     folds : DataFrame
         A row for each finished fit: ``data``, ``algorithm``, ``repeat``, ``fold`` (both from 1),
         ``train_size``, ``n_train`` and ``n_test`` (numbers of ratings), ``rmse``, ``mae``, the scores of
-        rankings if asked for, ``fit_time`` and ``test_time`` (seconds), ``peak_memory`` (of the process, in
-        MiB; NaN where the system does not tell), ``n_jobs`` (how many fits ran at a time), and ``error``:
-        why the fit failed, or an empty text. The measures of a failed fit are NaN.
+        rankings if ``rank_at`` is set, ``fit_time`` and ``test_time`` (seconds), ``peak_memory`` (of the
+        process, in MiB; NaN where the system does not report it), ``n_jobs`` (number of fits at a time), and
+        ``error``: why the fit failed, or an empty text. The measures of a failed fit are NaN.
     info : StudyInfo
         How the comparison was made.
     """

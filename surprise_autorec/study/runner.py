@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from surprise import AlgoBase
 from threadpoolctl import threadpool_limits
 
 from surprise_autorec.study.fits import NUMBERS, Outcome, Wanted
-from surprise_autorec.study.inputs import check_seeds
+from surprise_autorec.study.inputs import ONLY, check_seeds
 from surprise_autorec.study.storage import Key, Store
 
 
@@ -104,7 +105,7 @@ class Runner:
         n_planned : int or None
             How many there are, if that is known.
         verbose : bool
-            Whether to show a progress bar.
+            Whether to show a progress bar and, above it, a line for each fit.
 
         Raises
         ------
@@ -140,6 +141,8 @@ class Runner:
                     if outcome.predictions is not None:  # whose ids would take most of the memory
                         outcome = outcome._replace(predictions=outcome.predictions[NUMBERS])
                     outcomes[key] = outcome
+                    if verbose:
+                        bar.write(_line(key, outcome.figures), file=sys.stderr)
                     bar.update()
             except KeyboardInterrupt:
                 if not outcomes:
@@ -182,6 +185,15 @@ def _limited_threads(n_threads: int | None) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def _line(key: Key, figures: Mapping[str, Any]) -> str:
+    """A finished fit in a line, so that results can be seen long before the table."""
+    name = key.algorithm if key.data == ONLY else f"{key.data}, {key.algorithm}"
+    if figures.get("error"):
+        return f"{name}: failed"
+    seconds = figures["fit_time"] + figures["test_time"]
+    return f"{name}: RMSE {figures['rmse']:.4f} in {seconds:.1f} s"
 
 
 def _table(outcomes: Mapping[Key, Outcome]) -> pd.DataFrame:

@@ -63,8 +63,8 @@ class TimeSplit(Splitter):
     """Train on the past, test on the future, in expanding windows, the earliest first.
 
     The ratings, which need timestamps (numbers, or dates in ISO 8601), are ordered by time. The last ones are
-    divided into ``n_splits`` test parts of the same size, and each fold trains on all that was rated before
-    its test part. Ratings with equal timestamps stay together, so that no test rating is as old as a training
+    divided into ``n_splits`` test parts of the same size, and each fold trains on all ratings before its
+    test part. Ratings with equal timestamps stay together, so that no test rating is as old as a training
     rating.
 
     Parameters
@@ -72,7 +72,7 @@ class TimeSplit(Splitter):
     n_splits : int, default=5
     test_size : float or int, optional
         Size of each test part: a share of all ratings, if it is a float, or a number of ratings. Default: all
-        ratings are divided into ``n_splits + 1`` parts, and the first is only trained on.
+        ratings are divided into ``n_splits + 1`` parts, and the first is never tested on.
 
     Raises
     ------
@@ -171,7 +171,7 @@ class RandomOfEachUser(Splitter):
 
 
 class NewUsers(Splitter):
-    """Test on users of whom only a few ratings are known.
+    """Test on users with only a few known ratings.
 
     The users are divided at random into ``n_splits`` groups, and each group is new in one fold: ``k`` random
     ratings of each of its users are trained on, and the others are tested. Users with ``k`` ratings or less

@@ -126,7 +126,7 @@ class Store:
             self._told.add((key.algorithm, what))
             warnings.warn(
                 f"{self.folder} has fits of {key.algorithm} on {key.data} with other inputs ({what}); they "
-                "stay there, and are done again with the new ones",
+                "are kept, and fits with the new inputs are added",
                 UserWarning,
                 stacklevel=2,
             )
