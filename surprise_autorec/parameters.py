@@ -359,7 +359,9 @@ class AutoRecParameters:
 
     def _training_options(self) -> TrainingOptions:
         widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
-        are_widths = bool(widths) and all(is_positive_integer(width) and width < 2**31 for width in widths)
+        are_widths = bool(widths) and all(
+            is_positive_integer(width) and int(width) < 2**31 for width in widths
+        )
         is_auto = _is_auto(self.n_factors)
         check(
             "n_factors",
