@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -15,12 +14,20 @@ from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 from surprise_autorec.checks import positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side
-from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, checked_interval
-from surprise_autorec.fitting import Fit, Ratings, fit_model
+from surprise_autorec.fitted import FittedAutoRec
+from surprise_autorec.fitting import NO_RATINGS, Fit, fit_model
 from surprise_autorec.ids import warn_of_types
-from surprise_autorec.model import AutoRecModel, RatingScale
 from surprise_autorec.model.ranking import nearest
-from surprise_autorec.parameters import AutoRecParameters, documented
+from surprise_autorec.parameters import AutoRecParameters
+from surprise_autorec.signatures import documented
+from surprise_autorec.trainsets import (
+    UNKNOWN,
+    TrainsetWithoutRatings,
+    advice_about,
+    ratings_of,
+    trainset_of,
+    triple_of,
+)
 
 Made = TypeVar("Made")
 
@@ -40,15 +47,6 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
 
     Attributes
     ----------
-    model_ : AutoRecModel
-        The fitted model.
-    n_iter_ : int
-        Epochs that were run.
-    loss_curve_ : list of float
-        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the
-        penalty.
-    validation_scores_ : list of float
-        With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     trainset : surprise.Trainset
         What `fit` was given.
     bu, bi : ndarray of float, shapes (n_users,) and (n_items,)
@@ -66,7 +64,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
     """
 
     def fit(self, trainset: Trainset) -> AutoRec:
-        """Train on a trainset, from nothing, whatever was fitted before.
+        """Train on a trainset. An earlier fit has no influence.
 
         Parameters
         ----------
@@ -80,48 +78,47 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         TypeError
-            If ``trainset`` is something else, such as a DataFrame.
+            If ``trainset`` is not a Trainset.
         ValueError
-            If a parameter breaks its rule, there are no ratings, or one is NaN or off the rating scale.
+            If a parameter is wrong, there are no ratings, or a rating is NaN or outside the rating scale.
         DivergenceError
-            If training diverges, as it does with too high a learning rate.
+            If training diverges, for example because the learning rate is too high.
 
         Warns
         -----
         UserWarning
-            If a user rated an item more than once: the mean is used.
+            If a user rated an item more than once. The mean is used.
         """
         if not isinstance(trainset, Trainset):
-            raise TypeError(_not_a_trainset(trainset))
+            raise TypeError(advice_about(trainset))
         self._adopt(trainset, fit_model(ratings_of(trainset), self))
         return self
 
     def partial_fit(self, ratings: Iterable[tuple[Any, ...]], n_epochs: int = 4) -> AutoRec:
-        """Go on training from where `fit` ended, with more ratings, users and items.
+        """Continue training with more ratings. Users and items may be new.
 
         Parameters
         ----------
         ratings : iterable of (uid, iid, rating) or (uid, iid, rating, timestamp)
-            By raw ids, as in ``surprise.Dataset.raw_ratings``. They are added to those trained on; a pair
-            that was rated before has its new rating.
+            With raw ids, as in ``surprise.Dataset.raw_ratings``. They are added to the training ratings. If a
+            pair was rated before, the new rating replaces the old one.
         n_epochs : int, default=4
-            Passes over all ratings, old and new.
+            Number of passes over all ratings, old and new.
 
         Returns
         -------
         AutoRec
-            This algorithm. ``trainset`` holds all ratings; ``n_iter_``, ``loss_curve_`` and
-            ``validation_scores_`` are of this training.
+            This algorithm. ``trainset`` has all ratings. ``n_iter_``, ``loss_curve_`` and
+            ``validation_scores_`` are those of this training.
 
         Raises
         ------
         ValueError
-            If a rating is NaN or off the rating scale, ``early_stopping`` is on (ratings held out now may
-            have been trained on before), or parameters of the network were changed since `fit`; or where the
-            ratings that were trained on are not there: a loaded model does not have them. The algorithm is
-            then left as it was.
+            If a rating is NaN or outside the rating scale; if ``early_stopping`` is on (ratings held out now
+            may have been training ratings before); if parameters of the network were changed since `fit`; or
+            if the model was loaded, so that its training ratings are missing. The algorithm is not changed.
         DivergenceError
-            If training diverges. The algorithm is then left as it was.
+            If training diverges. The algorithm is not changed.
 
         Examples
         --------
@@ -134,9 +131,9 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         False
         """
         model = self._fitted_model()
-        updated = ratings_of(self.trainset).updated(map(_triple, ratings))
+        updated = ratings_of(self.trainset).updated(map(triple_of, ratings))
         fit = fit_model(updated, self, model, n_epochs)
-        self._adopt(_trainset_of(updated), fit)
+        self._adopt(trainset_of(updated), fit)
         return self
 
     def _adopt(self, trainset: Trainset, fit: Fit) -> None:
@@ -161,7 +158,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
     def compute_baselines(self) -> tuple[Float64Array, Float64Array]:
         """Baseline biases of users and items in rating points, by ``bsl_options``, whether ``biased`` or not.
 
-        `compute_similarities` needs them where ``sim_options`` ask for "pearson_baseline".
+        `compute_similarities` needs them if the name in ``sim_options`` is "pearson_baseline".
 
         Returns
         -------
@@ -171,7 +168,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If they were not kept and the ratings are not there: a loaded model does not have them.
+            If the model is not ``biased`` and was loaded, because it does not have the ratings.
         """
         if self.model_.biased:
             return self.bu, self.bi
@@ -186,7 +183,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Parameters
         ----------
         iid : int
-            Inner id of an item; of a user where ``variant="user"``.
+            Inner id of an item, or of a user if ``variant="user"``.
         k : int
             How many.
 
@@ -198,7 +195,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If there is no such inner id, or ``k`` is no positive integer.
+            If there is no such inner id, or ``k`` is not a positive integer.
         """
         model = self._fitted_model()
         side: Side = "user" if self.variant == "user" else "item"
@@ -214,27 +211,27 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         surprise.PredictionImpossible
-            If the user or the item is unknown and the model has no baselines to answer from.
+            If the user or the item is unknown and the model has no baselines.
         """
         user = int(u) if self.trainset.knows_user(u) else -1
         item = int(i) if self.trainset.knows_item(i) else -1
         if user >= 0 and item >= 0:
             return self.model_.estimate(user, item)
         if not self.model_.biased:
-            raise PredictionImpossible(_UNKNOWN)
+            raise PredictionImpossible(UNKNOWN)
         return float(self.model_.predict(np.array([user]), np.array([item]))[0])
 
     def predict(
         self, uid: Any, iid: Any, r_ui: float | None = None, clip: bool = True, verbose: bool = False
     ) -> Prediction:
-        """Estimate the rating of an item by a user, given by raw ids, and say how sure that is.
+        """Estimate the rating of an item by a user, with its standard error.
 
         Parameters
         ----------
         uid, iid : user id, item id
-            As in the ratings, of the same types.
+            Raw ids, of the same types as in the training ratings.
         r_ui : float, optional
-            The true rating, to be handed on.
+            The true rating, which is copied to the prediction.
         clip : bool, default=True
             Whether to clip the estimate to the rating scale.
         verbose : bool, default=False
@@ -243,18 +240,18 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Returns
         -------
         surprise.Prediction
-            ``details`` has ``was_impossible`` and, where they are so, ``unknown_user`` and ``unknown_item``.
+            ``details`` has ``was_impossible``, and ``unknown_user`` or ``unknown_item`` if they are unknown.
             With ``uncertainty``, ``details["std"]`` is the standard error of the (clipped) estimate.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            If there was no fit.
+            If the algorithm is not fitted.
 
         Warns
         -----
         UserWarning
-            If an id is unknown, but would be known as text or as a number.
+            If an id is unknown, but the same id as text, or as a number, is known.
         """
         model = self._fitted_model()
         prediction = super().predict(uid, iid, r_ui, clip)
@@ -276,7 +273,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         verbose: bool = False,
         return_std: bool = False,
     ) -> list[Prediction]:
-        """Predict every rating of a test set, all at once.
+        """Predict all ratings of a test set at once.
 
         Parameters
         ----------
@@ -285,17 +282,17 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         verbose : bool, default=False
             Whether to print each prediction.
         return_std : bool, default=False
-            Whether to put standard errors into the details, as `predict` does.
+            Whether to add standard errors to the details, as `predict` does.
 
         Returns
         -------
         list of surprise.Prediction
-            What `predict` returns for each.
+            The predictions, as from `predict`.
 
         Raises
         ------
         ValueError
-            If standard errors are asked for, and the model has none.
+            If ``return_std`` is set and the model has no standard errors.
         """
         testset = list(testset)
         # (``zip(*testset)`` would make an iterator of each row, and Python look through all of them for
@@ -321,7 +318,7 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
                 if indices[position] < 0:
                     predictions[position].details[f"unknown_{role}"] = True
         for position in np.flatnonzero(impossible):
-            predictions[position].details.update(was_impossible=True, reason=_UNKNOWN)
+            predictions[position].details.update(was_impossible=True, reason=UNKNOWN)
         if return_std:
             errors = model.std(users, items, estimates).tolist()
             for prediction, std in zip(predictions, errors, strict=True):
@@ -332,12 +329,12 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         return predictions
 
     def predict_interval(self, testset: Iterable[tuple[Any, ...]], coverage: float = 0.9) -> Float64Array:
-        """Predict intervals that hold the rating with a given probability.
+        """Predict intervals that contain the rating with a given probability.
 
         Parameters
         ----------
         testset : iterable of (uid, iid) or (uid, iid, r_ui)
-            Raw ids; a true rating is not looked at.
+            Raw ids. True ratings are ignored.
         coverage : float in (0, 1), default=0.9
             The probability.
 
@@ -349,11 +346,12 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If ``coverage`` is not between 0 and 1, or the model has no standard errors.
+            If ``coverage`` is not between 0 and 1, ``testset`` is something else, or the model has no
+            standard errors.
         """
-        model, pairs = self._fitted_model(), [(row[0], row[1]) for row in testset]
+        model, pairs = self._fitted_model(), list(map(_pair, testset))
         uids, iids = ([pair[place] for pair in pairs] for place in (0, 1))
-        return checked_interval(model, model.find_users(uids), model.find_items(iids), coverage)
+        return model.interval(model.find_users(uids), model.find_items(iids), coverage)
 
 
 def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
@@ -374,88 +372,8 @@ def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
             gc.enable()
 
 
-def _not_a_trainset(data: object) -> str:
-    """What to do with ratings that are no Trainset."""
-    kind = type(data).__name__
-    advice = {
-        "DatasetAutoFolds": "call fit(data.build_full_trainset())",
-        "DataFrame": "use AutoRecRegressor, which takes X and y, or "
-        "Dataset.load_from_df(frame[[user, item, rating]], Reader(rating_scale=...)).build_full_trainset()",
-    }.get(kind, "see Surprise's Dataset.load_from_df, which makes data to call build_full_trainset() of")
-    return f"fit needs a surprise.Trainset, got a {kind}: {advice}"
-
-
-def _triple(row: Any) -> tuple[Any, Any, Any]:
-    """A user's id, an item's and the rating, without the timestamp that may follow."""
-    if not isinstance(row, (tuple, list, np.ndarray)) or len(row) not in (3, 4):
-        raise ValueError(f"ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got {row!r}")
-    return row[0], row[1], row[2]
-
-
-_UNKNOWN = "User and/or item is unknown."
-
-
-class TrainsetWithoutRatings(Trainset):  # type: ignore[misc]
-    """The trainset of a loaded algorithm: ids, scale and mean. What asks for ratings raises ValueError.
-
-    Parameters
-    ----------
-    model : AutoRecModel
-    """
-
-    def __init__(self, model: AutoRecModel) -> None:
-        users, items = model.user_index, model.item_index
-        nothing: list[dict[int, list[Any]]] = [{n: [] for n in range(len(ids))} for ids in (users, items)]
-        n_ratings = len(model.rated.items)
-        super().__init__(*nothing, len(users), len(items), n_ratings, tuple(model.scale), users, items)
-        self._global_mean = model.mean_rating
-
-    def all_ratings(self) -> Iterator[tuple[int, int, float]]:
-        """Raise ValueError."""
-        raise ValueError(NO_RATINGS)
-
-    def build_anti_testset(self, fill: float | None = None) -> list[tuple[Any, Any, float]]:  # noqa: ARG002
-        """Raise ValueError."""
-        raise ValueError(NO_RATINGS)
-
-
-def ratings_of(trainset: Trainset) -> Ratings:
-    """A trainset's ratings as arrays."""
-    if isinstance(trainset, TrainsetWithoutRatings):
-        raise ValueError(NO_RATINGS)
-    users, items = trainset.all_users(), trainset.all_items()
-    counts = [len(trainset.ur[user]) for user in users]
-    cells = np.fromiter(
-        chain.from_iterable(trainset.ur[user] for user in users),
-        dtype=[("item", np.int32), ("rating", np.float64)],
-        count=sum(counts),
-    )
-    return Ratings(
-        users=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
-        items=cells["item"],
-        values=cells["rating"],
-        user_ids=[trainset.to_raw_uid(user) for user in users],
-        item_ids=[trainset.to_raw_iid(item) for item in items],
-        scale=RatingScale(*trainset.rating_scale),
-    )
-
-
-def _trainset_of(ratings: Ratings) -> Trainset:
-    """The trainset of ratings, with their indices as inner ids."""
-    by_user: dict[int, list[tuple[int, float]]] = {user: [] for user in range(len(ratings.user_ids))}
-    by_item: dict[int, list[tuple[int, float]]] = {item: [] for item in range(len(ratings.item_ids))}
-    for user, item, value in zip(
-        ratings.users.tolist(), ratings.items.tolist(), ratings.values.tolist(), strict=True
-    ):
-        by_user[user].append((item, value))
-        by_item[item].append((user, value))
-    return Trainset(
-        by_user,
-        by_item,
-        len(by_user),
-        len(by_item),
-        len(ratings.values),
-        tuple(ratings.scale),
-        {uid: index for index, uid in enumerate(ratings.user_ids)},
-        {iid: index for index, iid in enumerate(ratings.item_ids)},
-    )
+def _pair(row: Any) -> tuple[Any, Any]:
+    """The ids of a user and an item, without the rating that may follow."""
+    if not isinstance(row, (tuple, list, np.ndarray)) or len(row) < 2:
+        raise ValueError(f"testset must be a list of (uid, iid) or (uid, iid, r_ui), got {row!r} in it")
+    return row[0], row[1]

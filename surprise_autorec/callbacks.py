@@ -1,4 +1,4 @@
-"""Callbacks: what is called after each epoch of training, and may end it."""
+"""Callbacks, which are called after each epoch of training and may end it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Callback(Protocol):
 
 
 class History:
-    """Collects the reports of all epochs, of every fit that uses it, in ``epochs``."""
+    """Collects the reports of all epochs in ``epochs``."""
 
     def __init__(self) -> None:
         self.epochs: list[Epoch] = []
@@ -51,7 +51,7 @@ class EarlyStopping:
     n_iter_no_change : int
         The number of epochs without progress after which training ends.
     tol : float
-        By how much the RMSE must fall to count as progress, in rating points.
+        The smallest decrease of the RMSE that counts as progress, in rating points.
     """
 
     def __init__(self, n_iter_no_change: int, tol: float) -> None:

@@ -11,14 +11,25 @@ import numpy as np
 
 
 def check(name: str, value: object, rule: str, holds: bool) -> None:
-    """Check that a rule holds, in whose words the message says what the value must be."""
+    """Raise ValueError if a rule does not hold: the name, the rule in words, and the value."""
     if not holds:
         raise ValueError(f"{name} must be {rule}, got {value!r}")
 
 
+def is_integer(value: Any, least: float = -math.inf) -> bool:
+    """Whether a value is an integer, and not below the least one; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
 def is_positive_integer(value: Any) -> bool:
     """Whether a value is an integer above zero; True is not."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+    return is_integer(value, least=1)
+
+
+def integer(name: str, value: Any, least: int) -> int:
+    """Check that a value is an integer and not below the least one, and return it as an int."""
+    check(name, value, f"an integer, {least} or more", is_integer(value, least))
+    return int(value)
 
 
 def positive_integer(name: str, value: Any, rule: str = "a positive integer") -> int:
@@ -43,7 +54,7 @@ def number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> 
 
 
 def is_nan(one: Any) -> bool:
-    """Whether an id is NaN: it equals nothing, so that nobody could ask for it."""
+    """Whether an id is NaN, which equals nothing, so that nobody could ask for it."""
     return isinstance(one, (float, np.floating)) and math.isnan(one)
 
 

@@ -52,7 +52,7 @@ __all__ = ["app", "fit"]
 
 #: When one process has failed, torchrun ends the others at once. So the first, which says why, has this many
 #: seconds before the others exit.
-_LAST_WORDS = 2.0
+_EXIT_DELAY = 2.0
 
 
 def fit(
@@ -63,37 +63,38 @@ def fit(
     checkpoints: str | os.PathLike[str] | None = None,
     gradient_dtype: str = "float32",
 ) -> AutoRecRegressor:
-    """Fit a regressor on the ratings that all processes have, each giving its own.
+    """Fit a regressor on the ratings of all processes.
 
-    Every process of torch.distributed's default group, which the program has made, calls this with a
-    regressor of the same parameters. The model is that of one process with the ratings of all, in the order
-    of the processes, but for rounding and for other dropout masks.
+    Every process of the default group of torch.distributed calls this with its own ratings, and a regressor
+    with the same parameters. The model is the same as that of one process with all ratings, in the order of
+    the processes, except for rounding and for other dropout masks.
 
     Parameters
     ----------
     regressor : AutoRecRegressor
         Its ``random_state`` is that of the first process.
     X : DataFrame or array-like, shape (n_ratings, n_columns)
-        Ids of users and items, as `AutoRecRegressor.fit` takes them; at least one rating in each process. Who
-        has which does not matter: each is sent to the process that needs it.
+        Ids of users and items, as in `AutoRecRegressor.fit`, with at least one rating in each process. The
+        ratings may be divided in any way. Each is sent to the process that needs it.
     y : array-like of float, shape (n_ratings,)
         The ratings.
     checkpoints : path-like, optional
-        A folder for a file of each process after each epoch. A fit that was ended goes on from there, to the
-        same bits. It may be shared by all machines, or be on a disk of each.
+        A folder where each process writes a file after each epoch. A fit that was stopped continues from
+        there, to the same result, bit for bit. Machines may share the folder, or have one each.
     gradient_dtype : {"float32", "bfloat16"}, default="float32"
-        What gradients are sent in; "bfloat16" halves their bytes. ("rprop" and "lbfgs" send float32.)
+        The type in which gradients are sent. "bfloat16" halves their bytes. ("rprop" and "lbfgs" always send
+        float32.)
 
     Returns
     -------
     AutoRecRegressor
-        The regressor, fitted alike in every process. It does not keep the ratings, so that `partial_fit` and
-        `explain` need a fit of their own.
+        The regressor, with the same model in every process. It does not have the ratings, so `partial_fit`
+        does not work, and `explain` needs the ratings of the user.
 
     Raises
     ------
     ValueError
-        In all processes, if one of them has no ratings, or ratings, parameters or a checkpoint break a rule.
+        In all processes, if one of them has no ratings, or wrong ratings, parameters or checkpoints.
     DivergenceError
         In all processes, if training diverges.
     """
@@ -103,13 +104,9 @@ def fit(
 
 def _encoded(regressor: AutoRecRegressor, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike) -> Encoded:
     """Ratings as the regressor takes them."""
-    frame = regressor._frame(X, reset=True)
-    if frame.empty:
+    if not np.size(y):
         raise ValueError("every process must have at least one rating, got none")
-    regressor.columns_ = regressor._chosen_columns(frame)
-    users, items = regressor._ids(frame)
-    values = regressor._values(y, users, items)
-    return Encoded(users.codes, items.codes, values, users.distinct, items.distinct)
+    return regressor._encoded(X, y)
 
 
 def _fit(
@@ -243,7 +240,7 @@ def _errors_of_one() -> Iterator[None]:
         except (typer.BadParameter, ValueError, ArithmeticError, OSError) as error:
             if os.environ.get("RANK", "0") == "0":
                 raise
-            time.sleep(_LAST_WORDS)
+            time.sleep(_EXIT_DELAY)
             raise typer.Exit(1) from error
 
 

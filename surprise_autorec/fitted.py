@@ -1,4 +1,4 @@
-"""What every fitted AutoRec can do: new users and items, reasons, the best items, similar ones, a file."""
+"""The methods of every fitted AutoRec: new users and items, explanations, rankings, files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final, overload
 import numpy as np
 import numpy.typing as npt
 
-from surprise_autorec.checks import check, number, positive_integer
+from surprise_autorec.checks import check, is_positive_integer, positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
 from surprise_autorec.display import as_card, as_text, changed_parameters, parameters_of
 from surprise_autorec.fitting import Fit, Ratings, numbers
+from surprise_autorec.ids import hint_of_type
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.model.explanation import Explanation, explain
 from surprise_autorec.model.files import SavedModel, problems_named, read, write
@@ -27,16 +28,23 @@ from surprise_autorec.model.ranking import nearest, rank_blocks, rank_items
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What is said where the training ratings are needed and not there.
-NO_RATINGS = (
-    "a loaded model does not have the ratings that it was trained on, as they are not saved: call fit again"
-)
-
 
 class FittedAutoRec(ABC):
-    """Base of the classes that train AutoRec: what they can do once they are fitted.
+    """Base of the classes that train AutoRec: their methods after a fit.
 
-    Ids are those of the training ratings, of the same types.
+    Ids are the same, and of the same types, as in the training ratings.
+
+    Attributes
+    ----------
+    model_ : AutoRecModel
+        The fitted model.
+    n_iter_ : int
+        Epochs that were run.
+    loss_curve_ : list of float
+        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the
+        penalty.
+    validation_scores_ : list of float
+        With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     """
 
     model_: AutoRecModel
@@ -91,29 +99,27 @@ class FittedAutoRec(ABC):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted algorithm to a file, for `surprise_autorec.load`.
 
-        The file holds tensors (in the format of safetensors) and, as JSON, ids and parameters: no pickle,
-        nothing that is executed. It holds which pairs were rated, for `recommend`, and not how. It is written
-        whole or not at all.
+        The file contains arrays in the safetensors format, and ids and parameters as JSON. Nothing is
+        pickled, and nothing in it is executed. It contains which pairs were rated, for `recommend`, but not
+        the ratings. It is written completely or not at all.
 
         Parameters
         ----------
         path : str or path-like
-            By custom it ends in ``.safetensors``.
+            Usually it ends in ``.safetensors``.
 
         Raises
         ------
         ValueError
-            If an id or a parameter is of a type that cannot be written: ids may be texts and numbers.
+            If an id or a parameter has a type that cannot be written. Ids may be texts and numbers.
 
         Warns
         -----
         UserWarning
-            If there are ``callbacks``: they are not written.
+            If there are ``callbacks``, because they are not written.
         """
         model, name = self._fitted_model(), type(self).__name__
-        if (
-            type(self).__module__.partition(".")[0] != __package__
-        ):  # a file cannot hold the code of other classes
+        if type(self).__module__.partition(".")[0] != __package__:  # a file cannot hold a subclass's code
             raise ValueError(f"only AutoRec and AutoRecRegressor can be saved, got {name}")
         parameters = parameters_of(self)
         if parameters["callbacks"]:
@@ -130,7 +136,7 @@ class FittedAutoRec(ABC):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], verify: bool = True) -> Self:
-        """Read what `save` of this class, or of the other one, has written.
+        """Load a model that was saved by `AutoRec` or by `AutoRecRegressor`.
 
         Parameters
         ----------
@@ -141,14 +147,14 @@ class FittedAutoRec(ABC):
         Returns
         -------
         AutoRec or AutoRecRegressor
-            Of the class that this is called on. Its predictions are the same bits, whichever was saved.
+            An object of this class, with the same predictions, bit for bit, as the saved one.
 
         Raises
         ------
         ModelFileError
             If the file is not a saved model, is damaged, or was written by a newer version.
         FileNotFoundError
-            If there is none.
+            If there is no such file.
         """
         return cls._of_saved(path, read(path, verify))
 
@@ -188,32 +194,32 @@ class FittedAutoRec(ABC):
     ) -> Float64Array | tuple[Float64Array, Float64Array]:
         """Predict ratings of a user who is not in the training ratings, from a few ratings, without training.
 
-        Networks that autoencode users encode the ratings; for those that autoencode items, the user's decoder
-        weights are solved for with the items' hidden activations held fixed (see the documentation, "New
-        users and items").
+        Networks that autoencode users encode the ratings. For networks that autoencode items, the decoder
+        weights of the user are the solution of a regression, with the hidden activations of the items held
+        fixed (see "New users and items" in the documentation).
 
         Parameters
         ----------
         ratings : mapping of item id to rating
-            What the user has rated; one item at least. Items that the model does not know count for the
-            user's bias only.
+            The ratings of the user, at least one. Ratings of items that the model does not know only affect
+            the user's bias.
         iids : iterable of item ids
-            What to predict. Unknown items are answered from the baselines.
+            The items to predict for. Unknown items get estimates from the baselines.
         return_std : bool, default=False
-            Whether to return standard errors, too.
+            Whether to return standard errors as well.
 
         Returns
         -------
         estimates : ndarray of float64, shape (n_iids,)
             Clipped to the rating scale.
         std : ndarray of float64, shape (n_iids,)
-            The standard errors of these estimates, if asked for.
+            The standard errors of these estimates. Only with ``return_std``.
 
         Raises
         ------
         ValueError
-            If ``ratings`` is no mapping or has none, or one is no number on the rating scale. If standard
-            errors are asked for and the model has none.
+            If ``ratings`` is not a mapping, is empty, or has a value that is not a number on the rating
+            scale. If ``return_std`` is set and the model has no standard errors.
 
         Examples
         --------
@@ -241,29 +247,29 @@ class FittedAutoRec(ABC):
     def predict_new_item(
         self, ratings: Mapping[Hashable, float], uids: Iterable[Hashable], return_std: bool = False
     ) -> Float64Array | tuple[Float64Array, Float64Array]:
-        """Predict ratings of an item that is not in the training ratings, as `predict_new_user` for a user.
+        """Predict ratings of a new item, which is not in the training ratings, without training.
 
         Parameters
         ----------
         ratings : mapping of user id to rating
-            Who has rated the item, and how; one user at least.
+            The ratings of the item, at least one.
         uids : iterable of user ids
-            For whom to predict.
+            The users to predict for.
         return_std : bool, default=False
-            Whether to return standard errors, too.
+            Whether to return standard errors as well.
 
         Returns
         -------
         estimates : ndarray of float64, shape (n_uids,)
             Clipped to the rating scale.
         std : ndarray of float64, shape (n_uids,)
-            The standard errors of these estimates, if asked for.
+            The standard errors of these estimates. Only with ``return_std``.
 
         Raises
         ------
         ValueError
-            If ``ratings`` is no mapping or has none, or one is no number on the rating scale. If standard
-            errors are asked for and the model has none.
+            If ``ratings`` is not a mapping, is empty, or has a value that is not a number on the rating
+            scale. If ``return_std`` is set and the model has no standard errors.
         """
         model = self._with_new("item", {"the new item": ratings})
         users = self.model_.find_users(_listed("uids", uids))
@@ -275,48 +281,49 @@ class FittedAutoRec(ABC):
     ) -> pd.DataFrame:
         """Explain an estimate by the user's ratings, in parts that add up to it.
 
-        What a rating contributes is what the estimate would lose if that rating had not been given, all else
-        as it is: with the user folded in as by `predict_new_user`, and before clipping. (The user's bias in
-        the baselines is estimated anew without the rating. The encodings of items are left as they are.)
+        The contribution of a rating is the difference of two estimates, with the rating and without it. Both
+        are estimates for a new user with the same ratings, as by `predict_new_user`, before clipping. (The
+        user's bias is estimated anew without the rating. The encodings of items stay as they are.)
 
         Parameters
         ----------
         uid, iid : user id, item id
-            Both of the training ratings.
+            Both must be in the training ratings.
         n : int, default=10
-            Ratings to list, at most.
+            Maximum number of ratings to list.
         ratings : mapping of item id to rating, optional
-            How the user rated items. Default: as in the training ratings. A loaded model does not have them.
+            The ratings of the user. Default: those in the training ratings, which a loaded model does not
+            have.
 
         Returns
         -------
         DataFrame
-            Columns ``part``, ``item``, ``rating`` and ``contribution`` (in rating points), which adds up to
-            the estimate. The parts:
+            Columns ``part``, ``item``, ``rating`` and ``contribution`` (in rating points). The contributions
+            add up to the estimate. The parts are:
 
-            - ``baseline``: the baseline estimate, mean + user's bias + item's bias; the mean rating if the
-              model is not ``biased``.
+            - ``baseline``: the baseline estimate, which is the mean rating + the user's bias + the item's
+              bias. If the model is not ``biased``, it is the mean rating.
             - ``rating``: each of the ``n`` ratings that contribute most, by absolute value, and its item.
             - ``other ratings``: the sum of the contributions of all others.
-            - ``shared``: what these leave of the estimate of the user folded in. Ratings that say the same
-              stand in for each other, so that none of them contributes much, but all together do.
-            - ``training``: by how much the estimate exceeds that of the user folded in, because the user was
-              there in training. It is all but 0 with ``variant="user"``, as such networks fold in everyone.
-            - ``clipping``: what clipping to the rating scale adds; 0 if the estimate is on the scale.
+            - ``shared``: the rest of the estimate for a new user with these ratings. If several ratings say
+              the same, none of them contributes much alone, but all together do.
+            - ``training``: the estimate minus that for a new user with these ratings. It is almost 0 with
+              ``variant="user"``, where all users are treated as new users are.
+            - ``clipping``: the change by clipping to the rating scale; 0 if the estimate is on the scale.
 
-            Only ``rating`` parts have an item and a rating. All others are always there.
+            Only ``rating`` parts have an item and a rating. All other parts are always in the table.
 
         Raises
         ------
         ValueError
-            If the user or the item is unknown, ``n`` no positive integer, or ``ratings`` is no mapping or has
-            none, or one is no number on the rating scale. If there are no ``ratings``, and the model is a
-            loaded one.
+            If the user or the item is unknown, ``n`` is not a positive integer, or ``ratings`` is not a
+            mapping, is empty, or has a value that is not a number on the rating scale. If the model was
+            loaded and there are no ``ratings``.
 
         Warns
         -----
         UserWarning
-            If ``ratings`` are not of the items that the user rated in the training ratings.
+            If the items of ``ratings`` are not those that the user rated in the training ratings.
 
         Examples
         --------
@@ -339,7 +346,7 @@ class FittedAutoRec(ABC):
         items = model.find_items(others)
         if not np.array_equal(np.sort(items), model.rated.items_of(user)):
             warnings.warn(
-                f"the ratings are not of the items that user {uid!r} rated in training: what that changes is "
+                f"the items of ratings are not those that user {uid!r} rated in training: the difference is "
                 "in the part 'training'",
                 UserWarning,
                 stacklevel=2,
@@ -353,12 +360,12 @@ class FittedAutoRec(ABC):
         Parameters
         ----------
         ratings : mapping of item id to rating
-            What the user has rated; one item at least. Items that the model does not know count for the
-            user's bias only.
+            The ratings of the user, at least one. Ratings of items that the model does not know only affect
+            the user's bias.
         iid : item id
-            Of the training ratings.
+            It must be in the training ratings.
         n : int, default=10
-            Ratings to list, at most.
+            Maximum number of ratings to list.
 
         Returns
         -------
@@ -368,8 +375,8 @@ class FittedAutoRec(ABC):
         Raises
         ------
         ValueError
-            If the item is unknown, ``n`` no positive integer, or ``ratings`` is no mapping or has none, or
-            one is no number on the rating scale.
+            If the item is unknown, ``n`` is not a positive integer, or ``ratings`` is not a mapping, is
+            empty, or has a value that is not a number on the rating scale.
         """
         n = positive_integer("n", n)
         model, item = self._fitted_model(), self._known("item", iid)
@@ -380,8 +387,10 @@ class FittedAutoRec(ABC):
     def _known(self, side: Side, one: Hashable) -> int:
         """The index of a user or item. Raises ValueError if the training ratings did not have it."""
         index = self._fitted_model().index(side)
-        if one not in index:
-            raise ValueError(f"the {side} must be one of the training ratings, got {one!r}")
+        if not isinstance(one, Hashable) or one not in index:
+            raise ValueError(
+                f"the {side} must be in the training ratings, got {one!r}{hint_of_type(one, index)}"
+            )
         return index[one]
 
     @final
@@ -395,7 +404,7 @@ class FittedAutoRec(ABC):
     def _checked(
         self, side: Side, ratings_of: Mapping[Hashable, Mapping[Hashable, float]], kind: str
     ) -> tuple[Int32Array, list[Hashable], Float64Array]:
-        """Ratings of users or items as arrays: whose each is, by position, where, and the rating."""
+        """Ratings of users or items, checked: positions of their owners, ids of the others, and values."""
         model = self._fitted_model()
         for one, ratings in ratings_of.items():
             if not isinstance(ratings, Mapping):
@@ -431,16 +440,16 @@ class FittedAutoRec(ABC):
         Parameters
         ----------
         uids : iterable of user ids, optional
-            For whom. Default: all users of the training ratings, or none of them where ``new_users`` are
-            given.
+            The users to recommend for. Default: all users in the training ratings, or none of them if
+            ``new_users`` are given.
         n : int, default=10
-            Items for each user; fewer where there are no more.
+            Number of items for each user. Fewer if there are not enough.
         exclude_rated : bool, default=True
-            Whether to leave out what a user has rated.
+            Whether to leave out items that the user has rated.
         candidates : iterable of item ids, optional
-            What to choose from. Default: all items of the training ratings.
+            The items to choose from. Default: all items in the training ratings.
         new_users : mapping of id to mapping of item id to rating, optional
-            Users who are not in the training ratings, by some of their ratings, see `predict_new_user`.
+            Users who are not in the training ratings, with some of their ratings; see `predict_new_user`.
         return_std : bool, default=False
             Whether to add a column ``std``, the standard errors of the estimates.
 
@@ -448,19 +457,19 @@ class FittedAutoRec(ABC):
         -------
         DataFrame
             Columns ``user``, ``item``, ``rank`` (from 1) and ``estimate`` (the predicted rating, clipped to
-            the scale; ranks go by what it was before).
+            the scale; the ranks are those before clipping).
 
         Raises
         ------
         ValueError
-            If ``n`` is no positive integer, a candidate is unknown, a rating of a new user breaks its rule,
-            or standard errors are asked for and the model has none.
+            If ``n`` is not a positive integer, a candidate is unknown, a rating of a new user is not on the
+            rating scale, or ``return_std`` is set and the model has no standard errors.
 
         Warns
         -----
         UserWarning
-            If a user is unknown: the ranking is that of the baselines, the same for all such users. (Of a
-            model that is not ``biased`` it goes by the items' numbers of ratings.)
+            If a user is unknown. All unknown users get the same ranking, that of the baselines. (If the model
+            is not ``biased``, items are ranked by their number of ratings.)
 
         Examples
         --------
@@ -511,16 +520,16 @@ class FittedAutoRec(ABC):
         candidates: Iterable[Hashable] | None = None,
         shard: tuple[int, int] = (1, 1),
     ) -> int:
-        """Write the lists of `recommend` to a Parquet file as they are made.
+        """Write the lists of `recommend` to a Parquet file while they are computed.
 
         Memory does not grow with the number of users. Several processes or machines can share the users, see
-        ``shard``: their files, one after another, hold what a single one would. The file gets its name when
-        it is complete.
+        ``shard``: their files together have the same rows as a single file would have. The file gets its name
+        when it is complete.
 
         Parameters
         ----------
         path : str or path-like
-            The file, in a folder that exists. A file that is there is replaced.
+            The file, in an existing folder. An existing file is replaced.
         uids, n, exclude_rated, candidates
             As in `recommend`.
         shard : tuple of int, default=(1, 1)
@@ -529,28 +538,26 @@ class FittedAutoRec(ABC):
         Returns
         -------
         int
-            The number of rows. Their columns are those of `recommend`; ids of several types, or of one that
-            Arrow does not have, are texts.
+            The number of rows. The columns are those of `recommend`. Ids of mixed types, or of a type that
+            Arrow does not have, become texts.
 
         Raises
         ------
         ImportError
             If pyarrow is not installed.
         ValueError
-            If ``n`` or ``shard`` breaks its rule, a candidate is unknown, or an id is a text that is not in
+            If ``n`` or ``shard`` is not as above, a candidate is unknown, or an id is a text that is not in
             Unicode.
 
         Warns
         -----
         UserWarning
-            If a user is unknown, as by `recommend`.
+            If a user is unknown, as in `recommend`.
         """
         n = positive_integer("n", n)
-        is_shard = isinstance(shard, (tuple, list)) and len(shard) == 2
-        if not is_shard or not 1 <= positive_integer("shard[0]", shard[0]) <= positive_integer(
-            "shard[1]", shard[1]
-        ):
-            raise ValueError(f"shard must be (k, m), the k-th of m parts, with k from 1 to m, got {shard!r}")
+        is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2
+        is_shard = is_pair and all(map(is_positive_integer, shard)) and shard[0] <= shard[1]
+        check("shard", shard, "(k, m), the k-th of m parts, with k from 1 to m", is_shard)
         model = self._fitted_model()
         items = _found_candidates(model, candidates)
         ids = model.user_ids if uids is None else _listed("uids", uids)
@@ -562,7 +569,7 @@ class FittedAutoRec(ABC):
 
     @final
     def similar_items(self, iid: Hashable, n: int = 10) -> pd.DataFrame:
-        """List the items whose factors point most nearly in the direction of an item's.
+        """List the items that are most similar to an item, by the cosine of their factors.
 
         Parameters
         ----------
@@ -578,7 +585,7 @@ class FittedAutoRec(ABC):
         Raises
         ------
         ValueError
-            If the item is unknown, or ``n`` no positive integer.
+            If the item is unknown, or ``n`` is not a positive integer.
 
         Examples
         --------
@@ -594,7 +601,7 @@ class FittedAutoRec(ABC):
 
     @final
     def similar_users(self, uid: Hashable, n: int = 10) -> pd.DataFrame:
-        """List the users whose factors point most nearly in the direction of a user's; as `similar_items`."""
+        """List the users that are most similar to a user, as `similar_items` does for items."""
         return self._similar("user", uid, n)
 
     @final
@@ -613,18 +620,10 @@ def _listed(name: str, ids: Iterable[Hashable]) -> list[Hashable]:
     return list(ids)
 
 
-def checked_interval(
-    model: AutoRecModel, users: Int32Array, items: Int32Array, coverage: float
-) -> Float64Array:
-    """Intervals, after a check of the coverage."""
-    coverage = number("coverage", coverage, "a number between 0 and 1", lambda x: 0 < x < 1)
-    return model.interval(users, items, coverage)
-
-
 def answered(
     model: AutoRecModel, users: Int32Array, items: Int32Array, return_std: bool
 ) -> Float64Array | tuple[Float64Array, Float64Array]:
-    """Estimates, and their standard errors if asked for."""
+    """Estimates and, with ``return_std``, their standard errors."""
     answers = model.answer(users, items)
     return (answers, model.std(users, items, answers)) if return_std else answers
 
@@ -692,7 +691,7 @@ def _warn_of_unknown(ids: Sequence[Hashable], users: Int32Array) -> None:
     if len(unknown):
         warnings.warn(
             f"user {ids[unknown[0]]!r} is not in the training ratings ({len(unknown)} of {len(ids)} users "
-            "are not): they are recommended what all users together rate highest or most often",
+            "are not): unknown users get the items that all users together rate highest or most often",
             UserWarning,
             stacklevel=3,
         )

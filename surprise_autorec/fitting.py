@@ -1,4 +1,4 @@
-"""From ratings to a fitted model: the one way that data takes."""
+"""From ratings to a fitted model."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ from surprise_autorec.memory import machine_memory, memory_needed
 from surprise_autorec.model import AutoRecModel, Rated, RatingScale
 from surprise_autorec.model.scoring import SCALE_RULE, is_rating_scale
 from surprise_autorec.parameters import AutoRecParameters, CheckedParameters
+
+#: What is said where the training ratings are needed and not there.
+NO_RATINGS = (
+    "a loaded model does not have the ratings that it was trained on, because they are not saved: call fit "
+    "again, or, for explain, pass the ratings of the user"
+)
 
 
 class Ratings(NamedTuple):
@@ -89,7 +95,8 @@ class Ratings(NamedTuple):
                 f"ratings must lie on the rating scale, {low:g} to {high:g}: "
                 f"user {self.user_ids[self.users[first]]!r} rated item "
                 f"{self.item_ids[self.items[first]]!r} {self.values[first]:g} "
-                f"({len(wrong)} of {len(self.values)} ratings are off it). Correct them, or set the scale"
+                f"({len(wrong)} of {len(self.values)} ratings are outside it). "
+                "Correct them, or give a wider rating_scale"
             )
 
 
@@ -153,19 +160,14 @@ def fit_model(
     if n_epochs is not None:
         options = replace(options, n_epochs=positive_integer("n_epochs", n_epochs))
     with collective.errors_shared():
-        check_count("ratings", len(ratings.values))
-        check("the rating scale", tuple(ratings.scale), SCALE_RULE, is_rating_scale(*ratings.scale))
-        for side, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
-            check(f"{side} ids", math.nan, "other than NaN, which equals nothing", not any(map(is_nan, ids)))
-        ratings.check()
-        if not len(ratings.values):
-            raise ValueError("training needs at least one rating, got none")
+        _check(ratings)
     needed = memory_needed(parameters, len(ratings.values), len(ratings.user_ids), len(ratings.item_ids))
     is_estimate = options.device.type == "cpu" and collective.size == 1  # what the estimate is for
     if is_estimate:
         _warn_of_memory(needed, checked)
     matrix = _matrix(ratings, options.early_stopping, collective)
-    members = automatic.members(matrix, checked.kinds)
+    gain = automatic.gain(options.dropout) if options.has_gain else 0.0
+    members = automatic.members(matrix, checked.kinds, gain)
     if start is not None:
         members = _members_of(start, members, learnt=options.learn_weights)
     total, n_ratings = collective.sums(ratings.values.sum(), len(ratings.values))
@@ -206,8 +208,19 @@ def fit_model(
     return Fit(model, history.epochs)
 
 
+def _check(ratings: Ratings) -> None:
+    """Raise ValueError if ratings cannot be trained on."""
+    check_count("ratings", len(ratings.values))
+    check("the rating scale", tuple(ratings.scale), SCALE_RULE, is_rating_scale(*ratings.scale))
+    for side, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
+        check(f"{side} ids", math.nan, "other than NaN, which equals nothing", not any(map(is_nan, ids)))
+    ratings.check()
+    if not len(ratings.values):
+        raise ValueError("training needs at least one rating, got none")
+
+
 def _members_of(start: AutoRecModel, wanted: Sequence[Member], learnt: bool) -> list[Member]:
-    """Those of a model to go on from. Raises ValueError if others are wanted."""
+    """The networks of a model to continue from. Raises ValueError if other networks are wanted."""
     found = [network.member for network in start.networks]
 
     def described(members: Sequence[Member]) -> list[str]:
@@ -224,7 +237,7 @@ def _members_of(start: AutoRecModel, wanted: Sequence[Member], learnt: bool) -> 
 def _checkpoints(
     folder: str | os.PathLike[str], parameters: AutoRecParameters, matrix: RatingMatrix
 ) -> Checkpoints:
-    """Those of a fit, known by its parameters and ratings."""
+    """The checkpoints of a fit, which is recognised by its parameters and ratings."""
     if not isinstance(parameters.random_state, Integral):
         raise ValueError(
             f"random_state must be an int where checkpoints are kept, got {parameters.random_state!r}"
@@ -243,7 +256,7 @@ def _warn_of_memory(needed: int, checked: CheckedParameters) -> None:
     width = "auto" if checked.options.n_factors is None else max(checked.options.n_factors)
     n_networks = sum(kind.number for kind in checked.kinds)
     warnings.warn(
-        f"training needs about {_size(needed)} of memory and there are {_size(available)}: lower "
+        f"training needs about {_size(needed)} of memory, but there is only {_size(available)}: lower "
         f"n_factors ({width}), the number of networks ({n_networks}, by variant and "
         "n_estimators) or the number of ratings",
         UserWarning,
@@ -292,8 +305,8 @@ def _warn_of_repeats(ratings: Ratings) -> None:
     example = first[counts > 1][0]
     warnings.warn(
         f"user {ratings.user_ids[ratings.users[example]]!r} rated item "
-        f"{ratings.item_ids[ratings.items[example]]!r} more than once (and so for "
-        f"{(counts > 1).sum()} pairs in all): the mean of a pair's ratings is used",
+        f"{ratings.item_ids[ratings.items[example]]!r} more than once (number of such pairs: "
+        f"{(counts > 1).sum()}): the mean of the ratings of a pair is used",
         UserWarning,
         stacklevel=5,
     )

@@ -1,4 +1,4 @@
-"""Ids that are of another type than those of a model."""
+"""Ids of another type than those of a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import islice
 from numbers import Real
 
-#: Unknown ids to look at: enough to find a wrong type, and few enough to cost nothing.
+#: How many unknown ids to look at: enough to find a wrong type, and few enough to cost nothing.
 _LOOKED_AT = 10
 
 
@@ -29,6 +29,12 @@ def warn_of_types(
                 stacklevel=stacklevel + 1,
             )
             return
+
+
+def hint_of_type(one: Hashable, known: Container[Hashable]) -> str:
+    """What to add to a message about an unknown id, if it would be known as text, or as a number."""
+    other = _as_other_type(one)
+    return f"; did you mean {other!r}?" if other is not None and other in known else ""
 
 
 def _as_other_type(one: Hashable) -> str | int | None:

@@ -10,7 +10,7 @@ from surprise_autorec.core import automatic
 from surprise_autorec.core.trained import Side
 from surprise_autorec.parameters import AutoRecParameters
 
-#: Bytes for each rating: the ratings as they were read, and each network's copy of them, cut into batches.
+#: Bytes for each rating: the ratings as they were read, and each network's copy of them in batches.
 #: Early stopping holds some of them out and needs all of them again at the end.
 BYTES_PER_RATING, BYTES_PER_RATING_AND_NETWORK, BYTES_PER_RATING_STOPPED_EARLY = 16, 36, 12
 #: Bytes for each weight: itself, its average, two moments of Adam and gradients; L-BFGS remembers the last
@@ -29,20 +29,20 @@ def memory_needed(algorithm: AutoRecParameters, n_ratings: int, n_users: int, n_
     Parameters
     ----------
     algorithm : AutoRec or AutoRecRegressor
-        Its parameters count; it need not be fitted. The width is the largest that ``n_factors="auto"`` may
-        choose for so many ratings.
+        It need not be fitted. With ``n_factors="auto"``, the largest possible width for this number of
+        ratings counts.
     n_ratings, n_users, n_items : int
-        How many there will be.
+        Numbers of ratings, users and items.
 
     Returns
     -------
     int
-        Bytes, besides those that the process uses already and the ids.
+        Bytes, in addition to the memory that the process already uses and to the ids.
 
     Raises
     ------
     ValueError
-        If a parameter breaks its rule.
+        If a parameter is wrong.
 
     Examples
     --------

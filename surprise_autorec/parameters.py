@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
-from functools import partial, wraps
+from functools import partial
 from numbers import Integral
-from typing import Any, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 import joblib
 import numpy as np
@@ -23,6 +21,7 @@ from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.precision import PRECISIONS
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Kind
+from surprise_autorec.signatures import naming_unknown_keywords
 
 #: The paper's I-AutoRec, for ``AutoRec(**PAPER)``: eq. 1-2 and nothing else. With these settings, chosen on
 #: held-out training ratings, its RMSE on MovieLens-1M is 0.833, where the paper has 0.831. U-AutoRec wants
@@ -50,6 +49,9 @@ _BASELINES: dict[str, tuple[Callable[..., Baselines], set[str]]] = {
     "als": (als_baselines, {"n_epochs", "reg_u", "reg_i"}),
     "sgd": (sgd_baselines, {"n_epochs", "reg", "learning_rate"}),
 }
+
+
+Default = TypeVar("Default", float, None)
 
 
 class EarlyStoppingRule(NamedTuple):
@@ -91,47 +93,6 @@ class CheckedParameters(NamedTuple):
     verbose: bool
 
 
-Arguments = ParamSpec("Arguments")
-Class = TypeVar("Class", bound=type)
-
-
-def _naming_unknown_keywords(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Make a constructor name the class and the nearest keyword where it gets one that it does not know.
-
-    Its signature is without types, so that ``help`` can be read. (Type checkers see them all the same.)
-    """
-    parameters = inspect.signature(init).parameters
-
-    @wraps(init)
-    def checked(*args: Arguments.args, **keywords: Arguments.kwargs) -> None:
-        unknown = [keyword for keyword in keywords if keyword not in parameters]
-        if unknown:
-            constructor = type(args[0])
-            nearest = get_close_matches(unknown[0], inspect.signature(constructor).parameters, n=1)
-            hint = f": did you mean {nearest[0]!r}?" if nearest else ""
-            raise TypeError(f"{constructor.__name__} has no parameter {unknown[0]!r}{hint}")
-        init(*args, **keywords)
-
-    untyped = [one.replace(annotation=inspect.Parameter.empty) for one in parameters.values()]
-    checked.__signature__ = inspect.Signature(untyped)  # type: ignore[attr-defined]
-    return checked
-
-
-def documented(constructor: Class) -> Class:
-    """Put what the docstring of ``__init__`` says of parameters into that of the class, where people look."""
-    heading = "Parameters\n----------\n"
-
-    def parameters_of(init: Callable[..., None]) -> str:
-        return inspect.cleandoc(init.__doc__ or "").partition(heading)[2]
-
-    parameters = parameters_of(AutoRecParameters.__init__)
-    if "__init__" in vars(constructor):  # it has parameters of its own, the last of which stands for these
-        parameters = parameters_of(vars(constructor)["__init__"]).partition("**")[0] + parameters
-    before, attributes, after = inspect.cleandoc(constructor.__doc__ or "").partition("Attributes\n")
-    constructor.__doc__ = f"{before}{heading}{parameters}\n\n{attributes}{after}"
-    return constructor
-
-
 class Keywords(TypedDict, total=False):
     """The parameters of `AutoRecParameters`, for type checkers where a constructor hands them on."""
 
@@ -169,7 +130,7 @@ class Keywords(TypedDict, total=False):
 class AutoRecParameters:
     """Base of the classes that train AutoRec: stores the parameters, and checks them when a fit begins."""
 
-    @_naming_unknown_keywords
+    @naming_unknown_keywords
     def __init__(
         self,
         n_factors: int | tuple[int, ...] | Literal["auto"] = "auto",
@@ -207,34 +168,34 @@ class AutoRecParameters:
         Parameters
         ----------
         variant : {"item", "user", "hybrid"}, default="item"
-            Whose ratings are autoencoded: an item's by all users (the paper's I-AutoRec), a user's of all
-            items (U-AutoRec), or one network of each kind, whose predictions are averaged.
+            What is autoencoded: the ratings of an item by all users (the paper's I-AutoRec), or the ratings
+            of all items by a user (U-AutoRec). "hybrid" is the average of one network of each kind.
         n_factors : int, tuple of int or "auto", default="auto"
-            Width k of the hidden layer. A tuple gives a deep encoder the widths of its layers, first to last.
-            "auto" is four times the mean number of ratings of a column, or eight times that of a typical row
-            if this is less, rounded up to a multiple of 32, from 32 to 256.
+            Width k of the hidden layer. With a tuple, the encoder is deep, and the tuple has the widths of
+            its layers, first to last. "auto" is four times the mean number of ratings of a column, or eight
+            times that of a typical row if this is less, rounded up to a multiple of 32, from 32 to 256.
         n_epochs : int, default=18
-            Passes over the training ratings; with ``early_stopping``, at most so many.
+            Number of passes over the training ratings; with ``early_stopping``, the maximum.
         reg_all : float or "auto", default="auto"
             The paper's lambda: the loss is the sum of squared errors plus ``reg_all / 2`` times the sum of
             squared weights (eq. 2), with ratings mapped to 1..5. "auto" is 4.5 times the variance of ratings
             about their baselines times the cube root of the number of ratings.
         n_estimators : int, default=1
-            Number of networks that are trained from different seeds and averaged. In a hybrid these encode
-            items, and half as many, rounded up, encode users. If ``bsl_options`` is None, half as many,
-            rounded down, encode items and are added to baselines without item biases: their errors are
-            others, so the average is better.
+            Number of networks that are trained from different seeds and averaged. With ``variant="hybrid"``
+            these encode items, and half as many, rounded up, encode users. If ``bsl_options`` is None, there
+            are also half as many, rounded down, that encode items and are added to baselines without item
+            biases. Their errors are different, so the average is better.
         item_weight : float in [0, 1] or "auto", default="auto"
-            Weight of the item networks in the average of ``variant="hybrid"``. "auto" learns the weights of
-            all kinds of networks from the ratings that ``uncertainty`` or ``early_stopping`` holds out.
-            Without these it is 0.9.
+            Weight of the item networks in the average of ``variant="hybrid"``. With "auto", the weights of
+            all kinds of networks are learnt from the ratings that ``uncertainty`` or ``early_stopping`` holds
+            out. Without these, it is 0.9.
         two_sided : bool, default=True
-            Whether a second encoder adds to the decoder weights of a column (a user, if items are
-            autoencoded) what it makes of the column's own ratings; see `surprise_autorec.core.columns`. False
-            is the paper's model.
+            Whether there is a second encoder. Its output for the ratings of a column (a user, if items are
+            autoencoded) is added to the decoder weights of the column; see `surprise_autorec.core.columns`.
+            False is the paper's model.
         biased : bool, default=True
-            Whether the network predicts the difference from the baseline estimate (the mean, plus the
-            deviations of the user and of the item), or, as in the paper, the rating.
+            Whether the network predicts the difference from the baseline estimate (the mean rating, plus the
+            biases of the user and the item), or, as in the paper, the rating itself.
         bsl_options : dict, optional
             How baselines are estimated, as in Surprise: ``method`` "als" (with ``n_epochs`` 10, ``reg_u`` 15,
             ``reg_i`` 10) or "sgd" (``n_epochs`` 20, ``reg`` 0.02, ``learning_rate`` 0.005). By default, "als"
@@ -243,58 +204,60 @@ class AutoRecParameters:
         encoder_activation : str, default="sigmoid"
             The paper's g: "identity", "sigmoid", "tanh", "relu", "elu" or "selu".
         decoder_activation : str, default="identity"
-            The paper's f, of the same names. The interval of a bounded f is stretched onto the rating scale
-            (``biased=False``) or onto the differences of two ratings (``biased=True``). relu, elu and selu,
-            which only have a lower bound, are shifted to the lower end of that.
+            The paper's f, with the same choices. The range of a bounded f is stretched to the rating scale
+            (``biased=False``) or to the range of the differences of two ratings (``biased=True``). relu, elu
+            and selu, which only have a lower bound, are shifted to the lower end of this range.
         dropout : float in [0, 1), default=0.5
-            Share of a row's input ratings that a step hides from the encoder; the others are scaled up.
+            Share of the ratings of a row that a step hides from the encoder. The others are scaled up.
         input_centering : float in [0, 1] or "auto", default="auto"
-            Share of the baseline estimate that is subtracted from the encoders' input ratings. With 0 an
-            encoder sees ratings as they are, as in the paper: they also say what was rated. With 1 it sees
-            how they differ from what was expected. "auto" is, for the ratings of an item, 1.5 times the share
-            of all users that has rated a typical item, and at most 1. For the ratings of a user the rule is
-            the same, but at least 0.8. Without effect where not ``biased``.
+            Share of the baseline estimate that is subtracted from the ratings in the input of the encoders.
+            With 0, as in the paper, the input is the ratings themselves, which also show what was rated. With
+            1, it is their differences from the baselines. "auto" is, for the ratings of an item, 1.5 times
+            the share of all users that has rated a typical item, and at most 1. For the ratings of a user, it
+            is computed in the same way, but is at least 0.8. Without effect if not ``biased``.
         input_scaling : float in [0, 10], default=0.5
-            Each row's input is divided by this power of its number of ratings (over their typical number).
+            The input of each row is divided by this power of its number of ratings, relative to a typical
+            row.
         reg_bias : float or "auto", default="auto"
-            As ``reg_all``, for the biases of the decoder, one for each column. "auto" is 10 where they are
-            added to baselines, and 0, as in the paper, where not ``biased``. If the penalties of baselines
-            come from the data (``bsl_options=None``, and f the identity), they also apply to the sum of the
-            two biases of a column. Otherwise the decoder would take back what the baselines were shrunk by.
+            As ``reg_all``, for the biases of the decoder, one for each column. "auto" is 10, or 0, as in the
+            paper, if not ``biased``. If the penalties of the baselines are computed from the data
+            (``bsl_options=None``, and f is the identity), they also apply to the sum of the two biases of a
+            column. Otherwise the decoder would undo the shrinkage of the baselines.
         lr_all : float or "auto", default="auto"
             Learning rate. "auto" is 0.003 for adam, 0.01 for sgd, 0.001 for rprop (its first step), 1 for
             lbfgs.
         optimizer : {"adam", "sgd", "rprop", "lbfgs"}, default="adam"
             One of torch's optimisers. The paper used rprop and lbfgs.
         batch_size : int or "auto", default="auto"
-            Rows in a mini-batch. "auto" is all of them for rprop and lbfgs. Otherwise it gives 8 steps an
-            epoch, or as few as 2 where there are so few ratings to a column that updating the weights would
-            take most of the time.
+            Rows in a mini-batch. "auto" is all rows for rprop and lbfgs. Otherwise there are 8 steps per
+            epoch, or as few as 2 if columns have so few ratings that updating the weights would take most of
+            the time.
         averaging : float in [0, 1), default=0.8
-            Polyak averaging: predictions use an exponential average of each epoch's last weights, in which an
-            epoch weighs this much less than the one after it. 0 uses the last weights alone.
+            Polyak averaging: predictions use an exponential average of the weights at the end of each epoch.
+            This is the weight of an epoch relative to the one after it. 0 uses the last weights only.
         early_stopping : bool, default=False
-            Whether to hold out some training ratings, stop when the error on them no longer falls, and keep
-            the weights of the best epoch.
+            Whether to hold out some training ratings, to stop when the error on them no longer falls, and to
+            keep the weights of the best epoch.
         validation_fraction : float in (0, 1), default=0.1
             Share of the training ratings that early stopping holds out.
         n_iter_no_change : int, default=5
             Epochs without progress after which early stopping stops.
         tol : float, default=1e-4
-            By how much the RMSE on the held-out ratings (mapped to 1..5) must fall to count as progress.
+            The smallest decrease of the RMSE on the held-out ratings (mapped to 1..5) that counts as
+            progress.
         uncertainty : bool, default=True
-            Whether to find out how far estimates are off, for standard errors and intervals. A sample of the
-            ratings is held out from the first epochs and trained on in the others; see
-            `surprise_autorec.core.uncertainty`. With ``early_stopping`` the sample is what that holds out.
+            Whether to estimate standard errors, which intervals also need. For this, a sample of the ratings
+            is held out in the first epochs and used for training in the others; see
+            `surprise_autorec.core.uncertainty`. With ``early_stopping``, it is the part held out for that.
         random_state : int, RandomState or None, default=None
-            Seed of all random choices. As in Surprise, None draws it from NumPy's global generator.
+            Seed of all random choices. With None, as in Surprise, it is drawn from NumPy's global generator.
         device : str, default="auto"
             "cpu", "cuda", "cuda:1", ...; "auto" is the CPU. Fitted models are kept on the CPU.
         precision : {"auto", "float32", "bfloat16"}, default="auto"
-            In what the sparse products of training read weights; see `surprise_autorec.core.precision`. The
-            weights themselves, and all that predicts, are float32. "auto" is bfloat16, which takes less time,
-            where a weight matrix is larger than 2 MiB, on CPUs with AVX2 or AVX-512, for adam and sgd; else
-            float32.
+            The type in which the sparse products of training read weights; see
+            `surprise_autorec.core.precision`. The weights themselves and all predictions are float32. "auto"
+            is bfloat16, which is faster, if a weight matrix is larger than 2 MiB, the CPU has AVX2 or
+            AVX-512, and the optimiser is adam or sgd. Otherwise it is float32.
         callbacks : sequence of Callback, default=()
             Objects whose ``on_epoch_end(state)`` is called after each epoch; see
             `surprise_autorec.callbacks`.
@@ -358,51 +321,38 @@ class AutoRecParameters:
         )
 
     def _training_options(self) -> TrainingOptions:
-        widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
-        are_widths = bool(widths) and all(
-            is_positive_integer(width) and int(width) < 2**31 for width in widths
-        )
-        is_auto = _is_auto(self.n_factors)
-        check(
-            "n_factors",
-            self.n_factors,
-            "'auto', a positive integer or a tuple of them, each below 2**31",
-            is_auto or are_widths,
-        )
         optimizer = choice("optimizer", self.optimizer, OPTIMIZERS)
+        biased = flag("biased", self.biased)
+        batch_size = precision = None
+        if not _is_auto(self.batch_size):
+            batch_size = positive_integer("batch_size", self.batch_size, "'auto' or a positive integer")
+        if not _is_auto(self.precision):
+            precision = PRECISIONS[choice("precision", self.precision, PRECISIONS, "'auto' or one of")]
         return TrainingOptions(
-            n_factors=None if is_auto else tuple(int(width) for width in widths),
+            n_factors=self._widths(),
             n_epochs=positive_integer("n_epochs", self.n_epochs),
-            biased=flag("biased", self.biased),
+            biased=biased,
             two_sided=flag("two_sided", self.two_sided),
             encoder_activation=choice("encoder_activation", self.encoder_activation, ACTIVATIONS),
             decoder_activation=choice("decoder_activation", self.decoder_activation, ACTIVATIONS),
-            learning_rate=automatic.LEARNING_RATES[optimizer]
-            if _is_auto(self.lr_all)
-            else number("lr_all", self.lr_all, "'auto' or a number > 0", lambda x: x > 0),
-            reg=None
-            if _is_auto(self.reg_all)
-            else number("reg_all", self.reg_all, "'auto' or a number >= 0", lambda x: x >= 0),
-            reg_bias=automatic.bias_penalty(bool(self.biased))
-            if _is_auto(self.reg_bias)
-            else number("reg_bias", self.reg_bias, "'auto' or a number >= 0", lambda x: x >= 0),
-            joint_biases=bool(self.biased)
-            and self.bsl_options is None
-            and self.decoder_activation == "identity",
+            learning_rate=_number_or(
+                automatic.LEARNING_RATES[optimizer], "lr_all", self.lr_all, "a number > 0", lambda x: x > 0
+            ),
+            reg=_number_or(None, "reg_all", self.reg_all, "a number >= 0", lambda x: x >= 0),
+            reg_bias=_number_or(
+                automatic.bias_penalty(biased), "reg_bias", self.reg_bias, "a number >= 0", lambda x: x >= 0
+            ),
+            joint_biases=biased and self.bsl_options is None and self.decoder_activation == "identity",
             dropout=number("dropout", self.dropout, "a number in [0, 1)", lambda x: 0 <= x < 1),
-            input_centering=None
-            if _is_auto(self.input_centering)
-            else number(
-                "input_centering", self.input_centering, "'auto' or a number in [0, 1]", lambda x: 0 <= x <= 1
+            input_centering=_number_or(
+                None, "input_centering", self.input_centering, "a number in [0, 1]", lambda x: 0 <= x <= 1
             ),
             input_scaling=number(
                 "input_scaling", self.input_scaling, "a number in [0, 10]", lambda x: 0 <= x <= 10
             ),
             averaging=number("averaging", self.averaging, "a number in [0, 1)", lambda x: 0 <= x < 1),
             optimizer=optimizer,
-            batch_size=None
-            if _is_auto(self.batch_size)
-            else positive_integer("batch_size", self.batch_size, "'auto' or a positive integer"),
+            batch_size=batch_size,
             early_stopping=flag("early_stopping", self.early_stopping),
             validation_fraction=number(
                 "validation_fraction", self.validation_fraction, "a number in (0, 1)", lambda x: 0 < x < 1
@@ -410,11 +360,20 @@ class AutoRecParameters:
             uncertainty=flag("uncertainty", self.uncertainty),
             learn_weights=_is_auto(self.item_weight),
             device=_device(self.device),
-            precision=None
-            if _is_auto(self.precision)
-            else PRECISIONS[choice("precision", self.precision, PRECISIONS, "'auto' or one of")],
+            precision=precision,
             n_threads=joblib.cpu_count(),  # which knows of affinity masks and of containers' quotas
         )
+
+    def _widths(self) -> tuple[int, ...] | None:
+        """The widths of the hidden layers; None for "auto"."""
+        if _is_auto(self.n_factors):
+            return None
+        widths = self.n_factors if isinstance(self.n_factors, (tuple, list)) else (self.n_factors,)
+        are_counts = bool(widths) and all(map(is_positive_integer, widths))
+        are_widths = are_counts and all(int(width) < 2**31 for width in widths)
+        rule = "'auto', a positive integer or a tuple of them, each below 2**31"
+        check("n_factors", self.n_factors, rule, are_widths)
+        return tuple(int(width) for width in widths)
 
     def _callbacks(self) -> list[Callback]:
         """The user's, to be told of each epoch."""
@@ -436,11 +395,13 @@ class AutoRecParameters:
         """The networks that ``variant``, ``n_estimators`` and ``item_weight`` ask for."""
         variant = choice("variant", self.variant, ("item", "user", "hybrid"))
         n_estimators = positive_integer("n_estimators", self.n_estimators)
-        item_weight = automatic.ITEM_WEIGHT
-        if not _is_auto(self.item_weight):
-            item_weight = number(
-                "item_weight", self.item_weight, "'auto' or a number in [0, 1]", lambda x: 0 <= x <= 1
-            )
+        item_weight = _number_or(
+            automatic.ITEM_WEIGHT,
+            "item_weight",
+            self.item_weight,
+            "a number in [0, 1]",
+            lambda x: 0 <= x <= 1,
+        )
         half = n_estimators // 2
         items = [Kind("item", n_estimators, 1.0, 1.0)]
         if self.biased and self.bsl_options is None:
@@ -455,29 +416,21 @@ class AutoRecParameters:
 
     def _baseline_estimator(self) -> Callable[[RatingMatrix], Baselines]:
         """What ``biased`` and ``bsl_options`` ask for."""
-        check(
-            "bsl_options",
-            self.bsl_options,
-            "a dict or None",
-            isinstance(self.bsl_options, (dict, type(None))),
-        )
-        options = dict(self.bsl_options or {})
+        given = self.bsl_options
+        check("bsl_options", given, "a dict or None", isinstance(given, (dict, type(None))))
+        options = dict(given or {})
         method = options.pop("method", "als")
-        estimate, rules = _BASELINES[choice("bsl_options['method']", method, _BASELINES)]
+        estimate, known = _BASELINES[choice("bsl_options['method']", method, _BASELINES)]
         for name, value in options.items():
-            check(
-                "bsl_options",
-                self.bsl_options,
-                f"made of 'method' and, for {method}, {sorted(rules)}",
-                name in rules,
-            )
+            rule = f"made of 'method' and, for {method}, {sorted(known)}"
+            check("bsl_options", given, rule, name in known)
             if name == "n_epochs":
                 options[name] = positive_integer("bsl_options['n_epochs']", value)
             else:
                 options[name] = number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
         if not self.biased:
             return zero_baselines
-        if self.bsl_options is None:
+        if given is None:
             return automatic.baselines
         return partial(estimate, **options)
 
@@ -492,6 +445,13 @@ class AutoRecParameters:
 
 def _is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
+
+
+def _number_or(
+    auto: Default, name: str, value: Any, rule: str, holds: Callable[[float], bool]
+) -> float | Default:
+    """A number, checked, or what "auto" stands for."""
+    return auto if _is_auto(value) else number(name, value, f"'auto' or {rule}", holds)
 
 
 def _device(value: Any) -> torch.device:

@@ -19,32 +19,32 @@ _MODULES = {"AutoRec": "surprise_autorec.algorithm", "AutoRecRegressor": "surpri
 
 
 def load(path: str | os.PathLike[str], verify: bool = True) -> AutoRec | AutoRecRegressor:
-    """Read what ``save`` has written.
+    """Load a model that was saved with ``save``.
 
-    The model's arrays are mapped into memory and read when they are needed. Processes that load the same file
-    share that memory. So replace a file by another one, as ``save`` does, and do not change it in place while
-    a process uses it.
+    The arrays of the model are mapped into memory and read when they are needed. Processes that load the same
+    file share this memory. To replace a model, write a new file and rename it, as ``save`` does. Do not
+    change a file in place while a process uses it.
 
     Parameters
     ----------
     path : str or path-like
     verify : bool, default=True
-        Whether to compare the checksum. Without, loading does not have to read all of the file, but
-        damage may go unnoticed.
+        Whether to check the checksum. Without this check, `load` does not read the whole file, but does not
+        notice all damage.
 
     Returns
     -------
     AutoRec or AutoRecRegressor
-        As it was saved: it predicts the same bits, recommends, and takes new users. It does not have the
-        ratings that it was trained on, which `partial_fit` and `explain` need; the ``trainset`` of an
-        `AutoRec` has their ids alone. ``AutoRec.load`` and ``AutoRecRegressor.load`` read either as theirs.
+        The saved model, with the same predictions, bit for bit. It does not have its training ratings, which
+        `partial_fit` and `explain` need. The ``trainset`` of an `AutoRec` only has their ids.
+        ``AutoRec.load`` and ``AutoRecRegressor.load`` load a model of either class as their own.
 
     Raises
     ------
     ModelFileError
         If the file is not a saved model, is damaged, or was written by a newer version.
     FileNotFoundError
-        If there is none.
+        If there is no such file.
     """
     saved = read(path, verify)
     with problems_named(path):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from inspect import Parameter, Signature, signature
+from collections.abc import Hashable, Iterable, Sequence
 from math import isinf
 from numbers import Real
-from typing import Any, Literal, NamedTuple, ParamSpec, Unpack, overload
+from typing import Any, Literal, NamedTuple, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,58 +16,35 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
-from surprise_autorec.checks import is_finite
+from surprise_autorec.checks import check, is_finite
 from surprise_autorec.core.arrays import Float64Array, Int32Array
-from surprise_autorec.data.encoding import encode, factorized
-from surprise_autorec.data.sources import Piece, rating_batches
-from surprise_autorec.fitted import NO_RATINGS, FittedAutoRec, answered, checked_interval
-from surprise_autorec.fitting import Fit, Ratings, fit_model
+from surprise_autorec.data.encoding import Encoded, encode, factorized
+from surprise_autorec.data.sources import Piece, as_pandas, rating_batches
+from surprise_autorec.fitted import FittedAutoRec, answered
+from surprise_autorec.fitting import NO_RATINGS, Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
-from surprise_autorec.parameters import AutoRecParameters, Keywords, documented
-
-Arguments = ParamSpec("Arguments")
-
-
-def _with_shared_parameters(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Show the parameters of AutoRecParameters in a signature, where scikit-learn finds them."""
-    own = [
-        parameter.replace(annotation=Parameter.empty)
-        for parameter in signature(init).parameters.values()
-        if parameter.kind != Parameter.VAR_KEYWORD
-    ]
-    _, *shared = signature(AutoRecParameters.__init__).parameters.values()
-    shared = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in shared]
-    init.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined]
-    return init
+from surprise_autorec.parameters import AutoRecParameters, Keywords
+from surprise_autorec.signatures import documented, with_parameters_of
 
 
 @documented
 class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEstimator):  # type: ignore[misc]
-    """AutoRec as a regressor of scikit-learn: `AutoRec` for ratings that are in arrays or DataFrames.
+    """AutoRec as a regressor of scikit-learn, for ratings in arrays or DataFrames.
 
-    ``X`` has a row for each rating, with the ids of its user and its item; ``y`` has the ratings. Ids are
-    ints or strings and need no encoding. The same ratings, scale, parameters and seed give the predictions of
-    `AutoRec`.
+    ``X`` has a row for each rating, with the ids of the user and the item, and ``y`` has the ratings. Ids are
+    ints or strings and need no encoding. With the same ratings, scale, parameters and seed, predictions are
+    the same as those of `AutoRec`.
 
     Attributes
     ----------
-    model_ : AutoRecModel
-        The fitted model.
-    n_iter_ : int
-        Epochs that were run.
-    loss_curve_ : list of float
-        Loss per rating of each epoch: squared error, in squared rating points and with dropout, plus the
-        penalty.
-    validation_scores_ : list of float
-        With ``early_stopping``, the RMSE of each epoch on the ratings held out; else empty.
     ratings_ : Ratings
-        What was trained on, for `partial_fit` and `explain`. (A loaded regressor does not have it.)
+        The training ratings, for `partial_fit` and `explain`. (A loaded regressor does not have them.)
     columns_ : tuple of int
         The positions in ``X`` of the columns of users and of items.
     n_features_in_ : int
         Number of columns of ``X``.
     feature_names_in_ : ndarray of str
-        Their names, where ``X`` has names.
+        Names of the columns, if ``X`` has names.
 
     Examples
     --------
@@ -82,7 +57,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
     True
     """
 
-    @_with_shared_parameters
+    @with_parameters_of(AutoRecParameters)
     def __init__(
         self,
         *,
@@ -96,12 +71,12 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         Parameters
         ----------
         user_column : label, optional
-            Name of the column with the users' ids, where ``X`` is a DataFrame; an array's columns are named
-            0, 1, ... Default: the first column.
+            Name of the column with the ids of users, if ``X`` is a DataFrame. The columns of an array are
+            named 0, 1, ... Default: the first column.
         item_column : label, optional
             The same for the items. Default: the second column.
         rating_scale : tuple of float, optional
-            Lowest and highest rating, which predictions are clipped to. Default: those of ``y``.
+            Lowest and highest rating. Predictions are clipped to this range. Default: those of ``y``.
         **parameters
             Those of `AutoRec`.
         """
@@ -111,7 +86,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         self.rating_scale = rating_scale
 
     def fit(self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike) -> AutoRecRegressor:
-        """Train on ratings, from nothing, whatever was fitted before.
+        """Train on ratings. An earlier fit has no influence.
 
         Parameters
         ----------
@@ -130,35 +105,28 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         TypeError
             If an id is not hashable.
         ValueError
-            If a parameter breaks its rule, an id is missing, or a rating is NaN, infinite or off
+            If a parameter is wrong, an id is missing, or a rating is NaN, infinite or outside
             ``rating_scale``.
         DivergenceError
-            If training diverges, as it does with too high a learning rate.
+            If training diverges, for example because the learning rate is too high.
 
         Warns
         -----
         UserWarning
-            If ``X`` has more than two columns and it was not said by name which to use, or if a user rated an
-            item more than once: the mean is used.
+            If ``X`` has more than two columns and ``user_column`` and ``item_column`` are not set. If a user
+            rated an item more than once: the mean is used.
         """
-        frame = self._frame(X, reset=True)
-        self.columns_ = self._chosen_columns(frame)
-        users, items = self._ids(frame)
-        values = self._values(y, users, items)
-        ratings = Ratings(
-            users.codes, items.codes, values, users.distinct, items.distinct, self._scale_of(values)
-        )
-        self._keep(fit_model(ratings, self))
-        self.ratings_ = ratings
-        return self
+        encoded = self._encoded(X, y)
+        ratings = Ratings(*encoded, self._scale_of(encoded.values))
+        return self._adopt(ratings, fit_model(ratings, self))
 
     def fit_batches(
         self, source: Piece | Iterable[Piece], rating_column: str | None = None
     ) -> AutoRecRegressor:
-        """Train on ratings that are read in batches, from nothing: in less memory than `fit` needs.
+        """Train on ratings that are read in batches, with less memory than `fit`.
 
-        Of the ratings as they are given, one batch at a time is in memory. At the peak reading takes 24 bytes
-        a rating, and the ids. What is learnt is the same as by `fit`.
+        Only one batch of the given ratings is in memory at a time. Reading needs at most 24 bytes per rating,
+        and the ids. The model is the same as with `fit`.
 
         Parameters
         ----------
@@ -182,18 +150,18 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         TypeError
             If the source is neither a path nor a table.
         ValueError
-            If a parameter breaks its rule, a column or a file is not there or cannot be read, an id is
-            missing, the ids are of another type than in the batches before, or a rating is NaN, infinite or
-            off ``rating_scale``.
+            If a parameter is wrong, a column or a file does not exist or cannot be read, an id is missing,
+            the ids have another type than in the batches before, or a rating is NaN, infinite or outside
+            ``rating_scale``.
         ImportError
             If Parquet files, Arrow tables or frames of polars are given and pyarrow is not installed.
         DivergenceError
-            If training diverges, as it does with too high a learning rate.
+            If training diverges, for example because the learning rate is too high.
 
         Warns
         -----
         UserWarning
-            If a user rated an item more than once: the mean is used.
+            If a user rated an item more than once. The mean is used.
 
         Examples
         --------
@@ -209,37 +177,35 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         encoded = encode(rating_batches(source, columns))
         self._expect_two_columns()
         ratings = Ratings(*encoded, self._scale_of(encoded.values))
-        self._keep(fit_model(ratings, self))
-        self.ratings_ = ratings
-        return self
+        return self._adopt(ratings, fit_model(ratings, self))
 
     def partial_fit(
         self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike, n_epochs: int = 4
     ) -> AutoRecRegressor:
-        """Go on training from where `fit` ended, with more ratings, users and items, or else fit.
+        """Continue training with more ratings. Users and items may be new. Without an earlier fit, fit.
 
         Parameters
         ----------
         X : DataFrame or array-like, shape (n_ratings, n_columns)
             Ids of users and items, in columns as in `fit`.
         y : array-like of float, shape (n_ratings,)
-            The ratings, on the scale of the fit. They are added to those trained on; a pair that was rated
-            before has its new rating.
+            The ratings, on the scale of the fit. They are added to the training ratings. If a pair was rated
+            before, the new rating replaces the old one.
         n_epochs : int, default=4
-            Passes over all ratings, old and new.
+            Number of passes over all ratings, old and new.
 
         Returns
         -------
         AutoRecRegressor
-            This regressor. ``ratings_`` holds all ratings; ``n_iter_``, ``loss_curve_`` and
-            ``validation_scores_`` are of this training.
+            This regressor. ``ratings_`` has all ratings. ``n_iter_``, ``loss_curve_`` and
+            ``validation_scores_`` are those of this training.
 
         Raises
         ------
         TypeError, ValueError
-            As by `fit`, and if ``early_stopping`` is on (ratings held out now may have been trained on
-            before), parameters of the network were changed since `fit`, or the ratings that were trained on
-            are not there: a loaded model does not have them.
+            As in `fit`, and if ``early_stopping`` is on (ratings held out now may have been training ratings
+            before), if parameters of the network were changed since `fit`, or if the model was loaded, so
+            that its training ratings are missing.
         """
         try:
             model = self._fitted_model()
@@ -249,9 +215,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         users, items = self._ids(self._frame(X, reset=False))
         values = self._values(y, users, items)
         ratings = known.updated(zip(users.listed(), items.listed(), values.tolist(), strict=True))
-        self._keep(fit_model(ratings, self, model, n_epochs))
-        self.ratings_ = ratings
-        return self
+        return self._adopt(ratings, fit_model(ratings, self, model, n_epochs))
 
     @overload
     def predict(
@@ -269,28 +233,28 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         Parameters
         ----------
         X : DataFrame or array-like, shape (n_pairs, n_columns)
-            Ids of users and items, in columns as in `fit`. Users and items that were not trained on are
-            answered from the baselines or, by a model that is not ``biased``, with the mean rating.
+            Ids of users and items, in columns as in `fit`. Unknown users and items get estimates from the
+            baselines, or the mean rating if the model is not ``biased``.
         return_std : bool, default=False
-            Whether to return standard errors, too.
+            Whether to return standard errors as well.
 
         Returns
         -------
         estimates : ndarray of float64, shape (n_pairs,)
             Clipped to the rating scale.
         std : ndarray of float64, shape (n_pairs,)
-            The standard errors of these estimates, if asked for.
+            The standard errors of these estimates. Only with ``return_std``.
 
         Raises
         ------
         ValueError
-            If an id is missing, or standard errors are asked for and the model has none.
+            If an id is missing, or ``return_std`` is set and the model has no standard errors.
         """
         model = self._fitted_model()
         return answered(model, *self._found(X), return_std)
 
     def predict_interval(self, X: npt.ArrayLike | pd.DataFrame, coverage: float = 0.9) -> Float64Array:
-        """Predict intervals that hold the rating with a given probability.
+        """Predict intervals that contain the rating with a given probability.
 
         Parameters
         ----------
@@ -309,8 +273,21 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         ValueError
             If an id is missing, ``coverage`` is not between 0 and 1, or the model has no standard errors.
         """
-        model = self._fitted_model()
-        return checked_interval(model, *self._found(X), coverage)
+        return self._fitted_model().interval(*self._found(X), coverage)
+
+    def _adopt(self, ratings: Ratings, fit: Fit) -> AutoRecRegressor:
+        """Keep ratings and what was fitted to them."""
+        self._keep(fit)
+        self.ratings_ = ratings
+        return self
+
+    def _encoded(self, X: npt.ArrayLike | pd.DataFrame, y: npt.ArrayLike) -> Encoded:
+        """The ratings to fit to; X says which columns there are."""
+        frame = self._frame(X, reset=True)
+        self.columns_ = self._chosen_columns(frame)
+        users, items = self._ids(frame)
+        values = self._values(y, users, items)
+        return Encoded(users.codes, items.codes, values, users.distinct, items.distinct)
 
     def _found(self, X: npt.ArrayLike | pd.DataFrame) -> tuple[Int32Array, Int32Array]:
         """The model's indices of the users and items of X, -1 for what it does not know."""
@@ -337,12 +314,10 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
         """X as a DataFrame, whose columns have a type each, after scikit-learn's checks."""
         if issparse(X):
             raise TypeError(
-                "X must have a row for each rating, with a user and an item, and be no sparse matrix of "
-                "ratings, which fit_batches(matrix) takes"
+                "X must have a row for each rating, with a user and an item. For a sparse matrix of ratings, "
+                "call fit_batches(matrix)"
             )
-        polars = sys.modules.get("polars")
-        if polars is not None and isinstance(X, polars.DataFrame):
-            X = pd.DataFrame(X.to_dict(as_series=False))
+        X = as_pandas(X)
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return X
@@ -370,7 +345,7 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
                 f"{[label for label in labels if label not in used]}. "
                 "(Set user_column and item_column to silence this warning)",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return user_column, item_column
 
@@ -396,8 +371,8 @@ class AutoRecRegressor(RegressorMixin, AutoRecParameters, FittedAutoRec, BaseEst
             return RatingScale(float(values.min()), float(values.max()))
         are_bounds = isinstance(scale, (tuple, list)) and len(scale) == 2
         are_bounds = are_bounds and all(isinstance(bound, Real) and is_finite(bound) for bound in scale)
-        if not (are_bounds and scale[0] <= scale[1]):
-            raise ValueError(f"rating_scale must be None or the lowest and the highest rating, got {scale!r}")
+        rule = "None or the lowest and the highest rating"
+        check("rating_scale", scale, rule, are_bounds and scale[0] <= scale[1])
         return RatingScale(float(scale[0]), float(scale[1]))
 
     def _state_to_save(self) -> dict[str, Any]:

@@ -62,11 +62,13 @@ def training_options(**options):
     return TrainingOptions(**settings)
 
 
-def make_learner(ratings=RATINGS, baselines=None, centering=AS_THEY_ARE, seed=0, **options):
+def make_learner(ratings=RATINGS, baselines=None, centering=AS_THEY_ARE, seed=0, gain=0.0, **options):
     options = training_options(**options)
     rules = InputRules(centering, options.input_scaling, typical_count(ratings.row_counts))
     cutter = BatchCutter(rules, baselines or zero_baselines(ratings), options.device)
-    return Learner(ratings, cutter, options, torch.Generator().manual_seed(seed), Member("user", 1.0))
+    return Learner(
+        ratings, cutter, options, torch.Generator().manual_seed(seed), Member("user", 1.0, gain=gain)
+    )
 
 
 class Finished(NamedTuple):

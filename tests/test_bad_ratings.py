@@ -31,7 +31,7 @@ def test_rating_off_the_scale_is_named(rating):
 def test_pair_rated_twice_gives_a_warning_and_counts_with_its_mean():
     triples = [("ann", "jaws", 3), ("bob", "heat", 2), ("bob", "jaws", 1), ("bob", "heat", 5)]
     with pytest.warns(
-        UserWarning, match=r"user 'bob' rated item 'heat' more than once \(and so for 1 pairs in all\)"
+        UserWarning, match=r"user 'bob' rated item 'heat' more than once \(number of such pairs: 1\)"
     ):
         repeated = AutoRec(**FAST).fit(trainset_of(triples))
     mean = AutoRec(**FAST).fit(trainset_of([*triples[:1], ("bob", "heat", 3.5), triples[2]]))

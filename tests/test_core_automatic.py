@@ -40,11 +40,17 @@ def test_members_of_a_kind_share_its_weight():
     ratings = drawn(4000, 300, 120_000, 0.5, 0.5, noise=1.0)
     kinds = [Kind("item", 2, 0.5, None), Kind("item", 0, 0.0, 0.0), Kind("user", 1, 0.5, 1.0)]
     share = automatic.item_bias_share(ratings)
-    assert automatic.members(ratings, kinds) == [
-        ("item", 0.25, share),
-        ("item", 0.25, share),
-        ("user", 0.5, 1.0),
+    assert automatic.members(ratings, kinds, 0.3) == [
+        ("item", 0.25, share, 0.3),
+        ("item", 0.25, share, 0.3),
+        ("user", 0.5, 1.0, 0.3),
     ]
+
+
+def test_gain_is_expected_where_dropout_hides_inputs():
+    assert automatic.gain(0.0) == 0.0
+    assert automatic.gain(0.5) == automatic.GAIN_FACTOR
+    assert automatic.gain(0.75) == pytest.approx(3 * automatic.GAIN_FACTOR)
 
 
 @pytest.mark.parametrize("values", [[3.0], [3.0, 3.0, 3.0], [1.0, 5.0, 1.0]])

@@ -36,12 +36,13 @@ def trained(ratings=RATINGS, n_epochs=5, **options):
     return outcome, outcome.encoders, baselines
 
 
+@pytest.mark.parametrize("gain", [0.0, 0.7])
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("options", SETTINGS.values(), ids=SETTINGS)
-def test_a_row_that_was_trained_on_has_its_hidden_activations(options, biased):
-    outcome, encoders, baselines = trained(biased=biased, **options)
+def test_a_row_that_was_trained_on_has_its_hidden_activations(options, biased, gain):
+    outcome, encoders, baselines = trained(biased=biased, gain=gain, **options)
     some = np.array([5, 0, 17])
-    hidden = encode_rows(encoders, RATINGS.take_rows(some), baselines.take_rows(some)).vectors
+    hidden = encode_rows(encoders, RATINGS.take_rows(some), baselines.take_rows(some), gain).vectors
     np.testing.assert_allclose(hidden, outcome.hidden[some], atol=1e-6)
     assert np.ptp(outcome.hidden[some], axis=0).min() > 1e-4  # they differ, so the right ones were found
 
@@ -50,7 +51,9 @@ def test_a_row_without_ratings_is_encoded_as_nothing_is():
     outcome, encoders, _ = trained(RatingMatrix.from_cells([0, 2, 2], [0, 1, 2], [5, 1, 2], (3, 3)))
     nothing = RatingMatrix.from_cells([], [], [], (1, 3))
     np.testing.assert_allclose(
-        encode_rows(encoders, nothing, zero_baselines(nothing)).vectors, outcome.hidden[[1]], atol=1e-7
+        encode_rows(encoders, nothing, zero_baselines(nothing), gain=0.0).vectors,
+        outcome.hidden[[1]],
+        atol=1e-7,
     )
 
 

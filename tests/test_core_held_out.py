@@ -5,7 +5,7 @@ import pytest
 from core_helpers import training_options
 
 from surprise_autorec.core.baselines import als_baselines
-from surprise_autorec.core.blending import combination_weights
+from surprise_autorec.core.blending import combination
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Member
 from surprise_autorec.core.training import train
@@ -55,26 +55,41 @@ def test_weights_stay_where_nothing_is_held_out_or_they_are_given(ratings, optio
     assert weights_of(trained(ratings, **options)) == [member.weight for member in MEMBERS]
 
 
-def test_weights_are_those_of_the_errors_on_what_was_held_out(ratings, monkeypatch):
+def test_weights_and_gain_are_those_of_the_errors_on_what_was_held_out(ratings, monkeypatch):
     """Of the errors of whole predictions, each network's with the baselines that it is added to."""
     given = []
 
-    def recording(products, n_ratings, expected):
-        given.append((products, n_ratings, expected))
-        return combination_weights(products, n_ratings, expected)
+    def recording(*arguments):
+        given.append(arguments)
+        return combination(*arguments)
 
-    monkeypatch.setattr("surprise_autorec.core.held_out.combination_weights", recording)
+    monkeypatch.setattr("surprise_autorec.core.held_out.combination", recording)
     training = trained(ratings, early_stopping=True, n_epochs=1, averaging=0.0)
-    ((products, n_ratings, expected),) = given
+    ((products, n_ratings, expected, gain),) = given
     assert n_ratings == 1600
-    assert products.shape == (3, 3)
+    assert products.shape == (4, 4)
     np.testing.assert_allclose(expected, [0.7, 0.1, 0.2])
+    assert gain == 0.0
     # In one epoch the networks have hardly learnt anything: the errors are those of the baselines.
     variance = np.square(ratings.values - als_baselines(ratings).at(ratings.rows, ratings.columns)).mean()
     np.testing.assert_allclose(products[2, 2], variance, rtol=0.15)
     assert products[1, 1] > products[0, 0] > products[2, 2]  # without the item biases
-    learnt = combination_weights(products, n_ratings, expected)
+    assert products[3, 3] < 0.01 * variance  # what a gain adds to next to nothing
+    learnt, gain = combination(products, n_ratings, expected, gain)
     np.testing.assert_allclose(weights_of(training), [learnt[0] / 2, learnt[0] / 2, learnt[1], learnt[2]])
+    assert {network.member.gain for network in training.networks} == {gain}
+
+
+@pytest.mark.parametrize("options", [{"early_stopping": True}, {"uncertainty": True}])
+def test_gain_is_learnt_where_hidden_activations_are_less_their_mean_and_outputs_are_linear(ratings, options):
+    def gains(**others):
+        return {network.member.gain for network in trained(ratings, **options, **others).networks}
+
+    (gain,) = gains()
+    assert gain != 0
+    assert gains(biased=False) == gains(optimizer="rprop", batch_size=None) == {0.0}
+    assert gains(decoder_activation="sigmoid") == {0.0}
+    assert gains(learn_weights=False) == {0.0}
 
 
 @pytest.mark.parametrize("options", [{}, {"uncertainty": True}])

@@ -106,7 +106,7 @@ def test_a_larger_reg_bias_leaves_smaller_biases():
 
 def test_without_baselines_the_output_starts_at_the_mean_rating():
     learner = make_learner(two_sided=True)
-    outputs = learner.averaged.outputs_at(Cells.of(RATINGS, learner.options.device))
+    outputs = learner.averaged.outputs_at(Cells.of(RATINGS, learner.options.device), [0.0])[0]
     np.testing.assert_allclose(outputs, RATINGS.values.mean(), rtol=1e-6)
 
 
@@ -168,8 +168,23 @@ def test_factors_are_the_averaged_network_run_on_the_ratings(optimizer, two_side
     learner = make_learner(averaging=0.9, optimizer=optimizer, two_sided=two_sided)
     learner.run_epoch(1)
     learner.run_epoch(2)
-    wanted = learner.averaged.outputs_at(Cells.of(RATINGS, learner.options.device))
+    wanted = learner.averaged.outputs_at(Cells.of(RATINGS, learner.options.device), [0.0])[0]
     np.testing.assert_allclose(finished(learner).outputs[RATINGS.rows, RATINGS.columns], wanted, rtol=1e-4)
+
+
+def test_gain_makes_hidden_activations_larger_of_rows_with_few_ratings():
+    plain, gained = (finished(trained(gain=gain)) for gain in (0.0, 0.5))
+    scales = 1 + 0.5 * 12 / (12 + RATINGS.row_counts)
+    np.testing.assert_allclose(gained.hidden, scales[:, np.newaxis] * plain.hidden, rtol=1e-5)
+
+
+def test_outputs_with_several_gains_are_those_of_networks_that_have_them():
+    cells = Cells.of(RATINGS, torch.device("cpu"))
+    outputs = trained().averaged.outputs_at(cells, [0.0, 0.5])
+    for gain, found in zip((0.0, 0.5), outputs, strict=True):
+        wanted = finished(trained(gain=gain)).outputs[RATINGS.rows, RATINGS.columns]
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(*outputs)
 
 
 def test_a_row_without_ratings_has_factors_too():

@@ -1,4 +1,5 @@
 import random
+import weakref
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from surprise_autorec.callbacks import EarlyStopping
 from surprise_autorec.core import training as training_module
 from surprise_autorec.core.baselines import Baselines, als_baselines, zero_baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
-from surprise_autorec.core.learner import Learner
+from surprise_autorec.core.learner import AveragedNetwork, Learner
 from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Member
@@ -308,3 +309,22 @@ def test_learners_of_one_model_start_from_different_weights():
     training = run_train(square, [USER, ITEM], n_epochs=1)
     (_, _, one, _), (other, _, _, _) = training.factors
     assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("options", [{}, {"uncertainty": True, "biased": True}, {"early_stopping": True}])
+def test_what_only_training_needs_is_freed_before_rows_are_encoded(monkeypatch, options):
+    learners, left = [], []
+
+    class Watched(Learner):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            learners.append(weakref.ref(self))
+
+    def finish(*arguments, finish=AveragedNetwork.finish):
+        left.extend(learner() for learner in learners)
+        return finish(*arguments)
+
+    monkeypatch.setattr(training_module, "Learner", Watched)
+    monkeypatch.setattr(AveragedNetwork, "finish", finish)
+    run_train(members=BOTH, **options)
+    assert left == [None] * 4

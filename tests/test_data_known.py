@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
 
+import pandas as pd
 import pytest
 from data_helpers import STRINGS, write, write_data, write_inter
 
@@ -139,6 +140,11 @@ def test_rating_scale_defaults_to_that_of_the_known_set_or_to_the_range_in_the_f
     assert load(str(file)).reader.rating_scale == (0.5, 5.0)
     assert load("ml-100k", file).reader.rating_scale == (1, 5)
     assert load("ml-latest-small", file).reader.rating_scale == (0.5, 5)
+
+
+def test_a_table_is_no_name():
+    with pytest.raises(TypeError, match=r"path of a file, got a DataFrame; .*load_from_df makes a dataset"):
+        load(pd.DataFrame({"user": [1], "item": [2], "rating": [3.0]}))
 
 
 @pytest.mark.parametrize("name", ["mine", "ml-100k"])

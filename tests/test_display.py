@@ -72,6 +72,8 @@ def test_an_unknown_keyword_names_the_class_and_the_nearest(constructor):
         constructor(n_factor=3)
     with pytest.raises(TypeError, match=f"^{constructor.__name__} has no parameter 'zzz'$"):
         constructor(zzz=3)
+    with pytest.raises(TypeError, match="has no parameter 'lr': did you mean 'lr_all'"):
+        constructor(lr=0.1)
 
 
 def test_the_nearest_keyword_may_be_one_of_the_regressor_alone():
@@ -92,6 +94,16 @@ def test_help_leads_with_words_and_has_every_parameter(constructor):
         assert parameter.annotation is parameter.empty
     assert documentation.count("Parameters\n---") == 1
     assert "**parameters" not in documentation
+
+
+@pytest.mark.parametrize("constructor", CLASSES)
+def test_the_signature_is_short_when_printed_and_whole_when_read(constructor):
+    signature = inspect.signature(constructor)
+    assert str(signature).endswith(", ...)")
+    assert len(str(signature)) < 130
+    assert list(signature.parameters)[-1] == "verbose"
+    given = signature.bind(n_factors=3, verbose=True).arguments
+    assert given == {"n_factors": 3, "verbose": True}
 
 
 def test_type_checkers_see_the_keywords_of_both_classes():
@@ -177,7 +189,7 @@ def test_fit_says_what_to_do_with_other_ratings(data, kind, advice):
 
 
 def test_the_regressor_says_what_to_do_with_a_sparse_matrix():
-    with pytest.raises(TypeError, match=r"sparse matrix of ratings, which fit_batches\(matrix\)"):
+    with pytest.raises(TypeError, match=r"sparse matrix of ratings, call fit_batches\(matrix\)"):
         AutoRecRegressor().fit(coo_array(np.eye(3)), [1, 2, 3])
 
 

@@ -253,7 +253,7 @@ def test_a_loaded_model_does_not_have_ratings(loaded, regressor, tmp_path):
 def test_ratings_of_other_items_than_in_training_are_a_warning(algorithm, more):
     ratings = ratings_by(algorithm, 7)
     some = {**dict(list(ratings.items())[bool(not more) :]), **more}
-    with pytest.warns(UserWarning, match="the ratings are not of the items that user 7 rated in training"):
+    with pytest.warns(UserWarning, match="the items of ratings are not those that user 7 rated in training"):
         frame = algorithm.explain(7, 11, n=99, ratings=some)
     assert_explains(frame, some, losses(algorithm, some, 11))
     assert frame["contribution"].sum() == pytest.approx(algorithm.predict(7, 11).est, abs=1e-6)
@@ -265,9 +265,9 @@ def test_ratings_of_other_items_than_in_training_are_a_warning(algorithm, more):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda one: one.explain("zoe", 11), "the user must be one of the training ratings, got 'zoe'"),
-        (lambda one: one.explain(7, "x"), "the item must be one of the training ratings, got 'x'"),
-        (lambda one: one.explain_new_user({3: 5}, "x"), "item must be one of the training ratings, got 'x'"),
+        (lambda one: one.explain("zoe", 11), "the user must be in the training ratings, got 'zoe'"),
+        (lambda one: one.explain(7, "x"), "the item must be in the training ratings, got 'x'"),
+        (lambda one: one.explain_new_user({3: 5}, "x"), "item must be in the training ratings, got 'x'"),
         (lambda one: one.explain(7, 11, n=0), "n must be a positive integer, got 0"),
         (lambda one: one.explain_new_user({3: 5}, 11, n=2.5), "n must be a positive integer, got 2.5"),
         (lambda one: one.explain(7, 11, ratings={}), "every user needs at least one rating, got none for"),

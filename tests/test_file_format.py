@@ -120,6 +120,12 @@ WRONG = {
     "no network": (setting("networks", value=[]), "networks whose weights add up to 1"),
     "the weight is a text": (setting("networks", 0, "member", value=["item", "x"]), "two shares in"),
     "half a weight": (setting("networks", 0, "member", value=["item", 0.5]), "weights add up to 1"),
+    "a gain of -1": (setting("networks", 0, "member", value=["item", 1.0, 1.0, -1.0]), "a gain > -1"),
+    "a gain of NaN": (
+        setting("networks", 0, "member", value=["item", 1.0, 1.0, float("nan")]),
+        "a gain > -1",
+    ),
+    "five entries": (setting("networks", 0, "member", value=["item", 1.0, 1.0, 0.0, 0.0]), "a gain > -1"),
     "another side": (setting("networks", 0, "member", value=["system", 1.0]), "side that is encoded"),
     "scale upside down": (setting("scale", value=[5, 1]), "the lower one first"),
     "scale of NaN": (setting("scale", value=[float("nan"), 1.0]), "the lower one first"),
@@ -165,7 +171,7 @@ WRONG = {
             "the number that it keeps": ([0] * 624, 0, 1, float("inf")),
         }.items()
     },
-    "version 0": (setting("version", value=0), "1 to 4"),
+    "version 0": (setting("version", value=0), "1 to 5"),
     "biases of NaN": (changing("user_biases", with_value(3, np.nan)), "user_biases must be numbers from"),
     "endless weights": (changing("0.weight", with_value(3, np.inf)), "0.weight must be numbers from"),
     "huge weights": (changing("0.weight", with_value(3, -1e13)), "0.weight must be numbers from"),

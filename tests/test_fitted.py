@@ -62,7 +62,7 @@ def test_new_users_are_predicted_nearly_as_well_as_if_they_had_been_there(study,
         baseline_errors += (baselines.mean + offset + part["item"].map(item_biases) - part["rating"]).tolist()
     rmse, baseline_rmse = np.sqrt(np.mean(np.square(errors))), np.sqrt(np.mean(np.square(baseline_errors)))
     wanted = accuracy.rmse(with_them.test(list(asked.itertuples(index=False))), verbose=False)
-    assert rmse < wanted + 0.02
+    assert rmse < wanted + 0.03
     assert rmse < 0.85 * baseline_rmse
 
 
@@ -207,7 +207,7 @@ def test_recommend_for_new_users(algorithm):
 def test_unknown_users_get_a_ranking_and_a_warning(trainset, biased):
     algorithm = AutoRec(**FAST, biased=biased).fit(trainset)
     message = (
-        r"user 'x' is not in the training ratings \(2 of 3 users are not\): they are recommended what .*"
+        r"user 'x' is not in the training ratings \(2 of 3 users are not\): unknown users get the items .*"
     )
     with pytest.warns(UserWarning, match=message):
         frame = algorithm.recommend([3, "x", "y"], n=2)
@@ -256,8 +256,12 @@ def test_similar_items_are_those_rated_alike():
 
 @pytest.mark.parametrize("ask", ["similar_items", "similar_users"])
 def test_wrong_questions_for_neighbours_are_named(item_algorithm, ask):
-    with pytest.raises(ValueError, match="must be one of the training ratings, got 'nothing'"):
+    with pytest.raises(ValueError, match=r"must be in the training ratings, got 'nothing'$"):
         getattr(item_algorithm, ask)("nothing")
+    with pytest.raises(ValueError, match=r"in the training ratings, got '3'; did you mean 3\?$"):
+        getattr(item_algorithm, ask)("3")
+    with pytest.raises(ValueError, match=re.escape("in the training ratings, got [3]")):
+        getattr(item_algorithm, ask)([3])
     with pytest.raises(ValueError, match="n must be a positive integer, got 0"):
         getattr(item_algorithm, ask)(3, n=0)
 

@@ -64,7 +64,7 @@ def test_verbose_tells_of_it(trainset, capsys):
 def test_too_little_memory_is_a_warning_that_says_what_to_lower(trainset, monkeypatch):
     monkeypatch.setattr(fitting, "machine_memory", lambda: 1000)
     message = (
-        r"training needs about 0 MB of memory and there are 0 MB: lower n_factors \(16\), the number of "
+        r"training needs about 0 MB of memory, but there is only 0 MB: lower n_factors \(16\), the number of "
         r"networks \(2, by variant and n_estimators\) or the number of ratings"
     )
     with pytest.warns(UserWarning, match=message):

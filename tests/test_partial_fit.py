@@ -4,6 +4,7 @@ import copy
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import FAST
 from surprise import Dataset, Reader, accuracy
@@ -142,6 +143,10 @@ def test_changed_parameters_are_named_and_nothing_is_done(algorithm, change, mes
         ([(0, 0)], "ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got (0, 0)"),
         (["abc"], "ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got 'abc'"),
         ([3], "ratings must be (uid, iid, rating) or (uid, iid, rating, timestamp), got 3"),
+        (
+            pd.DataFrame({"user": [0], "item": [0], "rating": [3.0]}),
+            "got 'user' (for a DataFrame, pass frame.itertuples(index=False))",
+        ),
     ],
 )  # fmt: skip
 def test_wrong_ratings_are_named_and_nothing_is_done(algorithm, ratings, message):

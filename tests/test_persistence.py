@@ -230,7 +230,7 @@ def test_there_is_no_pickle_in_it(saved):
     length = struct.unpack("<Q", saved[:8])[0]
     header = json.loads(saved[8 : 8 + length])
     contents = json.loads(header["__metadata__"]["surprise_autorec"].partition(" ")[2])
-    assert contents["version"] == 4
+    assert contents["version"] == 5
     assert contents["class"] == "AutoRec"
     assert all(
         set(entry) == {"dtype", "shape", "data_offsets"} for name, entry in header.items() if name[0] != "_"
@@ -423,9 +423,9 @@ def forged(tmp_path, saved, change):
 
 
 def test_a_newer_version_is_an_error_that_tells_what_to_do(saved, tmp_path):
-    path = forged(tmp_path, saved, lambda contents, _: contents.update(version=5))
+    path = forged(tmp_path, saved, lambda contents, _: contents.update(version=6))
     with pytest.raises(
-        ModelFileError, match="has format version 5, and this package reads versions up to 4: upgrade"
+        ModelFileError, match="has format version 6, and this package reads versions up to 5: upgrade"
     ):
         load(path)
 
@@ -460,10 +460,17 @@ def test_a_file_from_before_biases_were_penalised_jointly_is_read_as_such(saved,
 def test_networks_of_a_file_from_before_version_4_have_the_share_of_the_baselines(saved, tmp_path):
     (tmp_path / "new").write_bytes(saved)
     new = load(tmp_path / "new").model_
-    path = forged(tmp_path, saved, lambda contents, _: contents["networks"][0]["member"].pop())
+    path = forged(
+        tmp_path, saved, lambda contents, _: contents["networks"][0]["member"].__delitem__(slice(2, 4))
+    )
     old = load(path).model_
-    assert old.networks[0].member == new.networks[0].member
+    assert old.networks[0].member == new.networks[0].member._replace(gain=0.0)
     assert new.networks[0].member.item_share == new.baselines.column_share
+
+
+def test_networks_of_a_file_from_before_version_5_have_no_gain(saved, tmp_path):
+    path = forged(tmp_path, saved, lambda contents, _: contents["networks"][0]["member"].pop())
+    assert load(path).model_.networks[0].member.gain == 0.0
 
 
 def test_a_missing_file_is_missing(tmp_path):

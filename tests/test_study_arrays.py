@@ -7,12 +7,12 @@ from surprise import Dataset, Reader
 from surprise.model_selection import KFold
 
 from surprise_autorec import AutoRec, compare, datasets
-from surprise_autorec.algorithm import ratings_of
 from surprise_autorec.data.encoding import encode
 from surprise_autorec.fitting import Ratings
 from surprise_autorec.model import RatingScale
 from surprise_autorec.study import arrays
 from surprise_autorec.study.arrays import kfold, measure_autorec
+from surprise_autorec.trainsets import ratings_of
 
 FRAME = datasets.make_ratings(30, 40, 203)
 RATINGS = Ratings(*encode([FRAME]), RatingScale(1, 5))
@@ -92,7 +92,7 @@ def test_interrupted_measurement_says_what_is_done(monkeypatch):
 
 def test_a_generator_of_random_numbers_is_refused_where_fits_are_kept_or_parallel(tmp_path):
     algorithms = {"a": AutoRec(random_state=np.random.RandomState(0))}
-    with pytest.raises(ValueError, match="random_state of a must be an int with a folder for fits"):
+    with pytest.raises(ValueError, match="random_state of a must be an int where fits are kept"):
         measure_autorec(algorithms, RATINGS, 2, 0, output=tmp_path)
 
 

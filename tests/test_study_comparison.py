@@ -1,5 +1,7 @@
 """Comparison studies: what goes in, and the tables that come out."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -10,7 +12,8 @@ from surprise.model_selection import KFold, PredefinedKFold, cross_validate
 
 from surprise_autorec import AutoRec, compare, datasets
 from surprise_autorec.comparison import errors_by_count, errors_by_rating, ranking_scores
-from surprise_autorec.study import runner
+from surprise_autorec.study import comparison as comparison_module
+from surprise_autorec.study.fits import Outcome
 
 SUMMARY = [
     "rmse", "rmse_std", "mae", "mae_std", "fit_time", "test_time", "time_ratio", "peak_memory", "fits",
@@ -219,7 +222,7 @@ def test_wrong_options_are_named(option, message, data):
 def test_a_random_generator_is_refused_where_its_state_would_depend_on_the_order(data, tmp_path):
     algorithm = SVD(random_state=np.random.RandomState(0))
     for option in ({"n_jobs": 2}, {"output": tmp_path}):
-        with pytest.raises(ValueError, match=r"random_state of SVD must be an int with .* got a RandomState"):
+        with pytest.raises(ValueError, match=r"of SVD must be an int where fits .* got a RandomState"):
             compare([algorithm], data, **option)
 
 
@@ -259,6 +262,18 @@ def test_verbose_shows_a_bar_on_stderr_and_nothing_is_shown_by_default(data, cap
     assert "2/2" in err
     compare([Mean()], data, cv=2)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_verbose_shows_each_fit_as_soon_as_it_is_done(data, capsys, n_jobs):
+    algorithms = {"mean": Mean(), "failing": Failing(first_mean=None)}
+    folds = compare(algorithms, data, cv=2, verbose=True, n_jobs=n_jobs).folds.set_index("algorithm")
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", capsys.readouterr().err)]
+    for rmse in folds.loc["mean", "rmse"]:
+        assert [line for line in lines if re.fullmatch(rf"mean: RMSE {rmse:.4f} in [0-9.]+ s", line)]
+    assert "failing: failed" in lines
+    compare({"mean": Mean()}, {"one": data, "other": data}, cv=2, verbose=True)
+    assert capsys.readouterr().err.count("other, mean: RMSE ") == 2
 
 
 # Several at a time
@@ -359,9 +374,9 @@ def test_times_are_medians_and_their_ratio_is_to_the_fastest(monkeypatch, data):
     def measure(algorithm, *_):
         fit_time, test_time = next(times[algorithm.name])
         figures = {"rmse": 1.0, "mae": 1.0, "fit_time": fit_time, "test_time": test_time, "peak_memory": 1.0}
-        return runner.Outcome({"n_train": 4, "n_test": 1, **figures})
+        return Outcome({"n_train": 4, "n_test": 1, **figures})
 
-    monkeypatch.setattr(runner, "fit_and_test", measure)
+    monkeypatch.setattr(comparison_module, "fit_and_test", measure)
     summary = compare({"slow": Named("slow"), "fast": Named("fast")}, data, folds()).summary()
     assert summary.loc["fast", ["fit_time", "test_time", "time_ratio"]].tolist() == [1, 1, 1]
     assert summary.loc["slow", ["fit_time", "test_time", "time_ratio"]].tolist() == [6, 2, 4]
@@ -509,7 +524,7 @@ def test_learning_curve_has_the_errors_of_each_size(data):
 
 
 def test_a_smaller_part_of_a_trainset_is_in_every_larger_one(trainset, data):
-    parts = [runner._part(data, trainset, size, 1) for size in (0.2, 0.6)]
+    parts = [comparison_module._part(data, trainset, size, 1) for size in (0.2, 0.6)]
     small, large = (
         {(part.to_raw_uid(u), part.to_raw_iid(i)) for u, i, _ in part.all_ratings()} for part in parts
     )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import combinations
 
 import matplotlib as mpl
 import numpy as np
@@ -47,6 +48,15 @@ def test_notebooks_show_the_charts_of_a_comparison(data):
 def test_comparison_has_autorec_in_colour(frame):
     ax = plot_comparison(frame.set_axis(["AutoRec, user", "SVD", "NMF"]), Figure().subplots())
     assert [line.get_color() for line in ax.lines if line.get_marker() == "o"] == ["C0", "0.5", "0.5"]
+
+
+def test_names_of_close_points_do_not_overlap(frame):
+    frame = frame.assign(rmse=[0.900, 0.901, 1.0], fit_time=[1.0, 1.1, 30.0])
+    ax = plot_comparison(frame, Figure().subplots())
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 3
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_history_draws_the_loss(trainset):

@@ -228,6 +228,12 @@ def test_a_coverage_that_is_none_gets_one_clear_line(algorithm, regressor, cover
         regressor.predict_interval(pd.DataFrame({"user": [1], "item": [2]}), coverage)
 
 
+def test_a_pair_that_is_not_in_a_list_gets_one_clear_line(algorithm):
+    message = r"^testset must be a list of \(uid, iid\) or \(uid, iid, r_ui\), got 'ann' in it$"
+    with pytest.raises(ValueError, match=message):
+        algorithm.predict_interval(("ann", "heat"))
+
+
 def test_models_without_it_say_so(frames):
     algorithm = fit_on(frames[0], uncertainty=False)
     assert "std" not in algorithm.predict(1, 2).details

@@ -14,11 +14,15 @@ ROWS = [
     {"comparison": "", "splits": "", "datasets": "public names"},
     {"study": "comparisons, splits", "adapters": "other packages", "persistence": "load"},
     {"algorithm": "AutoRec", "regressor": "AutoRecRegressor"},
-    {"fitted": "what both can do after a fit", "data": "reading ratings"},
+    {
+        "fitted": "what both can do after a fit",
+        "trainsets": "Surprise's trainsets",
+        "data": "reading ratings",
+    },
     {"fitting": "from ratings to a model"},
     {"memory": "how much a fit needs", "model": "scoring, ranking, files"},
     {"parameters": "documented and checked"},
-    {"checks": "", "ids": "", "display": "", "arrow": "", "callbacks": ""},
+    {"checks": "", "ids": "", "display": "", "arrow": "", "signatures": "", "callbacks": ""},
     {"core": "training: batches, steps, network, optimisers"},
 ]
 WIDTH, BOX, GAP = 760, 44, 34

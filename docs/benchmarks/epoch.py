@@ -23,12 +23,12 @@ from tables import publish_table
 from torch import Tensor, nn
 
 from surprise_autorec import AutoRec, datasets
-from surprise_autorec.algorithm import ratings_of
 from surprise_autorec.core.learner import Learner
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import products_at, sum_rows
 from surprise_autorec.core.trained import Member
 from surprise_autorec.core.training import make_learner
+from surprise_autorec.trainsets import ratings_of
 
 N_FACTORS, ROUNDS, DENSE_ROUNDS = 500, 7, 3
 

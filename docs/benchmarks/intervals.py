@@ -114,7 +114,7 @@ def main() -> None:
         print(coverage[-1], rest[-1], flush=True)
         observed = [mean(fold.is_held(level).mean() for fold in folds) for level in CURVE]
         axes.plot(100 * CURVE, observed, marker=".", label=name)
-    axes.set(xlabel="asked for [%]", ylabel="held [%]", title="Test ratings in intervals")
+    axes.set(xlabel="coverage [%]", ylabel="test ratings inside [%]", title="Test ratings in intervals")
     axes.legend(fontsize="small")
     figure.savefig(PLOT, dpi=100, bbox_inches="tight")
 

@@ -14,7 +14,7 @@ from measuring import seconds
 from tables import publish_lines
 
 from surprise_autorec import AutoRec, datasets
-from surprise_autorec.algorithm import ratings_of
+from surprise_autorec.trainsets import ratings_of
 
 ROUNDS = 15
 IMPORT = """

@@ -149,7 +149,8 @@ def package_training(triples: Triples, fit: Fit, device: str) -> Iterator[Point]
     train, measured = triples.split(fit.seed, fit.part)
     by_user = triples.matrix(train, "user")
     baselines = checked.estimate_baselines(by_user)
-    (member,) = automatic.members(by_user, checked.kinds)
+    gain = automatic.gain(options.dropout) if options.has_gain else 0.0
+    (member,) = automatic.members(by_user, checked.kinds, gain)
     generator = torch.Generator().manual_seed(parameters.draw_seed())
     learner = make_learner(member, by_user, baselines, options, generator)
 
@@ -163,7 +164,7 @@ def package_training(triples: Triples, fit: Fit, device: str) -> Iterator[Point]
     for epoch in range(1, options.n_epochs + 1):
         learner.run_epoch(epoch)
         if epoch % every == 0 or epoch == options.n_epochs:
-            outputs = learner.averaged.outputs_at(cells).cpu().numpy()
+            (outputs,) = learner.averaged.outputs_at(cells, [member.gain]).cpu().numpy()
             yield meter.measure(epoch, expected + outputs, for_unknown)
 
 

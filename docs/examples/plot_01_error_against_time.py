@@ -27,6 +27,6 @@ comparison = compare(algorithms, data, cv=KFold(2, random_state=0))
 comparison.plot()
 
 # %%
-# AutoRec has the lowest error, and SVD++ takes many times as long. The same as a table:
+# AutoRec has the lowest error, and SVD++ takes the most time. The same as a table:
 
 comparison.summary().round(4)

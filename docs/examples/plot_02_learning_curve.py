@@ -23,7 +23,8 @@ algorithms = {
 }
 
 # %%
-# A user's ratings stand next to each other, so every tenth rating is taken, every fifth, and so on.
+# The ratings of a user follow one another. So the smallest part has every tenth rating, the next one every
+# fifth, and so on.
 
 errors = {name: [] for name in algorithms}
 for share in shares:
@@ -42,5 +43,4 @@ ax.grid(alpha=0.3)
 ax.legend()
 
 # %%
-# With few ratings there is little between the algorithms. The more ratings there are, the further ahead is
-# AutoRec.
+# With few ratings the algorithms differ little. With more ratings, the lead of AutoRec grows.

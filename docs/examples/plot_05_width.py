@@ -3,7 +3,7 @@ Error against the width of the hidden layer
 ===========================================
 
 Figure 1 of the paper shows how the error of I-AutoRec falls with the number of hidden units, k. It does so
-here too, and more slowly beyond 64 units.
+here, too, but little beyond 64 units.
 """
 
 import matplotlib.pyplot as plt

@@ -2,7 +2,7 @@
 The first ten ratings of a new user
 ===================================
 
-What is a prediction worth after one rating, after five, after ten? A tenth of the users is left out of
+How good are predictions after one rating, after five, after ten? A tenth of the users is left out of
 training. Then ``predict_new_user`` gets up to ten of their ratings, without training, and predicts all
 others.
 """
@@ -29,7 +29,7 @@ algorithm = AutoRec(random_state=0).fit(data.build_full_trainset())
 
 
 def squared_errors(n):
-    """Of each new user, with n ratings given."""
+    """The squared errors of each new user, after n ratings."""
     for uid, rows in new.items():
         iids, actual = zip(*rows[10:], strict=True)  # everyone has rated 20 films at least
         if n == 0:
@@ -46,7 +46,7 @@ rmse = [np.sqrt(np.concatenate(list(squared_errors(n))).mean()) for n in counts]
 
 figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
 ax.plot(counts, rmse, marker="o")
-ax.set(xlabel="ratings given", ylabel="RMSE on the other ratings", xticks=list(counts))
+ax.set(xlabel="ratings of the new user", ylabel="RMSE on the other ratings", xticks=list(counts))
 ax.set_title(f"{len(new)} new users of MovieLens-100K")
 ax.grid(alpha=0.3)
 

@@ -2,8 +2,8 @@
 Estimates and ratings
 =====================
 
-When a user gave one star, what had been predicted? Estimates lie nearer to the mean than ratings do,
-because the model does not know everything. But their order is right on average.
+When a user gave one star, what had been predicted? Estimates are closer to the mean than ratings,
+because the model does not know everything. But on average, higher ratings have higher estimates.
 """
 
 import matplotlib.pyplot as plt

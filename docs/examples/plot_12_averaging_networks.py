@@ -1,6 +1,6 @@
 """
-What averaging networks buys
-============================
+What averaging networks gains
+=============================
 
 Networks that were trained from different seeds err in different ways, so the average of their predictions is
 better than most of them. ``n_estimators`` does this.

@@ -43,8 +43,8 @@ comparison.ranks()
 comparison.plot_ranks()
 
 # %%
-# AutoRec is the best on each of the ten sets. But a bar joins it with SVD and BaselineOnly: ten sets are too
-# few to tell three algorithms apart by their ranks alone.
+# AutoRec has the smallest error on each of the ten sets. But a bar joins it with SVD and BaselineOnly: ten
+# sets are too few for a significant difference of ranks.
 #
 # The test behind it:
 

@@ -4,7 +4,7 @@ Training on two processes
 
 Do two processes train the same model as one? Without dropout they do, except for rounding. With dropout they
 draw other masks, so predictions differ as much as they do with another seed. (:doc:`/howto/distributed` says
-when several processes are of use.)
+when several processes help.)
 """
 
 import subprocess

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 
-from surprise_autorec.algorithm import ratings_of
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.fitting import Ratings
-
-_UNKNOWN = "User and/or item is unknown."
+from surprise_autorec.trainsets import UNKNOWN, ratings_of
 
 
 class Peer(AlgoBase, ABC):  # type: ignore[misc]
@@ -61,7 +59,7 @@ class Peer(AlgoBase, ABC):  # type: ignore[misc]
         item = int(i) if self.trainset.knows_item(i) else -1
         estimate = float(self._predict(np.array([user], np.int32), np.array([item], np.int32))[0])
         if np.isnan(estimate):
-            raise PredictionImpossible(_UNKNOWN)
+            raise PredictionImpossible(UNKNOWN)
         return estimate
 
     def test(
@@ -96,7 +94,7 @@ class Peer(AlgoBase, ABC):  # type: ignore[misc]
                 iid,
                 r_ui,
                 estimate,
-                {"was_impossible": True, "reason": _UNKNOWN} if is_impossible else {"was_impossible": False},
+                {"was_impossible": True, "reason": UNKNOWN} if is_impossible else {"was_impossible": False},
             )
             for (uid, iid, r_ui), estimate, is_impossible in zip(
                 testset, estimates.tolist(), impossible.tolist(), strict=True

@@ -14,8 +14,13 @@ from surprise.model_selection import KFold
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.cli.shared import (
+    ItemColumnOption,
     JobsOption,
+    Layout,
+    NamesOption,
+    RatingColumnOption,
     ScaleOption,
+    UserColumnOption,
     check_file,
     did_you_mean,
     fail,
@@ -26,7 +31,6 @@ from surprise_autorec.cli.shared import (
     parse_setting,
     value_of,
 )
-from surprise_autorec.data.known import load
 from surprise_autorec.study.comparison import compare
 from surprise_autorec.study.result import Comparison
 
@@ -80,9 +84,9 @@ def command(
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Number of cross-validation folds.")] = 5,
     repeats: Annotated[
-        int, typer.Option(min=1, help="How often to repeat the folds, each time with other ones.")
+        int, typer.Option(min=1, help="How often to repeat cross-validation, each time with other folds.")
     ] = 1,
-    names: Annotated[
+    algorithm: Annotated[
         list[str] | None,
         typer.Option(
             "--algorithm",
@@ -121,10 +125,14 @@ def command(
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="An .html file for a report with charts.")] = None,
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    names: NamesOption = None,
 ) -> None:
     """Cross-validate AutoRec and other algorithms on the same folds, and print a table, best first.
 
-    Ctrl-C prints the table of what is done.
+    Ctrl-C prints the table of the finished fits.
 
     Example: surprise-autorec compare ml-100k -a AutoRec -a SVD -p AutoRec.n_factors=250 --output out
     """
@@ -132,13 +140,14 @@ def command(
         fail("--output and --report draw charts and need matplotlib: pip install 'surprise-autorec[plot]'")
     if report is not None:
         check_file(report, "--report")
-    keywords = _keywords(names or _DEFAULT, param or [], seed)
+    keywords = _keywords(algorithm or _DEFAULT, param or [], seed)
     with one_line_errors():
-        data = _data(ratings or ["ml-100k"], path, rating_scale)
+        layout = Layout.of(names, user_column, item_column, rating_column)
+        data = _data(ratings or ["ml-100k"], path, rating_scale, layout)
         algorithms = {name: _ALGORITHMS[name][0](**arguments) for name, arguments in keywords.items()}
-        for algorithm in algorithms.values():
-            if isinstance(algorithm, AutoRec):
-                algorithm.check_parameters()  # before anything is trained
+        for one in algorithms.values():
+            if isinstance(one, AutoRec):
+                one.check_parameters()  # before anything is trained
         comparison = compare(
             algorithms,
             data,
@@ -173,19 +182,21 @@ def _save(comparison: Comparison, folder: Path) -> None:
     typer.echo(f"\nSaved to {folder}: {names}")
 
 
-def _data(sources: list[str], path: Path | None, rating_scale: str | None) -> dict[str, Dataset]:
+def _data(
+    sources: list[str], path: Path | None, rating_scale: str | None, layout: Layout
+) -> dict[str, Dataset]:
     """Data sets by name. A file is named after its stem."""
     if path is not None:
         if len(sources) > 1:
             raise typer.BadParameter("must not be given with several data sets", param_hint="--path")
-        return {sources[0]: load(sources[0], path)}
+        return {sources[0]: load_dataset(sources[0], rating_scale, layout, path)}
     names = [Path(source).stem if Path(source).suffix else source for source in sources]
     if len(set(names)) < len(names):
         names = sources
     if len(set(names)) < len(names):
         raise typer.BadParameter(f"must not repeat a data set, got {', '.join(names)}", param_hint="RATINGS")
     pairs = zip(names, sources, strict=True)
-    return {name: load_dataset(source, rating_scale) for name, source in pairs}
+    return {name: load_dataset(source, rating_scale, layout) for name, source in pairs}
 
 
 def _sizes(text: str | None) -> list[float] | None:

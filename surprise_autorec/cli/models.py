@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated
@@ -39,7 +39,6 @@ from surprise_autorec.cli.shared import (
 )
 from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.data.encoding import factorized
-from surprise_autorec.fitted import checked_interval
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.study.arrays import measure_autorec
@@ -104,7 +103,7 @@ def predict(
         users, items = _found(fitted, users, items, user_ids, item_ids)
         frame["estimate"] = answers = fitted.answer(users, items)
         if interval is not None:
-            bounds = checked_interval(fitted, users, items, interval)
+            bounds = fitted.interval(users, items, interval)
             frame["std"] = fitted.std(users, items, answers)
             frame["lower"], frame["upper"] = bounds.T
         write_table(frame, output)
@@ -137,6 +136,10 @@ def recommend(
             help="K/M: only the K-th of M parts of the users, for M commands to share. Needs -o FILE.parquet."
         ),
     ] = None,
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    names: NamesOption = None,
 ) -> None:
     """List the items with the highest predicted ratings for each user.
 
@@ -149,10 +152,11 @@ def recommend(
     with one_line_errors():
         algorithm = load_model(model)
         fitted = algorithm.model_
-        ratings_of = None if new_users is None else _ratings_of_new_users(new_users, fitted)
-        items = (
-            None if candidates is None else as_ids(read_table(candidates, ("item",))["item"], fitted.item_ids)
-        )
+        layout = Layout.of(names, user_column, item_column, rating_column)
+        ratings_of = None if new_users is None else _ratings_of_new_users(new_users, layout, fitted)
+        items = None
+        if candidates is not None:
+            items = as_ids(read_table(candidates, ("item",), layout)["item"], fitted.item_ids)
         uids = None if user is None else as_ids(user, fitted.user_ids)
         if Path(output).suffix.lower() == ".parquet" and ratings_of is None and not std:
             algorithm.recommend_to(output, uids, n, not include_rated, items, part)
@@ -164,10 +168,10 @@ def explain(
     model: ModelArgument,
     ratings: Annotated[
         str,
-        typer.Option(help="The ratings that the model was trained on, or a new user's, as `fit` takes them."),
+        typer.Option(help="A file with the ratings of the user, in a format that `fit` takes."),
     ],
     user: Annotated[
-        str, typer.Option("--user", "-u", help="A user of the ratings; may be one who is not in the model.")
+        str, typer.Option("--user", "-u", help="A user in the file of ratings, who need not be in the model.")
     ],
     item: Annotated[str, typer.Option("--item", "-i", help="The item whose estimate to explain.")],
     n: Annotated[int, typer.Option("-n", min=1, help="Number of ratings to list.")] = 10,
@@ -301,29 +305,20 @@ def _errors(model: AutoRecModel, ratings: Ratings) -> tuple[float, float]:
     return float(np.sqrt(np.mean(errors**2))), float(np.mean(np.abs(errors)))
 
 
-def _ratings_of_new_users(file: str, model: AutoRecModel) -> dict[Hashable, dict[Hashable, float]]:
+def _ratings_of_new_users(
+    file: str, layout: Layout, model: AutoRecModel
+) -> dict[Hashable, dict[Hashable, float]]:
     """Ratings of items by user, from a file. Whatever may be unexpected about them is a warning."""
-    frame = read_table(file, ("user", "item", "rating"))
+    frame = read_table(file, ("user", "item", "rating"), layout)
     iids = as_ids(frame["item"], model.item_ids)
-    collected: dict[Hashable, dict[Hashable, list[float]]] = {}
-    for uid, iid, rating in zip(frame["user"], iids, frame["rating"], strict=True):
-        collected.setdefault(uid, {}).setdefault(iid, []).append(rating)
-    unknown = list(dict.fromkeys(iid for iid in iids if iid not in model.item_index))
-    if unknown:
-        warn(
-            f"new users rated items that are not in the model ({len(unknown):,}, such as {unknown[0]!r}); "
-            "these ratings affect only the biases of the users"
-        )
-    familiar = [uid for uid in as_ids(collected, model.user_ids) if uid in model.user_index]
+    ratings = _mean_ratings("new users", frame["user"], iids, frame["rating"], model)
+    familiar = [uid for uid in as_ids(ratings, model.user_ids) if uid in model.user_index]
     if familiar:
         warn(
-            f"{len(familiar):,} of {len(collected):,} new users are already in the model, such as "
+            f"{len(familiar):,} of {len(ratings):,} new users are already in the model, such as "
             f"{familiar[0]!r}; their lists use only the ratings in the file"
         )
-    n_pairs = sum(map(len, collected.values()))
-    if n_pairs < len(frame):
-        warn(f"repeated ratings of an item by a new user: {len(frame) - n_pairs:,}; their mean is used")
-    return {uid: {iid: fmean(given) for iid, given in ratings.items()} for uid, ratings in collected.items()}
+    return ratings
 
 
 def _ratings_of_user(source: str, layout: Layout, user: str, model: AutoRecModel) -> dict[Hashable, float]:
@@ -331,18 +326,29 @@ def _ratings_of_user(source: str, layout: Layout, user: str, model: AutoRecModel
     ratings = load_ratings(source, None, layout)
     (uid,) = as_ids([user], ratings.user_ids)
     if uid not in ratings.user_ids:
-        raise ValueError(f"the user must have ratings in {source}, and {user!r} has none")
+        raise ValueError(f"the user must have ratings in {source}, but {user!r} has none")
     rows = ratings.users == ratings.user_ids.index(uid)
-    iids, values = [ratings.item_ids[item] for item in ratings.items[rows]], ratings.values[rows].tolist()
-    collected: dict[Hashable, list[float]] = {}
-    for iid, rating in zip(as_ids(iids, model.item_ids), values, strict=True):
-        collected.setdefault(iid, []).append(rating)
-    unknown = [iid for iid in collected if iid not in model.item_index]
+    iids = as_ids([ratings.item_ids[item] for item in ratings.items[rows]], model.item_ids)
+    values = ratings.values[rows].tolist()
+    return _mean_ratings("the user", [uid] * len(iids), iids, values, model)[uid]
+
+
+def _mean_ratings(
+    who: str, uids: Iterable[Hashable], iids: Iterable[Hashable], values: Iterable[float], model: AutoRecModel
+) -> dict[Hashable, dict[Hashable, float]]:
+    """Ratings of items by user: of several ratings of an item by a user, the mean."""
+    collected: dict[Hashable, dict[Hashable, list[float]]] = {}
+    for uid, iid, value in zip(uids, iids, values, strict=True):
+        collected.setdefault(uid, {}).setdefault(iid, []).append(value)
+    unknown = list(
+        dict.fromkeys(iid for ratings in collected.values() for iid in ratings if iid not in model.item_index)
+    )
     if unknown:
         warn(
-            f"the user rated items that are not in the model ({len(unknown):,}, such as {unknown[0]!r}); "
-            "these ratings affect only the bias of the user"
+            f"{who} rated items that are not in the model ({len(unknown):,}, such as {unknown[0]!r}); these "
+            "ratings affect only the biases of users"
         )
-    if len(collected) < len(values):
-        warn(f"repeated ratings of an item by the user: {len(values) - len(collected):,}; their mean is used")
-    return {iid: fmean(given) for iid, given in collected.items()}
+    n_repeats = sum(len(given) - 1 for ratings in collected.values() for given in ratings.values())
+    if n_repeats:
+        warn(f"{who} rated items more than once (repeats: {n_repeats:,}); the mean is used")
+    return {uid: {iid: fmean(given) for iid, given in ratings.items()} for uid, ratings in collected.items()}

@@ -26,7 +26,7 @@ from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.data.encoding import encode
 from surprise_autorec.data.known import Opened, load, open_ratings, to_dataset
 from surprise_autorec.data.readers import read, tables_of
-from surprise_autorec.data.tables import role_batches
+from surprise_autorec.data.tables import ROLES, role_batches
 from surprise_autorec.fitting import Ratings
 from surprise_autorec.model import RatingScale
 from surprise_autorec.persistence import load as load_saved
@@ -193,10 +193,12 @@ def load_ratings(source: str, rating_scale: str | None, layout: Layout) -> Ratin
     return Ratings(users, items, values, user_ids, item_ids, known_scale)
 
 
-def load_dataset(source: str, rating_scale: str | None) -> Dataset:
+def load_dataset(source: str, rating_scale: str | None, layout: Layout, path: Path | None = None) -> Dataset:
     """The same as a Surprise dataset, for algorithms of Surprise."""
     scale = _scale_of(rating_scale)
-    return to_dataset(read(sys.stdin), scale) if source == "-" else load(source, rating_scale=scale)
+    if source == "-":
+        return to_dataset(read(sys.stdin, ROLES, *layout), scale)
+    return load(source, path, scale, *layout)
 
 
 def _scale_of(rating_scale: str | None) -> tuple[float, float] | None:

@@ -19,10 +19,8 @@ from surprise_autorec.cli.shared import (
 
 def command(
     model: ModelArgument,
-    item: Annotated[
-        str | None, typer.Option("--item", "-i", help="List items that are similar to it.")
-    ] = None,
-    user: Annotated[str | None, typer.Option("--user", "-u", help="List users that are similar.")] = None,
+    item: Annotated[str | None, typer.Option("--item", "-i", help="An item, to list similar items.")] = None,
+    user: Annotated[str | None, typer.Option("--user", "-u", help="A user, to list similar users.")] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="How many to list.")] = 10,
     output: TableOption = "-",
 ) -> None:

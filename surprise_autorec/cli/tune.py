@@ -35,6 +35,7 @@ from surprise_autorec.cli.shared import (
     warn,
     write_table,
 )
+from surprise_autorec.display import as_text
 from surprise_autorec.study.arrays import measure_autorec
 
 
@@ -127,7 +128,7 @@ def _results(folds: pd.DataFrame, calls: list[str]) -> pd.DataFrame:
 
 
 def _call(keywords: dict[str, Any]) -> str:
-    return f"AutoRec({', '.join(f'{key}={value!r}' for key, value in keywords.items())})"
+    return as_text("AutoRec", keywords)
 
 
 def _combinations(grid: dict[str, list[Any]], n_random: int | None, seed: int) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ REG_FACTOR = 4.5
 REG_BIAS = 10.0
 
 #: Who rated an item says much about it, unless everybody did: the centering is this times the share of all
-#: users that has rated a typical item, and 1 from there on. For the ratings of a user it is the like, and
+#: users that has rated a typical item, and 1 from there on. For the ratings of a user it is the same, and
 #: USER_CENTERING at least.
 CENTERING_PER_SHARE = 1.5
 USER_CENTERING = 0.8
@@ -54,6 +54,9 @@ LEARNT_SHARE, RATINGS_TO_LEARN_BIASES = 0.3, 40
 ITEM_WEIGHT, WEIGHT_WITHOUT_BIASES = 0.9, 0.3
 #: If weights are learnt, these are where they are expected, with this standard deviation.
 WEIGHT_STD = 0.2
+#: The gain that is expected, over the ratio of inputs hidden by dropout to inputs shown. If it is learnt, its
+#: standard deviation and the least that it may be.
+GAIN_FACTOR, GAIN_STD, LEAST_GAIN = 0.4, 0.4, -0.9
 
 #: The width, where a column has few ratings to learn its decoder weights from, or a row to show its encoder
 #: ...
@@ -155,13 +158,18 @@ def baselines(users_by_items: RatingMatrix) -> Baselines:
     return als_baselines(users_by_items, reg_u=reg_u, reg_i=reg_i)
 
 
-def members(users_by_items: RatingMatrix, kinds: Iterable[Kind]) -> list[Member]:
+def gain(dropout: float) -> float:
+    """The gain of networks (see `Member`), unless it is learnt."""
+    return GAIN_FACTOR * dropout / (1 - dropout)
+
+
+def members(users_by_items: RatingMatrix, kinds: Iterable[Kind], gain: float) -> list[Member]:
     """The networks of these kinds, with `item_bias_share` where the ratings decide."""
     found = []
     for side, number, weight, share in kinds:
         if share is None:
             share = item_bias_share(users_by_items)
-        found += [Member(side, weight / max(number, 1), share)] * number
+        found += [Member(side, weight / max(number, 1), share, gain)] * number
     return found
 
 

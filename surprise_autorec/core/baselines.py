@@ -16,8 +16,8 @@ from surprise_autorec.core.ratings import RatingMatrix
 class Baselines:
     """A mean and one bias for each row and column: ``mean + row_biases[z] + column_biases[c]``.
 
-    A network that is added to the baselines may take over a part of the biases of one side. Where it is
-    there, for known rows and columns, only the other part counts.
+    A network that is added to the baselines may learn a part of the biases of one side itself. For rows and
+    columns that it knows, only a share of these biases is added.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Baselines:
     reg_per_rating : float
         A penalty that grows with n: ``n * reg_per_rating``, in addition.
     row_share, column_share : float
-        What counts of a bias beside a network.
+        The share of a bias that is added to a network's output.
     """
 
     mean: float
@@ -56,7 +56,7 @@ class Baselines:
 
     @property
     def whole(self) -> Baselines:
-        """The same baselines with all of every bias."""
+        """The same baselines with whole biases."""
         return replace(self, row_share=1.0, column_share=1.0)
 
     def take_rows(self, rows: npt.NDArray[np.integer]) -> Baselines:
@@ -109,7 +109,7 @@ class Baselines:
     def at(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> Float64Array:
         """Baseline estimates of the given cells, shape (n_cells,).
 
-        An index of -1 has no bias. As no network knows of it, all of the other bias counts.
+        An index of -1 has no bias. No network predicts for it, so the whole bias of the other side is added.
         """
         row_shares = np.where(np.asarray(columns) >= 0, self.row_share, 1.0)
         column_shares = np.where(np.asarray(rows) >= 0, self.column_share, 1.0)

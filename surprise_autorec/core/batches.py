@@ -23,13 +23,13 @@ class Batch(NamedTuple):
     Attributes
     ----------
     rows : Tensor of int64, shape (n_rows,)
-        Which rows of the matrix these are: the places, among the rows held here, of those of the batch.
+        Which rows of the matrix these are, by place among the rows held here.
     cells : Cells
         Where they have ratings.
     inputs, column_inputs : Tensor, shape (n_cells,)
         What the encoder of rows and that of columns see, in row order.
     targets : Tensor, shape (n_cells,)
-        The ratings less their baselines, in row order.
+        The ratings minus their baselines, in row order.
     size : int
         Number of rows of the batch, of all processes.
     """
@@ -52,14 +52,14 @@ class RowsAndColumns(NamedTuple):
 class InputRules(NamedTuple):
     """How ratings become inputs of the encoders.
 
-    A rating as it is says two things: that it was given, and how. Less its baseline it says only how. How
-    much of the baseline is taken off is the centering. And a row of many ratings should drive the hidden
-    units about as hard as a row of few: hence the scaling.
+    A raw rating says two things: that something was rated, and how. The rating minus its baseline says only
+    how. The centering is the share of the baseline that is subtracted. The scaling lets a row with many
+    ratings drive the hidden units about as hard as a row with few.
 
     Attributes
     ----------
     centering : RowsAndColumns
-        Shares of the baselines taken off the encoders' inputs.
+        Shares of the baselines that are subtracted from the encoders' inputs.
     row_scaling : float
         Inputs are divided by this power of their row's number of ratings, over the typical number. The column
         encoder's are divided by the square root of their column's.
@@ -73,7 +73,7 @@ class InputRules(NamedTuple):
 
 
 class BatchCutter:
-    """Cuts rows of ratings into batches, all in the same manner.
+    """Cuts rows of ratings into batches.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What several processes that train the same networks tell one another; a process alone tells nobody.
+"""Communication between processes that train the same networks. A single process sends nothing.
 
 Each holds some rows of the ratings. Whatever is made of all rows, a gradient, a mean, an error, is a sum over
 processes of what each makes of its own, and passes through here. The optimiser's pass over the two large

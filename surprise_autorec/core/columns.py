@@ -1,14 +1,14 @@
 """The second encoder: from a column's own ratings to a vector that is added to its decoder weights.
 
 The decoder of column c is ``W_c + sum(y_zc * E_z for z in the rows that rate c)``, y the ratings as this
-encoder sees them. Of a column with few ratings the sum knows more than W_c can learn. It is the asymmetric
-factor model of Koren ("Factor in the Neighbors", ACM TKDD 2010, section 4) with hidden activations in the
-place of item factors.
+encoder sees them. For a column with few ratings, the sum says more than W_c can learn. This is the asymmetric
+factor model of Koren ("Factor in the Neighbors", ACM TKDD 2010, section 4) with hidden activations in place
+of item factors.
 
-Such a sum would know the rating that is to be predicted. As it is linear, that part can be left out exactly:
-at cell (z, c) the output is less by ``y_zc * E_z . h_z``. So this encoder needs no dropout. And as every
-batch needs the sums over all rows, while E learns slowly, they are made once an epoch, and E takes one step
-at its end.
+The sum includes the rating that is to be predicted. As it is linear, that part can be left out exactly: at
+cell (z, c), ``y_zc * E_z . h_z`` is subtracted from the output. So this encoder needs no dropout. Every batch
+needs the sums over all rows, and E learns slowly. So the sums are made once an epoch, and E takes one step at
+its end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def column_vectors(
     precision: torch.dtype = torch.float32,
     collective: Collective = ALONE,
 ) -> Tensor:
-    """What the encoder makes of each column: the sums of ``y_zc * E_z``.
+    """The vector of each column: the sum of ``y_zc * E_z``.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def column_vectors(
 
 
 def own_part(own_weight: Tensor, hidden: Tensor, batch: Batch) -> Tensor:
-    """What a cell's own rating adds to the output there: ``y_zc * E_z . h_z``.
+    """What a cell's own rating would add to the output there: ``y_zc * E_z . h_z``.
 
     Parameters
     ----------

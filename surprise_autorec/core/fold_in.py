@@ -1,8 +1,8 @@
 """Factors of rows and columns that were not there in training, from their ratings, with the network as it is.
 
-A new row goes through the encoder. A new column has no decoder weights. What the encoder of columns makes of
-its ratings is one sum; what is left of eq. 2, with hidden activations H of the rows that rate it held fixed,
-is ridge regression (the "half-step" of alternating least squares: Zhou, Wilkinson, Schreiber, Pan, AAIM 2008,
+A new row goes through the encoder. A new column has no decoder weights yet. The encoder of columns gives it a
+vector, which is one sum. The rest of eq. 2, with hidden activations H of the rows that rate it held fixed, is
+ridge regression (the "half-step" of alternating least squares: Zhou, Wilkinson, Schreiber, Pan, AAIM 2008,
 section 3.1)::
 
     min over w, b:  |y - f(H (v + w) + b - own)|^2 + reg / 2 |w|^2 + reg_bias / 2 b^2 + column_reg (b + b_c)^2
@@ -31,7 +31,7 @@ from surprise_autorec.core.batches import Batch, BatchCutter
 from surprise_autorec.core.columns import column_vectors
 from surprise_autorec.core.network import AutoEncoder, initial_output
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.trained import Encoders, Factors, Side, TrainedNetwork, other_side
+from surprise_autorec.core.trained import Encoders, Factors, Side, TrainedNetwork, other_side, row_scales
 
 #: Steps of Gauss-Newton where f is not the identity, and how often each is cut in half at most.
 GAUSS_NEWTON_STEPS, HALVINGS = 20, 12
@@ -60,7 +60,7 @@ def fold_in(
     encoders = network.required_encoders()
     baselines = network.member.beside(baselines, rows=side)
     if network.member.side == side:
-        factors = encode_rows(encoders, ratings, baselines)
+        factors = encode_rows(encoders, ratings, baselines, network.member.gain)
     else:
         hidden = network.factors(other_side(side)).vectors
         factors = solve_columns(encoders, ratings.transposed, baselines.transposed, hidden)
@@ -70,7 +70,7 @@ def fold_in(
 
 
 @torch.no_grad()
-def encode_rows(encoders: Encoders, ratings: RatingMatrix, baselines: Baselines) -> Factors:
+def encode_rows(encoders: Encoders, ratings: RatingMatrix, baselines: Baselines, gain: float) -> Factors:
     """The factors of new rows: their hidden activations.
 
     Parameters
@@ -80,10 +80,13 @@ def encode_rows(encoders: Encoders, ratings: RatingMatrix, baselines: Baselines)
         New rows, the network's columns.
     baselines : Baselines
         Of the same shape.
+    gain : float
+        The member's.
     """
     batch = _batch(encoders, ratings, baselines, np.arange(ratings.n_rows))
-    hidden = encoders.network.encode(batch.cells, batch.inputs).numpy() - encoders.mean_hidden
-    return Factors(hidden, np.zeros(len(hidden), np.float32))
+    hidden = encoders.network.encode(batch.cells, batch.inputs) - torch.from_numpy(encoders.mean_hidden)
+    hidden *= row_scales(gain, batch.cells.row_counts).unsqueeze(1)
+    return Factors(hidden.numpy(), np.zeros(len(hidden), np.float32))
 
 
 @torch.inference_mode(False)  # as slopes need gradients

@@ -13,7 +13,7 @@ import numpy as np
 
 from surprise_autorec.core.arrays import Float64Array, gram_matrix
 from surprise_autorec.core.baselines import Baselines
-from surprise_autorec.core.blending import combination_weights, combined
+from surprise_autorec.core.blending import combination, combined
 from surprise_autorec.core.learner import AveragedNetwork
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
@@ -29,21 +29,27 @@ class Findings(NamedTuple):
     ----------
     weights : list of float
         Those of the members.
+    gain : float
+        That of all members.
     errors : ErrorModel or None
         How far estimates are off, if that was asked for.
     """
 
     weights: list[float]
+    gain: float
     errors: ErrorModel | None
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any] | None) -> Findings | None:
         """The inverse of `state`, without users and items; None if there is none."""
-        return None if state is None else cls(state["weights"], ErrorModel.of_state(state["errors"]))
+        if state is None:
+            return None
+        return cls(state["weights"], state["gain"], ErrorModel.of_state(state["errors"]))
 
     def state(self) -> dict[str, Any]:
         """What does not follow from the ratings, as plain numbers."""
-        return {"weights": self.weights, "errors": self.errors and self.errors.state()}
+        errors = self.errors and self.errors.state()
+        return {"weights": self.weights, "gain": self.gain, "errors": errors}
 
 
 class Sample:
@@ -64,19 +70,25 @@ class Sample:
     ) -> None:
         self.of_users, self.of_items = held_out, held_out.transposed
         self.by_user, self.by_item = (Cells.of(part, options.device) for part in (held_out, self.of_items))
-        self.baselines, self.learn_weights = baselines, options.learn_weights
+        self.baselines = baselines
+        self.learn_weights, self.has_gain = options.learn_weights, options.has_gain
         self.evidence = Evidence.of(known, baselines) if options.uncertainty else None
 
-    def estimates(self, networks: Sequence[AveragedNetwork]) -> Float64Array:
-        """What each network estimates, of the users held here, shape (n_networks, n_held_out)."""
-        return np.stack([self._estimates_of(network) for network in networks])
+    def estimates(self, networks: Sequence[AveragedNetwork], gains: Sequence[float]) -> Float64Array:
+        """What networks estimate of the users held here, with each of the gains.
 
-    def _estimates_of(self, network: AveragedNetwork) -> Float64Array:
+        Returns
+        -------
+        ndarray, shape (n_gains, n_networks, n_held_out)
+        """
+        return np.stack([self._estimates_of(network, gains) for network in networks], axis=1)
+
+    def _estimates_of(self, network: AveragedNetwork, gains: Sequence[float]) -> Float64Array:
         if network.member.side == "user":
-            outputs = network.outputs_at(self.by_user).cpu().numpy()
+            outputs = network.outputs_at(self.by_user, gains).cpu().numpy()
         else:  # these items' users may be held by other processes
-            of_items = network.outputs_at(self.by_item).cpu().numpy()
-            outputs = replace(self.of_items, values=of_items).transposed.values
+            of_items = network.outputs_at(self.by_item, gains).cpu().numpy()
+            outputs = np.stack([replace(self.of_items, values=one).transposed.values for one in of_items])
         beside = network.member.beside(self.baselines)
         estimates: Float64Array = beside.at(self.of_users.rows, self.of_users.columns) + outputs
         return estimates
@@ -84,23 +96,37 @@ class Sample:
     def findings(self, networks: Sequence[AveragedNetwork]) -> Findings:
         """What the sample shows of trained networks."""
         members = [network.member for network in networks]
-        estimates = self.estimates(networks)
-        weights = [member.weight for member in members]
-        if self.learn_weights and len(set(members)) > 1:
-            weights = self._weights(members, estimates)
-        return Findings(weights, self._error_model(combined(estimates, weights)))
+        weights, gain = [member.weight for member in members], members[0].gain
+        without, *with_gain = self.estimates(networks, [0.0, 1.0] if self.has_gain else [0.0])
+        change = with_gain[0] - without if with_gain else np.zeros_like(without)
+        if self.learn_weights:
+            weights, gain = self._combination(members, without, change)
+        return Findings(weights, gain, self._error_model(combined(without + gain * change, weights)))
 
-    def _weights(self, members: Sequence[Member], estimates: Float64Array) -> list[float]:
-        """Weights of the members; those that only differ in their seeds have the same."""
+    def _combination(
+        self, members: Sequence[Member], without: Float64Array, change: Float64Array
+    ) -> tuple[list[float], float]:
+        """The weights of members and their gain; those that only differ in their seeds weigh the same.
+
+        Parameters
+        ----------
+        members : sequence of Member
+        without : ndarray, shape (n_networks, n_held_out)
+            What the networks estimate without a gain.
+        change : ndarray of the same shape
+            What a gain of 1 adds.
+        """
         kinds = Counter(members)
         errors = [
-            estimates[[member == kind for member in members]].mean(0) - self.of_users.values for kind in kinds
+            without[[member == kind for member in members]].mean(0) - self.of_users.values for kind in kinds
         ]
+        errors.append(combined(change, [member.weight for member in members]))
         products = self.of_users.collective.sum_array(gram_matrix(np.stack(errors).T))
+        n_ratings = self.of_users.n_ratings
         expected = np.array([kind.weight * number for kind, number in kinds.items()])
-        learnt = combination_weights(products / self.of_users.n_ratings, self.of_users.n_ratings, expected)
+        learnt, gain = combination(products / n_ratings, n_ratings, expected, members[0].gain)
         of_one = dict(zip(kinds, learnt / list(kinds.values()), strict=True))
-        return [float(of_one[member]) for member in members]
+        return [float(of_one[member]) for member in members], gain
 
     def _error_model(self, estimates: Float64Array) -> ErrorModel | None:
         """The model of the errors of estimates, if it is wanted."""
@@ -128,7 +154,8 @@ class Validation:
         """Score the epoch that has just ended; returns the RMSE on the held-out ratings."""
         ratings = self.sample.of_users
         weights = [network.member.weight for network in networks]
-        squares = np.square(ratings.values - combined(self.sample.estimates(networks), weights))
+        (estimates,) = self.sample.estimates(networks, [networks[0].member.gain])
+        squares = np.square(ratings.values - combined(estimates, weights))
         (square,) = ratings.collective.sums(squares.sum())
         rmse = math.sqrt(square / ratings.n_ratings)
         if rmse < self.best_rmse:

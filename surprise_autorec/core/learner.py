@@ -23,7 +23,7 @@ from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells
 from surprise_autorec.core.step import BiasPenalty, Stepper, mean_over_ratings, ordered_sum
 from surprise_autorec.core.threads import ThreadChooser, use_threads
-from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
+from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork, row_scales
 
 #: How fast training goes on from trained weights. The optimiser knows nothing of them, and its first steps
 #: are long.
@@ -274,10 +274,16 @@ class AveragedNetwork:
             mean.lerp_(new, 1 - decay)
 
     @torch.no_grad()
-    def outputs_at(self, wanted: Cells) -> Tensor:
-        """Outputs at wanted cells of its own rows, given the ratings it is trained on, shape (n_cells,)."""
-        hidden, weight, _ = self._represent(self.batches, len(wanted.row_offsets) - 1)
-        return self.network.decode(hidden, wanted, weight)
+    def outputs_at(self, wanted: Cells, gains: Sequence[float]) -> Tensor:
+        """Outputs at wanted cells of its own rows, given what it is trained on, with each of the gains.
+
+        Returns
+        -------
+        Tensor, shape (n_gains, n_cells)
+        """
+        hidden, counts, weight, _ = self._represent(self.batches, len(wanted.row_offsets) - 1)
+        scaled = (hidden * row_scales(gain, counts).unsqueeze(1) for gain in gains)
+        return torch.stack([self.network.decode(one, wanted, weight) for one in scaled])
 
     @torch.no_grad()
     def finish(self, n_rows: int, ratings: RatingMatrix | None = None) -> tuple[TrainedNetwork, float]:
@@ -299,7 +305,8 @@ class AveragedNetwork:
         if ratings is not None:
             size = sum(batch.size for batch in batches)
             batches = list(self.cutter.cut(ratings, np.flatnonzero(ratings.row_counts), size))
-        hidden, weight, mean_hidden = self._represent(batches, self.collective.n_own(n_rows))
+        hidden, counts, weight, mean_hidden = self._represent(batches, self.collective.n_own(n_rows))
+        hidden *= row_scales(self.member.gain, counts).unsqueeze(1)
         errors = (
             ordered_sum(
                 (batch.targets - self.network.decode(hidden[batch.rows], batch.cells, weight)).square()
@@ -326,8 +333,11 @@ class AveragedNetwork:
         )
         return TrainedNetwork(self.member, users, items, encoders), error / n_ratings
 
-    def _represent(self, batches: Sequence[Batch], n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network makes of rows and columns: hidden activations, decoder weights, and the mean."""
+    def _represent(self, batches: Sequence[Batch], n_rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the network makes of its rows and columns.
+
+        Hidden activations less their mean, the rows' numbers of ratings, decoder weights, and that mean.
+        """
         network = self.network
         hidden = network.encode_nothing().repeat(n_rows, 1)
         counts = hidden.new_zeros(n_rows)
@@ -344,7 +354,7 @@ class AveragedNetwork:
             weight = weight + column_vectors(
                 network.column_encoder_weight, batches, collective=self.collective
             )
-        return hidden, weight, mean_hidden
+        return hidden, counts, weight, mean_hidden
 
 
 def _keep_freed_memory() -> None:

@@ -42,7 +42,7 @@ from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.fold_in import fold_in, regression
 from surprise_autorec.core.network import decoder_output
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.core.trained import Side, TrainedNetwork, other_side
+from surprise_autorec.core.trained import Side, TrainedNetwork, other_side, row_scales
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +156,7 @@ def _encoded(network: TrainedNetwork, side: Side, cases: Cases, other: int) -> F
     weight = _rows(encoders.weights["encoder_weight"], cases.others)
     products = _sums(weight, rules.centering.rows, scales, cases)
     hidden = encoders.network.hidden(products.float()) - torch.from_numpy(encoders.mean_hidden)
+    hidden *= row_scales(network.member.gain, torch.from_numpy(cases.counts)).unsqueeze(1)
     pre_activation = hidden.double() @ _rows(decoder.vectors, other) + float(decoder.biases[other])
     return _output(network, pre_activation)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from surprise_autorec.core.arrays import Float32Array
 from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells
+from surprise_autorec.core.threads import GRAIN
 
 #: Ratings enter the network mapped from their scale to this interval, whatever the scale.
 LOWEST, HIGHEST = 1.0, 5.0
@@ -45,9 +46,8 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-#: torch's CPU kernels give a thread this many elements at least, and take so many (two AVX-512 registers) at
-#: once.
-_GRAIN, _LANES = 32_768, 32
+#: torch's CPU kernels take so many elements (two AVX-512 registers) at once.
+_LANES = 32
 
 
 def activate(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def activate(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     if function is identity:
         return inputs
     size, chunks = inputs.numel(), 0
-    while (needed := min(torch.get_num_threads(), math.ceil(size / _GRAIN))) > chunks:
+    while (needed := min(torch.get_num_threads(), math.ceil(size / GRAIN))) > chunks:
         chunks = needed
         size = inputs.numel() + -inputs.numel() % (_LANES * chunks)
     if size == inputs.numel():

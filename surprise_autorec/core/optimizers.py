@@ -77,11 +77,11 @@ class Optimizer(ABC):
 
 
 class ElementwiseOptimizer(Optimizer):
-    """An optimiser that treats each element alone, so that it can use a gradient as it comes.
+    """An optimiser that treats each element alone, so that it can use a gradient block by block.
 
-    A block is used while the cache still holds it, and the gradient is nowhere whole. (torch's classes want
-    it whole; we call what is below them. The classes also import torch's compiler, which takes a second or
-    two.)
+    A block is used while the cache still holds it, and the whole gradient is never in memory. (torch's
+    classes want the whole gradient, so we call the functions below them. The classes also import torch's
+    compiler, which takes a second or two.)
     """
 
     full_batch = False

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from surprise_autorec.core.optimizers import OPTIMIZERS
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -43,3 +45,9 @@ class TrainingOptions:
         """Whether the number of threads may change: not where torch's dense sums would change with it."""
         is_deep = self.n_factors is not None and len(self.n_factors) > 1
         return not is_deep and self.optimizer != "lbfgs" and self.device.type == "cpu"
+
+    @property
+    def has_gain(self) -> bool:
+        """Whether networks have a gain: where hidden activations are less their mean, and outputs linear."""
+        is_linear = self.biased and self.decoder_activation == "identity"
+        return is_linear and not OPTIMIZERS[self.optimizer].full_batch

@@ -26,7 +26,7 @@ def csr_array(contents: tuple[Any, ...], shape: tuple[int, int]) -> Any:
 def check_cells(
     row_offsets: npt.NDArray[np.integer], columns: npt.NDArray[np.integer], n_columns: int
 ) -> None:
-    """Check that cells in row order are inside of a matrix, as kernels do not look where they read.
+    """Check that cells in row order lie inside a matrix, as kernels do not check where they read.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def check_cells(
 
 
 def cells_of_rows(row_offsets: Int32Array, rows: npt.NDArray[np.integer]) -> tuple[Int32Array, Int64Array]:
-    """Where the cells of the given rows stand, row by row.
+    """The positions of the cells of the given rows, row by row.
 
     Parameters
     ----------
@@ -81,8 +81,9 @@ class RatingMatrix:
     A cell that is not stored is unobserved; a stored zero is a rating of zero. Nothing of size rows x columns
     is ever made.
 
-    The rows may be spread over several processes. Arrays of cells, and ``row_offsets``, are of the rows that
-    are held here; numbers of rows and of ratings, and counts, are of all. Of one process, both are the same.
+    The rows may be spread over several processes. Arrays of cells, and ``row_offsets``, are those of the rows
+    that are held here; numbers of rows and of ratings, and counts, are those of all rows. With one process,
+    both are the same.
 
     Parameters
     ----------
@@ -222,7 +223,7 @@ class RatingMatrix:
         return self._once("column_counts", count)
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
-        """What is made at the first call; functools.cached_property would hold a lock of all matrices."""
+        """The value, made at the first call; functools.cached_property has one lock for all matrices."""
         made: dict[str, Any] = vars(self).setdefault("_made", {})
         if name not in made:
             made[name] = make()

@@ -1,9 +1,8 @@
 """How many threads each step of training uses: the number that is fastest at the moment.
 
 torch cuts each operation into equal parts, one a thread, and waits for the slowest. On a machine that does
-nothing else two threads are nearly twice as fast as one. But if another process keeps one of two cores busy,
-each operation waits for the thread that has no core, and training takes many times as long as on one thread
-alone.
+nothing else, two threads are nearly twice as fast as one. But if another process keeps one of two cores busy,
+each operation waits for the thread that has no core, and training takes many times as long as on one thread.
 
 The results are the same bits for any number of threads, so the number can change from step to step.
 """
@@ -28,7 +27,7 @@ NEWEST_SHARE = 0.5
 #: Threads have a core each if so many short operations in a row take less than so many seconds each. They
 #: take some microseconds; a thread that waits for a core does so for milliseconds.
 N_PROBES, PROBE_SECONDS = 400, 1e-3
-#: The least number of elements that torch gives to a thread.
+#: torch's CPU kernels give a thread at least so many elements.
 GRAIN = 32_768
 
 Result = TypeVar("Result")

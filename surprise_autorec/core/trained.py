@@ -1,4 +1,4 @@
-"""What is left of a network after training: arrays that it owns, and the rules by which ratings enter it."""
+"""A network after training: its arrays, and the rules for its input."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
+from torch import Tensor
+
 from surprise_autorec.core.arrays import Float32Array
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import InputRules
 from surprise_autorec.core.network import Architecture, AutoEncoder
 
 Side: TypeAlias = Literal["user", "item"]
+
+#: A row with so many ratings has half the gain.
+FEW_RATINGS = 12.0
 
 
 def other_side(side: Side) -> Side:
@@ -25,37 +30,51 @@ class Member(NamedTuple):
     Attributes
     ----------
     side : {"item", "user"}
-        Whose ratings it encodes: each of them is a row, each of the other side a column.
+        The side that it encodes, which is in rows. The other side is in columns.
     weight : float
         Its weight in the model's predictions.
     item_share : float, default=1
-        What counts, beside it, of the items' biases. It learns the rest itself.
+        The share of the item biases that is added to its output.
+    gain : float, default=0
+        The relative increase of the hidden activations of a row with hardly any ratings, compared with
+        training.
     """
 
     side: Side
     weight: float
     item_share: float = 1.0
+    gain: float = 0.0
 
     def beside(self, baselines: Baselines, rows: Side = "user") -> Baselines:
-        """What its outputs are added to, given baselines with users in rows, or with items."""
+        """The baselines to add to its output, from baselines with users (or items) in rows."""
         if rows == "user":
             return replace(baselines, column_share=self.item_share)
         return replace(baselines, row_share=self.item_share)
 
 
+def row_scales(gain: float, counts: Tensor) -> Tensor:
+    """What the hidden activations of rows with so many ratings are multiplied by.
+
+    Dropout trains the decoder on activations that are noisier than those it predicts from, and noise in
+    regressors makes coefficients too small ("attenuation": Fuller, "Measurement Error Models", 1987, section
+    1.1): the more so, the fewer ratings a row has.
+    """
+    return 1 + gain * FEW_RATINGS / (FEW_RATINGS + counts.float())
+
+
 class Kind(NamedTuple):
-    """Networks that differ in nothing but their seeds, as a model is asked to have them.
+    """Networks that differ only in their seeds, as the parameters ask for them.
 
     Attributes
     ----------
     side : {"item", "user"}
-        Whose ratings they encode.
+        The side that they encode.
     number : int
-        How many there are.
+        Number of networks.
     weight : float
-        That of all of them together.
+        The weight of all of them together.
     item_share : float or None
-        As in `Member`; None where the ratings decide.
+        As in `Member`. None if it is computed from the ratings.
     """
 
     side: Side
@@ -65,11 +84,11 @@ class Kind(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """What prediction needs of the users or of the items.
+    """The vectors and biases of the users or of the items, from which ratings are predicted.
 
-    A network predicts ``f(users.vectors[u] @ items.vectors[i] + users.biases[u] + items.biases[i])``. The
-    vectors of the side that is encoded are its hidden activations h, and its biases are zero; those of the
-    other side are the decoder's W (with the column vectors) and b.
+    A network predicts ``f(users.vectors[u] @ items.vectors[i] + users.biases[u] + items.biases[i])``. For
+    the encoded side, the vectors are the hidden activations h, and the biases are zero. For the other side
+    they are the decoder's W (with the column vectors) and b.
 
     Attributes
     ----------
@@ -83,7 +102,7 @@ class Factors(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Encoders:
-    """What gives factors to new rows and columns, and what training goes on from.
+    """The weights that new rows and columns need to get factors, and from which training can continue.
 
     Parameters
     ----------
@@ -91,13 +110,13 @@ class Encoders:
     weights : mapping of str to ndarray of float32
         The averaged weights, by the names of `AutoEncoder`'s parameters.
     mean_hidden : ndarray of float32, shape (k,)
-        What is taken off hidden activations.
+        The mean that is subtracted from hidden activations.
     rules : InputRules
         How ratings become the encoders' inputs.
     reg, reg_bias : float
         The penalties of training.
     joint_biases : bool
-        Whether the baselines' penalty was on the sum of a column's two biases, in addition.
+        Whether there was also a penalty on the sum of the two biases of a column.
     """
 
     architecture: Architecture
@@ -116,18 +135,18 @@ class Encoders:
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A member of a model, and its factors.
+    """A network of a model, and its factors.
 
-    All that it holds are NumPy arrays of its own. (A tensor, or a view of one, would share its memory with
-    every process that it is sent to.)
+    It has its own NumPy arrays. (A tensor, or a view of one, would share its memory with every process that
+    it is sent to.)
 
     Parameters
     ----------
     member : Member
     users, items : Factors
-        Of those it was trained on, or of new ones.
+        The factors of the training users and items, or of new ones.
     encoders : Encoders or None
-        None for a network that new users or items were given to: it cannot take more of them.
+        None if the network has new users or items. Then no more can be added.
     """
 
     member: Member
@@ -136,11 +155,11 @@ class TrainedNetwork:
     encoders: Encoders | None
 
     def factors(self, side: Side) -> Factors:
-        """Those of the users or of the items."""
+        """The factors of the users or of the items."""
         return self.users if side == "user" else self.items
 
     def required_encoders(self) -> Encoders:
-        """Its encoders. Raises ValueError if it has none."""
+        """The encoders. Raises ValueError if there are none."""
         if self.encoders is None:
             raise ValueError("a model of new users or items cannot take more of them, or be trained further")
         return self.encoders

@@ -14,7 +14,7 @@ from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
 from surprise_autorec.core.checkpoints import Checkpoints
 from surprise_autorec.core.held_out import Findings, Sample, Validation
-from surprise_autorec.core.learner import Learner
+from surprise_autorec.core.learner import AveragedNetwork, Learner
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.threads import setting_kept, use_threads
@@ -118,41 +118,55 @@ def train(
         epochs, n_apart = range(1, options.n_epochs + 1), options.n_epochs
         if joins:
             n_apart = automatic.epochs_without_sample(options.n_epochs)
-        progress = _Progress(learners, validation, generator, checkpoints, options, on_epoch_end)
-        goes_on = progress.run(epochs[:n_apart])
+        loop = _EpochLoop(learners, validation, generator, checkpoints, options, on_epoch_end)
+        goes_on = loop.run(epochs[:n_apart])
         if validation:
             validation.restore_best(averaged)
         if sample:
-            progress.findings = progress.findings or sample.findings(averaged)
-            for network, weight in zip(averaged, progress.findings.weights, strict=True):
-                network.member = network.member._replace(weight=weight)
+            loop.findings = loop.findings or sample.findings(averaged)
+            for network, weight in zip(averaged, loop.findings.weights, strict=True):
+                network.member = network.member._replace(weight=weight, gain=loop.findings.gain)
         if joins:
             baselines = estimate_baselines(ratings)
-            for learner in learners:
-                member = learner.averaged.member
-                learner.take(*_with_rows(member.side, ratings, member.beside(baselines)))
+            _take_all(learners, ratings, baselines)
             if goes_on:
-                progress.run(epochs[n_apart:])
-        errors = progress.findings and progress.findings.errors
-        baselines = _beside_all([network.member for network in averaged], baselines)
-        error_model = errors and errors.given(ratings, baselines)
-        # Weights may be learnt from a part of the ratings, but in the end all of a row's are known.
-        all_ratings = ratings if validation else None
-        n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
-        del ratings  # of many, the learners' copy is enough
+                loop.run(epochs[n_apart:])
+        errors = loop.findings and loop.findings.errors
         initial_errors = [learner.initial_error for learner in learners]
-        # And with them what only training needs: weights, gradients, the optimisers' memory.
-        del learners, progress
-        networks, final_errors = [], []
-        for network in averaged:
-            side = network.member.side
-            known = _with_rows(side, all_ratings, baselines)[0] if all_ratings else None
-            trained, error = network.finish(n_rows[side], known)
-            networks.append(trained)
-            final_errors.append(error)
-        if not all(map(_is_fine, initial_errors, final_errors)):
-            raise _divergence(options, initial_errors, final_errors)
-        return Training(baselines, networks, error_model)
+        # What only training needs would be in the way: weights, gradients, the optimisers' memory.
+        del learners, loop
+        return _finished(averaged, initial_errors, ratings, baselines, errors, options)
+
+
+def _take_all(learners: Sequence[Learner], ratings: RatingMatrix, baselines: Baselines) -> None:
+    """Let learners go on with all ratings."""
+    for learner in learners:
+        member = learner.averaged.member
+        learner.take(*_with_rows(member.side, ratings, member.beside(baselines)))
+
+
+def _finished(
+    averaged: Sequence[AveragedNetwork],
+    initial_errors: Sequence[float],
+    ratings: RatingMatrix,
+    baselines: Baselines,
+    errors: ErrorModel | None,
+    options: TrainingOptions,
+) -> Training:
+    """What training returns. Raises DivergenceError where an error is far above the initial one."""
+    baselines = _beside_all([network.member for network in averaged], baselines)
+    n_rows = {"user": ratings.n_rows, "item": ratings.n_columns}
+    networks, final_errors = [], []
+    for network in averaged:
+        side = network.member.side
+        # Early stopping learns weights from a part of the ratings, but in the end all of a row's are known.
+        known = _with_rows(side, ratings, baselines)[0] if options.early_stopping else None
+        trained, error = network.finish(n_rows[side], known)
+        networks.append(trained)
+        final_errors.append(error)
+    if not all(map(_is_fine, initial_errors, final_errors)):
+        raise _divergence(options, initial_errors, final_errors)
+    return Training(baselines, networks, errors and errors.given(ratings, baselines))
 
 
 def _divided(
@@ -172,8 +186,8 @@ def _divided(
     return ratings.split(share, torch.Generator().manual_seed(seed + 1))
 
 
-class _Progress:
-    """The epochs of a training, those before it was ended included.
+class _EpochLoop:
+    """Runs epochs, and keeps their reports. Those of a checkpoint are not run again, only reported.
 
     Attributes
     ----------

@@ -39,9 +39,9 @@ from surprise_autorec.core.trained import Side
 
 Value = TypeVar("Value", float, Float64Array)
 
-#: Fewer errors than these say little of their spread.
+#: Fewer errors say too little about their spread.
 LEAST_ERRORS = 10
-#: Everyone has this many ratings of average noise besides their own.
+#: Everyone is given this many ratings of average noise besides their own.
 SHRINKAGE = 5.0
 #: The penalty of the coefficients.
 RIDGE = 10.0

@@ -91,9 +91,16 @@ def load(
     ------
     DatasetNotFoundError
         If a data set or file is not found; the message lists every place searched.
+    TypeError
+        If ``name`` is neither a text nor a path.
     ValueError
         If a file cannot be read as ratings.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise TypeError(
+            f"name must be that of a data set or the path of a file, got a {type(name).__name__}; "
+            "surprise.Dataset.load_from_df makes a dataset of a DataFrame"
+        )
     batches, scale = open_ratings(name, path, columns, names, TIMED_ROLES)
     return to_dataset(pd.concat(list(batches), ignore_index=True), rating_scale or scale)
 

@@ -37,7 +37,7 @@ def slices(frame_of: Callable[[slice], pd.DataFrame], n_rows: int) -> Iterator[p
 
 
 class _FromTheStart(io.TextIOBase):
-    """A stream that had its first line read, from its start."""
+    """A stream whose first line has been read already, from its start."""
 
     def __init__(self, first_line: str, rest: IO[str]) -> None:
         self._first_line, self._rest = first_line, rest
@@ -55,7 +55,7 @@ def _text(
     separator: str | None = None,
     usual_names: Sequence[str] = (),
 ) -> Table:
-    """A table of texts. Without names (or usual ones) there is a header. The separator may be found out."""
+    """A table in a text file. It has a header unless names, or usual names, are given."""
     handle: Any = source
     if isinstance(source, Path):
         first_line = _first_line(source)
@@ -75,7 +75,7 @@ def _text(
 
 
 def _dat(name: str, file: Path, names: Sequence[str] | None) -> Table:
-    """Fields between two colons. To pandas's fast parser, there is an empty field between the colons."""
+    """Fields separated by ``::``: to pandas's fast parser, there is an empty field between the colons."""
     names = _names(names, _GROUPLENS, _first_line(file).split("::")) or _GROUPLENS
     with_gaps = [part for n, column in enumerate(names) for part in (f"gap {n}", column)][1:]
 
@@ -222,8 +222,8 @@ def tables_of(source: Source, names: Sequence[str] | None = None) -> Iterator[Ta
     ----------
     source : path, or text stream
         A file in one of the formats that `load` reads, or a folder: its parts are all files in such formats,
-        in the order of their names, in subfolders too. Hidden files and those that begin with an underscore
-        are none.
+        in the order of their names, in subfolders too, except for hidden files and those that begin with an
+        underscore.
     names : sequence of str, optional
         The names of the columns of text files that have no header.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -43,6 +44,14 @@ Piece: TypeAlias = (
     | ArrowStream
     | ArrowArray
 )
+
+
+def as_pandas(table: Any) -> Any:
+    """A frame of polars as one of pandas; anything else as it is."""
+    polars = sys.modules.get("polars")  # nobody has a frame without importing it
+    if polars is not None and isinstance(table, polars.DataFrame):
+        return pd.DataFrame(table.to_dict(as_series=False))
+    return table
 
 
 def rating_batches(

@@ -36,7 +36,7 @@ class Table(NamedTuple):
         From the names of some columns to an iterator of DataFrames, which have these columns and perhaps
         more.
     decimal : str
-        What stands before the decimals of a number that is a text, besides the point.
+        The decimal mark of numbers that are texts, besides the point.
     """
 
     name: str
@@ -124,8 +124,9 @@ def _column(table: Table, role: str, name: str | None) -> str | None:
     found = next((by_lower_name[known] for known in names if known in by_lower_name), None)
     if found is None and role != "timestamp":
         raise ValueError(
-            f"{table.name} must have a column for the {role}, named one of {list(names)}, or one that "
-            f"columns (--{role}-column) names, got columns {list(table.columns)}"
+            f"{table.name} must have a column for the {role}, named one of {list(names)}, got columns "
+            f"{list(table.columns)}. If it has another name, give it as columns={{{role!r}: NAME}}, "
+            f"{role}_column=NAME or, on the command line, --{role}-column NAME"
         )
     return found and _only(table, role, found)
 

@@ -1,4 +1,4 @@
-"""Why a model estimates what it does: what each rating of the user contributes."""
+"""Explanations: what each rating of the user contributes to an estimate."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from surprise_autorec.model.scoring import AutoRecModel
 
 
 class Explanation(NamedTuple):
-    """The parts of an estimate, in rating points. Their sum is what the model answers.
+    """The parts of an estimate, in rating points. Their sum is the estimate.
 
     Attributes
     ----------
     baseline : float
-        The baseline estimate. Where a model has no baselines, the mean rating of training.
+        The baseline estimate, or the mean training rating if the model has no baselines.
     contributions : ndarray of float64, shape (n_ratings,)
-        By how much the estimate of a user with these ratings, folded in, exceeds that without each of them.
+        The estimate for a new user with these ratings, minus that without each of them.
     shared : float
-        What baseline and contributions leave of that estimate.
+        The rest of that estimate.
     training : float
-        By how much the model's own estimate exceeds it; 0 for a new user.
+        The estimate of the model minus that estimate; 0 for a new user.
     clipping : float
-        What clipping to the rating scale adds.
+        The change by clipping to the rating scale.
     """
 
     baseline: float
@@ -45,7 +45,7 @@ def explain(
     ----------
     model : AutoRecModel
     user : int or None
-        Index; None for a user whom the training ratings did not have.
+        Index; None for a user who is not in the training ratings.
     item : int
         Index.
     items : ndarray of int32, shape (n_ratings,)

@@ -22,7 +22,7 @@ from surprise_autorec.model.scoring import SCALE_RULE, is_rating_scale
 
 #: Raised by one whenever an older version of this package could not read what is written, or would read it
 #: wrongly.
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 #: No number of a trained model comes near to this, and products of such numbers do not overflow.
 LARGEST_NUMBER = 1e12
@@ -150,8 +150,10 @@ def _are_rules(value: Any, _: Mapping[str, Any]) -> bool:
 
 
 def _is_member(value: Any, _: Mapping[str, Any]) -> bool:
-    side, *shares = value
-    return side in ("user", "item") and len(shares) in (1, 2) and all(_is_number(one, 0, 1) for one in shares)
+    side, *shares = value[:3]
+    are_shares = len(shares) in (1, 2) and all(_is_number(one, 0, 1) for one in shares)
+    is_gain = len(value) < 4 or (len(value) == 4 and _is_number(value[3]) and value[3] > -1)
+    return side in ("user", "item") and are_shares and is_gain
 
 
 def _are_networks(networks: Any, contents: Mapping[str, Any]) -> bool:
@@ -196,7 +198,9 @@ CONTENTS: dict[str, Entry] = {
 
 #: Each of the JSON's networks.
 NETWORK: dict[str, Entry] = {
-    "member": Entry("the side that is encoded, user or item, and two shares in [0, 1]", _is_member),
+    "member": Entry(
+        "the side that is encoded, user or item, two shares in [0, 1] and a gain > -1", _is_member
+    ),
     "encoder_activation": _ACTIVATION,
     "rules": Entry("two shares in [0, 1], an exponent >= 0 and a count > 0", _are_rules),
     "reg": _PENALTY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,13 @@ from surprise_autorec.core.training import Epoch
 from surprise_autorec.core.uncertainty import ErrorModel, Evidence, Support
 from surprise_autorec.model.file_format import FORMAT_VERSION, Arrays, checked, of_network
 from surprise_autorec.model.scoring import AutoRecModel, Rated, RatingScale
+from surprise_autorec.model.values import (
+    from_json,
+    ids_from_json,
+    ids_to_json,
+    parameters_to_json,
+    to_json,
+)
 
 #: What safetensors reads of a header, and somewhat less.
 LARGEST_TEXT = 90_000_000
@@ -69,57 +76,15 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
     OSError
         If writing fails.
     """
-    model = saved.model
-    baselines = model.baselines
-    baseline_numbers = (
-        baselines.mean,
-        baselines.row_reg,
-        baselines.column_reg,
-        baselines.reg_per_rating,
-        baselines.row_share,
-        baselines.column_share,
-    )
-    arrays: Arrays = {
-        "user_biases": baselines.row_biases,
-        "item_biases": baselines.column_biases,
-        "rated_offsets": model.rated.offsets,
-        "rated_items": model.rated.items,
-    }
-    if model.errors is not None:
-        arrays |= _error_arrays(model.errors)
-    networks = []
-    for n, network in enumerate(model.networks):
-        description, own_arrays = _described(network)
-        networks.append(description)
-        arrays |= {f"{n}.{name}": array for name, array in own_arrays.items()}
+    contents, arrays = _entries(saved)
     contents = {
-        "version": FORMAT_VERSION,
-        "class": saved.class_name,
-        "parameters": saved.parameters,
-        "state": saved.state,
-        "loss_curve": [epoch.loss for epoch in saved.epochs],
-        "validation_scores": [
-            epoch.validation_rmse for epoch in saved.epochs if epoch.validation_rmse is not None
-        ],
-        "user_ids": model.user_ids,
-        "item_ids": model.item_ids,
-        "scale": [float(end) for end in model.scale],
-        "mean_rating": model.mean_rating,
-        "biased": model.biased,
-        "decoder_activation": model.decoder_activation,
-        "baselines": [float(number) for number in baseline_numbers],
-        "networks": networks,
-        "errors": model.errors and [model.errors.evidence.mean, model.errors.evidence.mean_square],
-    }
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    encoded = {
         **checked(contents, arrays),
-        "parameters": _encoded_parameters(saved.parameters),
-        "state": _encoded(saved.state),
-        "user_ids": _encoded_ids("user", model.user_ids),
-        "item_ids": _encoded_ids("item", model.item_ids),
+        "parameters": parameters_to_json(saved.parameters),
+        "state": to_json(saved.state),
+        "user_ids": ids_to_json("user", saved.model.user_ids),
+        "item_ids": ids_to_json("item", saved.model.item_ids),
     }
-    text = json.dumps(encoded)
+    text = json.dumps(contents)
     if len(text) > LARGEST_TEXT:
         raise ValueError(
             f"ids and parameters must have at most {LARGEST_TEXT:,} characters as JSON, got {len(text):,}"
@@ -129,7 +94,46 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
         file.write(data)
 
 
-def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
+def _entries(saved: SavedModel) -> tuple[dict[str, Any], Arrays]:
+    """A model as JSON, but for its ids and parameters, which are as they are, and as arrays."""
+    model, epochs = saved.model, saved.epochs
+    baselines, errors = model.baselines, model.errors
+    penalties = baselines.row_reg, baselines.column_reg, baselines.reg_per_rating
+    shares = baselines.row_share, baselines.column_share
+    arrays: Arrays = {
+        "user_biases": baselines.row_biases,
+        "item_biases": baselines.column_biases,
+        "rated_offsets": model.rated.offsets,
+        "rated_items": model.rated.items,
+    }
+    if errors is not None:
+        arrays |= _error_arrays(errors)
+    networks = []
+    for n, network in enumerate(model.networks):
+        description, own_arrays = _network_entries(network)
+        networks.append(description)
+        arrays |= {f"{n}.{name}": array for name, array in own_arrays.items()}
+    contents = {
+        "version": FORMAT_VERSION,
+        "class": saved.class_name,
+        "parameters": saved.parameters,
+        "state": saved.state,
+        "loss_curve": [epoch.loss for epoch in epochs],
+        "validation_scores": [one.validation_rmse for one in epochs if one.validation_rmse is not None],
+        "user_ids": model.user_ids,
+        "item_ids": model.item_ids,
+        "scale": [float(end) for end in model.scale],
+        "mean_rating": model.mean_rating,
+        "biased": model.biased,
+        "decoder_activation": model.decoder_activation,
+        "baselines": [float(number) for number in (baselines.mean, *penalties, *shares)],
+        "networks": networks,
+        "errors": errors and [errors.evidence.mean, errors.evidence.mean_square],
+    }
+    return contents, {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _network_entries(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
     """A network as JSON and arrays."""
     encoders = network.required_encoders()
     encoded, decoded = network.users, network.items
@@ -160,7 +164,7 @@ def _described(network: TrainedNetwork) -> tuple[dict[str, Any], Arrays]:
 def _network(
     saved: Mapping[str, Any], arrays: Arrays, biased: bool, decoder_activation: str, item_share: float
 ) -> TrainedNetwork:
-    """The inverse of `_described`, which leaves what all networks of a model share to the model."""
+    """The inverse of `_network_entries`, which leaves what all networks of a model share to the model."""
     prefix = "network."
     weights = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
     weights = {"decoder_weight": arrays["weight"], "decoder_bias": arrays["bias"], **weights}
@@ -184,13 +188,10 @@ def _network(
         saved["reg_bias"],
         saved["joint_biases"],
     )
-    hidden = arrays["hidden"]
-    encoded, decoded = (
-        Factors(hidden, np.zeros(len(hidden), np.float32)),
-        Factors(arrays["weight"], arrays["bias"]),
-    )
-    side, weight, *own_share = saved["member"]  # (older files have one share for all networks)
-    member = Member(side, weight, *own_share or [item_share])
+    encoded = Factors(arrays["hidden"], np.zeros(len(arrays["hidden"]), np.float32))
+    decoded = Factors(arrays["weight"], arrays["bias"])
+    side, weight, *others = saved["member"]  # (older files have no gain, or one share for all networks)
+    member = Member(side, weight, *others or [item_share])
     users, items = (encoded, decoded) if member.side == "user" else (decoded, encoded)
     return TrainedNetwork(member, users, items, encoders)
 
@@ -263,10 +264,10 @@ def read(path: str | os.PathLike[str], verify: bool = True) -> SavedModel:
         version = contents["version"]
         if version <= FORMAT_VERSION:
             decoded = {
-                "parameters": _decoded(contents["parameters"]),
-                "state": _decoded(contents["state"]),
-                "user_ids": _decoded_ids(contents["user_ids"]),
-                "item_ids": _decoded_ids(contents["item_ids"]),
+                "parameters": from_json(contents["parameters"]),
+                "state": from_json(contents["state"]),
+                "user_ids": ids_from_json(contents["user_ids"]),
+                "item_ids": ids_from_json(contents["item_ids"]),
             }
             return _saved_model(checked({**contents, **decoded}, arrays, verify), arrays)
     raise ModelFileError(
@@ -285,7 +286,7 @@ def problems_named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
-    """The inverse of what `write` makes of a model."""
+    """The inverse of `_entries`."""
     biased, decoder_activation = contents["biased"], contents["decoder_activation"]
     mean, *others = contents["baselines"]
     baselines = Baselines(mean, arrays["user_biases"], arrays["item_biases"], *others)
@@ -312,96 +313,3 @@ def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
         for n, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1)
     ]
     return SavedModel(contents["class"], contents["parameters"], contents["state"], model, epochs)
-
-
-def _encoded_parameters(parameters: Mapping[str, Any]) -> Any:
-    try:
-        return _encoded(dict(parameters))
-    except TypeError as error:
-        raise ValueError(
-            f"only parameters that are numbers, strings, or collections of them can be saved: {error}"
-        ) from error
-
-
-#: NumPy's scalars that ids and parameters may be.
-_NUMPY_TYPES = {
-    kind.__name__: kind
-    for kind in (np.bool_, np.str_, *np.sctypeDict.values())
-    if issubclass(kind, (np.bool_, np.str_, np.integer, np.floating)) and kind is not np.longdouble
-}
-
-
-def _encoded(value: Any) -> Any:
-    """A value as JSON that tells its type. Raises TypeError where it cannot."""
-    if isinstance(value, np.generic) and type(value).__name__ in _NUMPY_TYPES:
-        return {"numpy": type(value).__name__, "value": value.item()}
-    if isinstance(value, np.random.RandomState):
-        state: Any = value.get_state(legacy=False)
-        if state["bit_generator"] != "MT19937":
-            raise TypeError(f"got a RandomState of {state['bit_generator']}")
-        inner = state["state"]
-        return {
-            "RandomState": [
-                "MT19937",
-                inner["key"].tolist(),
-                inner["pos"],
-                state["has_gauss"],
-                state["gauss"],
-            ]
-        }
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if type(value) in (tuple, list):
-        return {type(value).__name__: [_encoded(item) for item in value]}
-    if type(value) is dict and all(type(key) is str for key in value):
-        return {"dict": {key: _encoded(item) for key, item in value.items()}}
-    raise TypeError(f"got {value!r}, of type {type(value).__name__}")
-
-
-def _decoded(value: Any) -> Any:
-    """The inverse of `_encoded`."""
-    if not isinstance(value, dict):
-        return value
-    if "numpy" in value:
-        return _NUMPY_TYPES[value["numpy"]](value["value"])
-    ((kind, contents),) = value.items()
-    if kind == "RandomState":
-        return _random_state(*contents)
-    if kind == "dict":
-        return {key: _decoded(item) for key, item in contents.items()}
-    return {"tuple": tuple, "list": list}[kind](_decoded(item) for item in contents)
-
-
-def _random_state(name: str, key: list[int], position: int, has_gauss: int, gauss: float) -> Any:
-    """A RandomState. NumPy does not check a position, from which it would read beyond the key."""
-    if position not in range(len(key) + 1) or has_gauss not in (0, 1) or not abs(gauss) < np.inf:
-        raise ValueError("a RandomState is impossible")
-    state = np.random.RandomState()
-    state.set_state((name, np.array(key, np.uint32), position, has_gauss, gauss))
-    return state
-
-
-def _encoded_ids(side: str, ids: Sequence[Hashable]) -> Any:
-    """Ids as JSON: their values, and NumPy's type if all are of one, or else each with its own."""
-    types = {type(one) for one in ids}
-    if types <= {str, int, float, bool}:
-        return {"type": None, "ids": list(ids)}
-    if len(types) == 1 and (name := next(iter(types)).__name__) in _NUMPY_TYPES:
-        return {"type": name, "ids": [one.item() for one in ids]}  # type: ignore[attr-defined]
-    encoded = []
-    for one in ids:
-        try:
-            encoded.append(_encoded(one))
-        except TypeError as error:
-            raise ValueError(f"only {side} ids that are strings or numbers can be saved: {error}") from error
-    return {"type": "mixed", "ids": encoded}
-
-
-def _decoded_ids(saved: Mapping[str, Any]) -> Sequence[Hashable]:
-    """The inverse of `_encoded_ids`."""
-    if saved["type"] is None:
-        return list(saved["ids"])
-    if saved["type"] == "mixed":
-        return [_decoded(one) for one in saved["ids"]]
-    kind = _NUMPY_TYPES[saved["type"]]
-    return [kind(one) for one in saved["ids"]]

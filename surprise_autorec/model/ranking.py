@@ -113,11 +113,12 @@ def _scorer(model: AutoRecModel, items: Int32Array) -> Callable[[Int32Array], Te
     biases = (model.baselines.column_share * all_biases).astype(np.float32)  # what stands beside the networks
     vectors = [network.items.vectors[items] for network in model.networks]
     network_biases = [network.items.biases[items] for network in model.networks]
-    score = partial(_sums, model, torch.from_numpy(biases), vectors, network_biases)
     if model.decoder_activation == "identity":
         weights = [network.member.weight for network in model.networks]
         biases = biases + np.average(network_biases, axis=0, weights=weights).astype(np.float32)
         score = partial(_products, model, torch.from_numpy(biases), torch.from_numpy(np.hstack(vectors)))
+    else:
+        score = partial(_sums, model, torch.from_numpy(biases), vectors, network_biases)
 
     def scores_of(users: Int32Array) -> Tensor:
         scores = score(users)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
+from surprise_autorec.checks import number
 from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array, check_count
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.fold_in import fold_in
@@ -63,13 +64,13 @@ class Rated(NamedTuple):
     items: Int32Array
 
     def items_of(self, user: int) -> Int32Array:
-        """What a user has rated, ascending."""
+        """The items that a user has rated, in ascending order."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AutoRecModel:
-    """A fitted AutoRec. Immutable; everything lies in CPU memory, wherever it was trained.
+    """A fitted AutoRec model. It is immutable, and always in CPU memory.
 
     Parameters
     ----------
@@ -86,9 +87,9 @@ class AutoRecModel:
         Users in rows, items in columns.
     networks : sequence of TrainedNetwork
     rated : Rated
-        Which pairs the training ratings hold (not how they were rated).
+        The rated pairs in the training ratings (not the ratings).
     errors : ErrorModel or None
-        How far estimates are off, if that was asked for.
+        The model of standard errors, if there is one.
     """
 
     user_ids: Sequence[Hashable]
@@ -104,12 +105,12 @@ class AutoRecModel:
 
     @cached_property
     def user_index(self) -> dict[Hashable, int]:
-        """From a user's id to its index."""
+        """The index of each user by id."""
         return {uid: index for index, uid in enumerate(self.user_ids)}
 
     @cached_property
     def item_index(self) -> dict[Hashable, int]:
-        """From an item's id to its index."""
+        """The index of each item by id."""
         return {iid: index for index, iid in enumerate(self.item_ids)}
 
     def __str__(self) -> str:
@@ -123,15 +124,15 @@ class AutoRecModel:
         return f"<AutoRecModel: {self}>"
 
     def ids(self, side: Side) -> Sequence[Hashable]:
-        """Those of the users or of the items."""
+        """The ids of the users or of the items."""
         return self.user_ids if side == "user" else self.item_ids
 
     def index(self, side: Side) -> dict[Hashable, int]:
-        """From an id to the index of the user or item."""
+        """The index of each user, or of each item, by id."""
         return self.user_index if side == "user" else self.item_index
 
     def find(self, side: Side, ids: Sequence[Hashable]) -> Int32Array:
-        """Indices of users or items, -1 for one that the training ratings did not have."""
+        """Indices of users or items, -1 for those that are not in the training ratings."""
         index = self.index(side)
         found = np.fromiter(map(index.get, ids, repeat(-1)), np.int32, len(ids))
         unknown = np.flatnonzero(found < 0).tolist()
@@ -140,15 +141,15 @@ class AutoRecModel:
         return found
 
     def find_users(self, uids: Sequence[Hashable]) -> Int32Array:
-        """Indices of users, -1 for one that the training ratings did not have."""
+        """Indices of users, -1 for those that are not in the training ratings."""
         return self.find("user", uids)
 
     def find_items(self, iids: Sequence[Hashable]) -> Int32Array:
-        """Indices of items, -1 for one that the training ratings did not have."""
+        """Indices of items, -1 for those that are not in the training ratings."""
         return self.find("item", iids)
 
     def answer(self, users: Int32Array, items: Int32Array) -> Float64Array:
-        """What `predict` estimates, clipped to the scale; the mean rating where there is nothing to go by."""
+        """The estimates of `predict`, clipped to the scale, or the mean rating where they are NaN."""
         estimates = self.predict(users, items)
         return np.clip(np.where(np.isnan(estimates), self.mean_rating, estimates), *self.scale)
 
@@ -158,18 +159,19 @@ class AutoRecModel:
         Raises
         ------
         ValueError
-            If the model has none.
+            If the model has no standard errors.
         """
         return self._required_errors().std(users, items, self.scale.to_core(answers)) * self.scale.unit
 
     def interval(self, users: Int32Array, items: Int32Array, coverage: float) -> Float64Array:
-        """Intervals that hold the rating with a given probability, shape (n_pairs, 2); on the scale.
+        """Intervals that contain the rating with a given probability, shape (n_pairs, 2), on the scale.
 
         Raises
         ------
         ValueError
-            If the model has no standard errors.
+            If the coverage is not between 0 and 1, or the model has no standard errors.
         """
+        coverage = number("coverage", coverage, "a number between 0 and 1", lambda x: 0 < x < 1)
         answers = self.answer(users, items)
         margins = self._required_errors().multiple(coverage) * self.std(users, items, answers)
         return np.clip(np.column_stack([answers - margins, answers + margins]), *self.scale)
@@ -182,18 +184,18 @@ class AutoRecModel:
         return self.errors
 
     def predict(self, users: Int32Array, items: Int32Array) -> Float64Array:
-        """Estimate ratings: eq. 1, plus the baselines where biased.
+        """Estimate ratings by eq. 1, plus the baselines if ``biased``.
 
         Parameters
         ----------
         users, items : ndarray of int32, shape (n_pairs,)
-            Indices, -1 for a user or item that the training ratings did not have.
+            Indices, -1 for a user or item that is not in the training ratings.
 
         Returns
         -------
         ndarray of float64, shape (n_pairs,)
-            Not clipped to the scale. Where user or item is unknown: the baseline estimate from what is known,
-            or NaN if the model has no baselines.
+            Not clipped to the scale. If the user or the item is unknown, it is the baseline estimate without
+            the unknown bias, or NaN if the model has no baselines.
 
         Raises
         ------

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import joblib
 import numpy as np
@@ -14,9 +15,9 @@ import pandas as pd
 
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.fitting import Ratings, fit_model
-from surprise_autorec.study.fits import Outcome, Wanted, in_parallel, limited_threads, reason_of
-from surprise_autorec.study.inputs import check_seeds
-from surprise_autorec.study.storage import Key, Store, inputs_of
+from surprise_autorec.study.fits import Outcome, Wanted, reason_of
+from surprise_autorec.study.runner import Job, Results, Runner
+from surprise_autorec.study.storage import Key
 
 
 class Fold(NamedTuple):
@@ -76,24 +77,6 @@ def _renumbered(
     return _Numbers(train.astype(np.int32), new_numbers[codes[tested]], kept)
 
 
-class Measured(NamedTuple):
-    """The fits that are done, of those that were planned.
-
-    Attributes
-    ----------
-    folds : DataFrame
-        A row for each fold and algorithm: ``fold`` (from 1), ``algorithm``, ``rmse``, ``mae``, ``fit_time``
-        and ``test_time`` (in seconds), and ``error``, the reason why training failed or an empty text.
-    n_planned : int
-    interrupted : bool
-        Whether Ctrl-C ended the measurement.
-    """
-
-    folds: pd.DataFrame
-    n_planned: int
-    interrupted: bool
-
-
 def measure_autorec(
     algorithms: Mapping[str, AutoRec],
     ratings: Ratings,
@@ -101,7 +84,7 @@ def measure_autorec(
     seed: int,
     n_jobs: int | None = 1,
     output: str | os.PathLike[str] | None = None,
-) -> Measured:
+) -> Results:
     """Fit and test AutoRec, with one set of parameters or several, on the same folds; show a progress bar.
 
     Parameters
@@ -121,70 +104,33 @@ def measure_autorec(
     KeyboardInterrupt
         If Ctrl-C comes before a fit is done.
     """
-    from tqdm.auto import tqdm  # here, to keep the import of the package fast
+    runner = Runner(algorithms, Wanted(), n_jobs, output=output)
 
-    n_parallel = joblib.effective_n_jobs(n_jobs)
-    if n_parallel > 1 or output is not None:
-        check_seeds(algorithms, "with n_jobs" if n_parallel > 1 else "with a folder for fits")
-    store = None if output is None else Store(output, Wanted())
-    inputs = {name: inputs_of(name, one) for name, one in algorithms.items()} if store else {}
-    n_threads = 1 if n_parallel > 1 else None
-    rows: list[dict[str, Any]] = []
-    interrupted, caller = False, os.getpid()
-
-    def calls() -> Iterator[Any]:
+    def jobs() -> Iterator[Job]:
         for number, fold in enumerate(kfold(ratings, n_folds, seed), start=1):
-            fingerprint = str(joblib.hash(fold)) if store else ""
+            fingerprint = str(joblib.hash(fold)) if runner.store else ""
             for name, parameters in algorithms.items():
-                key = Key("ratings", name, 1, number, 1.0)
-                outcome = store.find(key, inputs[name], fingerprint) if store else None
-                if outcome is None:
-                    yield joblib.delayed(_fitted)(key, fingerprint, parameters, fold, n_threads, caller)
-                else:
-                    done(key, outcome.figures)
+                key = Key("ratings", name, repeat=1, fold=number, train_size=1.0)
+                yield Job(key, fingerprint, partial(_fit_and_test, parameters, fold))
 
-    def done(key: Key, figures: Mapping[str, Any]) -> None:
-        rows.append({"fold": key.fold, "algorithm": key.algorithm, "error": "", **figures})
-        bar.update()
-
-    with tqdm(total=n_folds * len(algorithms), unit="fit") as bar, limited_threads(n_threads):
-        try:
-            for key, fingerprint, figures in in_parallel(calls(), n_jobs):
-                if store:
-                    store.save(key, inputs[key.algorithm], fingerprint, Outcome(figures))
-                done(key, figures)
-        except KeyboardInterrupt:
-            if not rows:
-                raise
-            interrupted = True
-    columns = ["fold", "algorithm", "rmse", "mae", "fit_time", "test_time", "error"]
-    frame = pd.DataFrame(rows).reindex(columns=columns)
-    places = frame["algorithm"].map(list(algorithms).index)
-    order = frame.assign(place=places).sort_values(["fold", "place"]).index
-    return Measured(frame.loc[order].reset_index(drop=True), n_folds * len(algorithms), interrupted)
+    return runner.run(jobs(), n_folds * len(algorithms), verbose=True)
 
 
-def _fitted(
-    key: Key, fingerprint: str, parameters: AutoRec, fold: Fold, n_threads: int | None, caller: int
-) -> tuple[Key, str, dict[str, Any]]:
-    """A fit, in a worker, which may be a thread of the calling process, which has limited its threads."""
-    with limited_threads(None if os.getpid() == caller else n_threads):
-        return key, fingerprint, _figures(parameters, fold)
-
-
-def _figures(parameters: AutoRec, fold: Fold) -> dict[str, Any]:
+def _fit_and_test(parameters: AutoRec, fold: Fold) -> Outcome:
     """Errors and times of a fit, or why it failed."""
     start = time.perf_counter()
     try:
         model = fit_model(fold.train, parameters).model
     except Exception as error:
-        return {"error": reason_of(error)}
+        return Outcome({"error": reason_of(error)})
     fitted = time.perf_counter()
     users, items, values, *_ = fold.test
     errors = model.answer(users, items) - values
-    return {
-        "rmse": float(np.sqrt(np.mean(errors**2))),
-        "mae": float(np.mean(np.abs(errors))),
-        "fit_time": fitted - start,
-        "test_time": time.perf_counter() - fitted,
-    }
+    return Outcome(
+        {
+            "rmse": float(np.sqrt(np.mean(errors**2))),
+            "mae": float(np.mean(np.abs(errors))),
+            "fit_time": fitted - start,
+            "test_time": time.perf_counter() - fitted,
+        }
+    )

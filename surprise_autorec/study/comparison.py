@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
-import pandas as pd
-from joblib import effective_n_jobs
-from surprise import AlgoBase
+import numpy as np
+from surprise import AlgoBase, Dataset, Trainset
 
-from surprise_autorec.checks import check, flag, number, positive_integer
-from surprise_autorec.study.fits import Wanted
+from surprise_autorec.checks import check, flag, is_integer, number, positive_integer
+from surprise_autorec.study.fits import Outcome, Wanted, fit_and_test
 from surprise_autorec.study.info import StudyInfo
 from surprise_autorec.study.inputs import (
     as_algorithms,
     as_datasets,
     as_splitters,
     check_same_folds_each_run,
-    check_seeds,
+    describe_splitter,
 )
+from surprise_autorec.study.packing import PackedFold, Test
 from surprise_autorec.study.result import Comparison
-from surprise_autorec.study.runner import Study
-from surprise_autorec.study.storage import Store
+from surprise_autorec.study.runner import Job, Runner
+from surprise_autorec.study.storage import Key
 
 
 def compare(
@@ -43,14 +43,14 @@ def compare(
     """Cross-validate algorithms on the same folds.
 
     Copies of the algorithms take turns on each fold, so that their times can be compared even if the speed of
-    the machine drifts. An algorithm that fails is reported, and the others go on. Ctrl-C ends the study and
-    returns what is done.
+    the machine drifts. An algorithm that fails is reported, and the others go on. After Ctrl-C,
+    the result has the finished fits.
 
     Parameters
     ----------
     algorithms : mapping of str to AlgoBase, or iterable of AlgoBase
         The algorithms to compare, named by the keys of the mapping or else by their classes.
-    data : surprise.Dataset, DataFrame, str, or mapping of str to such
+    data : surprise.Dataset, DataFrame, str, or mapping of str to these
         The ratings. A DataFrame of pandas or polars has columns user, item and rating, by name or in this
         order; its lowest and highest rating are the scale. A str is a name for `datasets.load`. A mapping
         names several data sets.
@@ -58,14 +58,14 @@ def compare(
         A number of folds n means ``KFold(n, random_state=0)``, and None means 5. Otherwise an iterator of
         Surprise or of `surprise_autorec.splits`, or any with ``split(data)``.
     verbose : bool, default=False
-        Whether to show a progress bar.
+        Whether to show a progress bar and, above it, the result of each fit.
     rank_at : int, optional
         Length of the lists that `ranking_scores` evaluates. Default: rankings are not evaluated.
     repeats : int, default=1
         How often to repeat the folds. Each repeat adds 1 to the ``random_state`` of ``cv``.
     train_sizes : sequence of float, optional
-        Shares of each fold's training ratings to fit to, in (0, 1], for a learning curve. Default: all of
-        them.
+        Shares of the training ratings of each fold to train on, in (0, 1], for a learning curve. Default:
+        all ratings.
     n_jobs : int, default=1
         How many fits to run at a time, through joblib, whose ``parallel_config`` chooses the backend; -1
         means one for each core. With integer seeds, the errors are the same for any number. Times are
@@ -96,25 +96,25 @@ def compare(
     )
     splitters = as_splitters(cv, repeats)
     sizes = _train_sizes(train_sizes)
-    is_number = isinstance(n_jobs, Integral) and not isinstance(n_jobs, bool) and n_jobs != 0
+    is_number = is_integer(n_jobs) and n_jobs != 0
     check("n_jobs", n_jobs, "an integer other than 0, or None", n_jobs is None or is_number)
-    n_parallel = effective_n_jobs(n_jobs)
     if n_threads is not None:
         n_threads = positive_integer("n_threads", n_threads)
-    elif n_parallel > 1:
-        n_threads = 1
-    if n_parallel > 1 or output is not None:
-        check_seeds(given, "with n_jobs" if n_parallel > 1 else "with an output folder")
     datasets = as_datasets(data)
-    store = None
     if output is not None:
         for splitter in splitters:
             check_same_folds_each_run(splitter)
-        store = Store(output, wanted)
-    study = Study(given, datasets, splitters, sizes, wanted, store)
-    results = study.run(n_parallel, n_jobs, n_threads, verbose)
-    info = StudyInfo.of(study.describe_folds(), len(splitters), sizes, results.n_planned, results.interrupted)
-    return Comparison(_folds(results.rows, list(datasets), list(given)), info, results.predictions)
+    runner = Runner(given, wanted, n_jobs, n_threads, output)
+    n_folds = _n_folds(splitters)
+    results = runner.run(
+        _jobs(given, _folds(datasets, splitters, sizes), wanted, runner),
+        n_folds and n_folds * len(datasets) * len(sizes) * len(given),
+        verbose,
+    )
+    info = StudyInfo.of(
+        describe_splitter(splitters[0]), len(splitters), sizes, results.n_planned, results.interrupted
+    )
+    return Comparison(results.folds, info, results.predictions)
 
 
 def _train_sizes(train_sizes: Sequence[float] | None) -> tuple[float, ...]:
@@ -130,16 +130,57 @@ def _is_share(size: float) -> bool:
     return 0 < size <= 1
 
 
-def _folds(rows: list[dict[str, Any]], datasets: list[str], algorithms: list[str]) -> pd.DataFrame:
-    """The rows as a table, in the order of the study whatever the order in which they finished."""
-    frame = pd.DataFrame(rows)
-    for column in ("rmse", "mae", "fit_time", "test_time", "peak_memory"):
-        if column not in frame:  # every fit failed
-            frame[column] = float("nan")
-    frame["error"] = frame["error"].fillna("") if "error" in frame else ""
-    places = frame[["repeat", "fold", "train_size"]].assign(
-        data=frame["data"].map(datasets.index), algorithm=frame["algorithm"].map(algorithms.index)
-    )
-    order = places.sort_values(["data", "repeat", "fold", "train_size", "algorithm"]).index
-    last = ["fit_time", "test_time", "peak_memory", "n_jobs", "error"]
-    return frame.loc[order, [*frame.columns.difference(last, sort=False), *last]].reset_index(drop=True)
+class _Fold(NamedTuple):
+    data: str
+    repeat: int
+    fold: int
+    train_size: float
+    trainset: Trainset
+    testset: Test
+
+
+def _folds(
+    datasets: Mapping[str, Dataset], splitters: Sequence[Any], train_sizes: Sequence[float]
+) -> Iterator[_Fold]:
+    for name, data in datasets.items():
+        for repeat, splitter in enumerate(splitters, 1):
+            for fold, (trainset, testset) in enumerate(splitter.split(data), 1):
+                for size in train_sizes:
+                    part = trainset if size == 1 else _part(data, trainset, size, seed=fold)
+                    yield _Fold(name, repeat, fold, size, part, testset)
+
+
+def _part(data: Dataset, trainset: Trainset, size: float, seed: int) -> Trainset:
+    """A random part of a trainset. A larger part of the same fold contains every smaller one."""
+    ratings = list(trainset.all_ratings())
+    order = np.random.default_rng(seed).permutation(len(ratings))
+    chosen = np.sort(order[: max(1, round(size * len(ratings)))])
+    triples = (ratings[n] for n in chosen)
+    raw = [(trainset.to_raw_uid(u), trainset.to_raw_iid(i), rating, None) for u, i, rating in triples]
+    return data.construct_trainset(raw)
+
+
+def _n_folds(splitters: Sequence[Any]) -> int | None:
+    try:
+        return sum(int(splitter.get_n_folds()) for splitter in splitters)
+    except AttributeError:  # Surprise's PredefinedKFold does not know before it has split
+        return None
+
+
+def _jobs(
+    algorithms: Mapping[str, AlgoBase], folds: Iterable[_Fold], wanted: Wanted, runner: Runner
+) -> Iterator[Job]:
+    """The fits: the algorithms take turns on each fold."""
+    is_sent, is_kept = runner.n_parallel > 1, runner.store is not None
+    for data, repeat, fold, size, trainset, testset in folds:
+        packed = PackedFold.of(trainset, testset) if is_sent or is_kept else None
+        fingerprint = packed.fingerprint() if packed and is_kept else ""
+        for name, algorithm in algorithms.items():
+            fit = partial(fit_and_test, algorithm, trainset, testset, wanted)
+            if packed and is_sent:
+                fit = partial(_fit_and_test_packed, algorithm, packed, wanted)
+            yield Job(Key(data, name, repeat, fold, size), fingerprint, fit)
+
+
+def _fit_and_test_packed(algorithm: AlgoBase, fold: PackedFold, wanted: Wanted) -> Outcome:
+    return fit_and_test(algorithm, *fold.unpack(), wanted)

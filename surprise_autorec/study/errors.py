@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,13 +49,17 @@ def errors_by_count(
     side = choice("side", side, ("user", "item"))
     n_bins = positive_integer("n_bins", n_bins)
     _, errors = _ratings_and_errors(predictions)
-    if side == "user":
-        count_of = {trainset.to_raw_uid(user): len(trainset.ur[user]) for user in trainset.all_users()}
-        counts = np.array([count_of.get(prediction.uid, 0) for prediction in predictions])
-    else:
-        count_of = {trainset.to_raw_iid(item): len(trainset.ir[item]) for item in trainset.all_items()}
-        counts = np.array([count_of.get(prediction.iid, 0) for prediction in predictions])
+    count_of = training_counts(trainset, side)
+    ids = (prediction.uid if side == "user" else prediction.iid for prediction in predictions)
+    counts = np.array([count_of.get(one, 0) for one in ids])
     return errors_of(side, counts, errors, n_bins)
+
+
+def training_counts(trainset: Trainset, side: str) -> dict[Hashable, int]:
+    """The number of training ratings of each user, or of each item, by raw id."""
+    if side == "user":
+        return {trainset.to_raw_uid(user): len(trainset.ur[user]) for user in trainset.all_users()}
+    return {trainset.to_raw_iid(item): len(trainset.ir[item]) for item in trainset.all_items()}
 
 
 def errors_by_rating(predictions: Sequence[Prediction], n_bins: int = 10) -> pd.DataFrame:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import torch
-from joblib import Parallel
-from joblib.parallel import get_active_backend
 from surprise import AlgoBase, Prediction, Trainset, accuracy
-from threadpoolctl import threadpool_limits
 
-from surprise_autorec.study.packing import PackedFold, Test
+from surprise_autorec.study.errors import training_counts
+from surprise_autorec.study.packing import Test
 from surprise_autorec.study.rankings import ranking_scores
 
 #: The columns of predictions that are not ids.
 NUMBERS = ["rating", "estimate", "n_user", "n_item"]
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def in_parallel(calls: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
-    """Run calls that joblib has delayed, by the backend that the caller has chosen.
-
-    Their results come in any order, each as soon as it is there: but with a backend that cannot do this, as
-    Ray's, when all are there.
-    """
-    backend, _ = get_active_backend()
-    return_as = "generator_unordered" if backend.supports_return_generator else "list"
-    yield from Parallel(n_jobs=n_jobs, return_as=return_as, max_nbytes="100K")(calls)
 
 
 class Wanted(NamedTuple):
@@ -81,36 +64,9 @@ def reason_of(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
-def fit_and_test_packed(
-    algorithm: AlgoBase, fold: PackedFold, wanted: Wanted, n_threads: int, caller: int
-) -> Outcome:
-    """`fit_and_test` in a worker, which may be a thread of the calling process."""
-    trainset, testset = fold.unpack()
-    if os.getpid() == caller:  # which has limited its threads already
-        return fit_and_test(algorithm, trainset, testset, wanted)
-    with limited_threads(n_threads):
-        return fit_and_test(algorithm, trainset, testset, wanted)
-
-
-@contextmanager
-def limited_threads(n_threads: int | None) -> Iterator[None]:
-    """Limit the threads of NumPy's and torch's libraries; None leaves them as they are."""
-    if n_threads is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    with threadpool_limits(n_threads):
-        torch.set_num_threads(n_threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-
 def _frame(predictions: list[Prediction], trainset: Trainset) -> pd.DataFrame:
     """Predictions as a table, with the number of training ratings of user and item."""
-    n_user = {trainset.to_raw_uid(user): len(trainset.ur[user]) for user in trainset.all_users()}
-    n_item = {trainset.to_raw_iid(item): len(trainset.ir[item]) for item in trainset.all_items()}
+    n_user, n_item = training_counts(trainset, "user"), training_counts(trainset, "item")
     return pd.DataFrame(
         {
             "user": [prediction.uid for prediction in predictions],

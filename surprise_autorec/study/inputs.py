@@ -12,8 +12,10 @@ import pandas as pd
 from surprise import AlgoBase, Dataset
 from surprise.model_selection import KFold
 
-from surprise_autorec.checks import check, positive_integer
+from surprise_autorec.checks import check, is_integer, positive_integer
 from surprise_autorec.data.known import load, to_dataset
+from surprise_autorec.data.sources import as_pandas
+from surprise_autorec.display import as_text
 
 #: The name of a data set that was given without one.
 ONLY = "data"
@@ -24,7 +26,7 @@ def as_datasets(data: Any) -> dict[str, Dataset]:
 
     Parameters
     ----------
-    data : surprise.Dataset, pandas or polars DataFrame, str, or mapping of str to such
+    data : surprise.Dataset, pandas or polars DataFrame, str, or mapping of str to these
         As in `surprise_autorec.compare`.
     """
     if isinstance(data, Mapping):
@@ -38,14 +40,12 @@ def _as_dataset(name: str, data: Any) -> Dataset:
         return data
     if isinstance(data, str):
         return load(data)
-    if isinstance(data, pd.DataFrame):
-        return to_dataset(_three_columns(name, data))
-    if type(data).__module__.partition(".")[0] == "polars":
-        columns = data.to_dict(as_series=False)
-        return to_dataset(_three_columns(name, pd.DataFrame(columns)))
+    frame = as_pandas(data)
+    if isinstance(frame, pd.DataFrame):
+        return to_dataset(_three_columns(name, frame))
     raise ValueError(
         f"{name} must be a Surprise Dataset, a pandas or polars DataFrame, a name that datasets.load knows, "
-        f"or a mapping of names to such, got {type(data).__name__}"
+        f"or a mapping of names to these, got {type(data).__name__}"
     )
 
 
@@ -102,14 +102,14 @@ def _check_algorithm(name: str, algorithm: Any) -> None:
         raise ValueError(f"{name} must be an algorithm of Surprise (an AlgoBase), got {algorithm!r}")
 
 
-def check_seeds(algorithms: Mapping[str, AlgoBase], why: str) -> None:
+def check_seeds(algorithms: Mapping[str, AlgoBase]) -> None:
     """Refuse random generators, whose state depends on which fits came before."""
     for name, algorithm in algorithms.items():
         given = vars(algorithm).get("random_state")
         if isinstance(given, np.random.RandomState):
             raise ValueError(
-                f"random_state of {name} must be an int {why}, because a RandomState gives other numbers to "
-                "each fit; got a RandomState"
+                f"random_state of {name} must be an int where fits are kept or run at the same time, because "
+                "a RandomState gives other numbers to each fit; got a RandomState"
             )
 
 
@@ -124,7 +124,7 @@ def as_splitters(cv: Any, repeats: int) -> list[Any]:
         The n-th repeat, from 0, adds n to the iterator's ``random_state``.
     """
     repeats = positive_integer("repeats", repeats)
-    if cv is None or (isinstance(cv, Integral) and not isinstance(cv, bool)):
+    if cv is None or is_integer(cv):
         n_folds = 5 if cv is None else int(cv)
         check("cv", cv, "at least 2 folds", n_folds >= 2)
         cv = KFold(n_folds, random_state=0)
@@ -160,4 +160,4 @@ def check_same_folds_each_run(splitter: Any) -> None:
 def describe_splitter(splitter: Any) -> str:
     """An iterator as a call, such as ``KFold(n_splits=5, random_state=0)``."""
     settings = {name: value for name, value in vars(splitter).items() if not name.startswith("_")}
-    return f"{type(splitter).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
+    return as_text(type(splitter).__name__, settings)

@@ -100,31 +100,28 @@ def table(frame: pd.DataFrame, best: Mapping[str, Collection[Any]] | None = None
         For each column, which rows (by index) to show in bold.
     """
     best = best or {}
-    columns = [str(column) for column in frame]
-    headers, cells = [], []
-    for column in columns:
-        values = frame[column]
-        is_text = pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values)
-        kind = ' class="text"' if is_text else ""
-        name = _HEADERS.get(column, column.replace("_", " "))
-        headers.append(f"<th{kind}><button>{escape(name)}</button></th>")
-        if is_text:
-            texts = values.replace({True: "yes", False: "no"}) if values.dtype == bool else values
-            cells.append([f"<td{kind}>{escape(str(value))}</td>" for value in texts])
-        else:
-            is_whole = bool((values.dropna() % 1 == 0).all()) and column not in _DIGITS
-            form = f".{0 if is_whole else _DIGITS.get(column, 4)}f"
-            bold = [' class="best"' if index in best.get(column, ()) else "" for index in frame.index]
-            shown = ["-" if value != value else f"{value:{form}}" for value in values]
-            cells.append(
-                [
-                    f'<td{style} data-value="{float(value)!r}">{text}</td>'
-                    for style, value, text in zip(bold, values, shown, strict=True)
-                ]
-            )
-    rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
-    body = f"<thead><tr>{''.join(headers)}</tr></thead><tbody>{rows}</tbody>"
+    columns = [_column(str(name), frame[name], best.get(str(name), ())) for name in frame]
+    headers = "".join(header for header, _ in columns)
+    rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*(cells for _, cells in columns), strict=True))
+    body = f"<thead><tr>{headers}</tr></thead><tbody>{rows}</tbody>"
     return f'<div class="wide"><table>{body}</table></div>'
+
+
+def _column(name: str, values: pd.Series[Any], best: Collection[Any]) -> tuple[str, list[str]]:
+    """The header and the cells of a column of a table."""
+    button = f"<button>{escape(_HEADERS.get(name, name.replace('_', ' ')))}</button>"
+    if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+        texts = values.replace({True: "yes", False: "no"}) if values.dtype == bool else values
+        cells = [f'<td class="text">{escape(str(value))}</td>' for value in texts]
+        return f'<th class="text">{button}</th>', cells
+    is_whole = bool((values.dropna() % 1 == 0).all()) and name not in _DIGITS
+    form = f".{0 if is_whole else _DIGITS.get(name, 4)}f"
+    cells = []
+    for index, value in values.items():
+        style = ' class="best"' if index in best else ""
+        shown = "-" if value != value else f"{value:{form}}"
+        cells.append(f'<td{style} data-value="{float(value)!r}">{shown}</td>')
+    return f"<th>{button}</th>", cells
 
 
 def _svg(figure: Figure, label: str) -> str:

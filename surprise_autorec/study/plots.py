@@ -85,7 +85,10 @@ def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for (name, row), time in zip(frame.iterrows(), seconds, strict=True):
         color = "C0" if str(name).startswith("AutoRec") else "0.5"
         ax.errorbar(time, row["rmse"], yerr=row["rmse_std"], fmt="o", capsize=3, color=color)
-        ax.annotate(str(name), (time, row["rmse"]), xytext=(7, 5), textcoords="offset points")
+        above = (frame["rmse"] - row["rmse"]).between(0, 0.05 * np.ptp(frame["rmse"]), inclusive="right")
+        is_crowded = (above & (abs(np.log(seconds / time)) < np.log(1.5))).any()
+        offset = (7, -14 if is_crowded else 5)  # names of points that are close together do not overlap
+        ax.annotate(str(name), (time, row["rmse"]), xytext=offset, textcoords="offset points")
     ax.set(
         xscale="log",
         xlabel="fit and test time per fold [s]",

@@ -40,9 +40,9 @@ class Comparison:
     folds : DataFrame
         A row for each finished fit: ``data``, ``algorithm``, ``repeat``, ``fold`` (both from 1),
         ``train_size``, ``n_train`` and ``n_test`` (numbers of ratings), ``rmse``, ``mae``, the scores of
-        rankings if asked for, ``fit_time`` and ``test_time`` (seconds), ``peak_memory`` (of the process, in
-        MiB; NaN where the system does not tell), ``n_jobs`` (how many fits ran at a time), and ``error``:
-        why the fit failed, or an empty text. The measures of a failed fit are NaN.
+        rankings if ``rank_at`` is set, ``fit_time`` and ``test_time`` (seconds), ``peak_memory`` (of the
+        process, in MiB; NaN where the system does not report it), ``n_jobs`` (number of fits at a time), and
+        ``error``: why the fit failed, or an empty text. The measures of a failed fit are NaN.
     info : StudyInfo
         How the comparison was made.
     """
@@ -428,7 +428,8 @@ class Comparison:
     @property
     def n_folds(self) -> int:
         """The smallest number of folds, over all repeats, that a data set has."""
-        return int(self._full_size().groupby("data")[["repeat", "fold"]].apply(_n_distinct).min())
+        folds = self._full_size().drop_duplicates(["data", "repeat", "fold"])
+        return int(folds.groupby("data").size().min())
 
     @property
     def has_predictions(self) -> bool:
@@ -446,22 +447,17 @@ class Comparison:
         return choice("measure", measure, [name for name in NAMES if name in self.folds])
 
 
-def _n_distinct(frame: pd.DataFrame) -> int:
-    return len(frame.drop_duplicates())
-
-
 # The parts of the report
 
 
 def _results(comparison: Comparison) -> list[str]:
-    summary = comparison.summary()
-    index = list(summary.index.names)
-    frame = summary.reset_index()
+    frame = comparison._summary().reset_index()
     best = {}
     for measure in (name for name in NAMES if name in frame):
-        groups = frame.groupby("data")[measure] if "data" in index else frame.groupby(lambda _: 0)[measure]
-        top = groups.transform("max" if measure in HIGHER_IS_BETTER else "min")
+        top = frame.groupby("data")[measure].transform("max" if measure in HIGHER_IS_BETTER else "min")
         best[measure] = set(frame.index[frame[measure] == top])
+    if len(comparison._names("data")) == 1:
+        frame = frame.drop(columns="data")
     if not frame["failed"].any() and frame["fits"].min() == frame["fits"].max():
         frame = frame.drop(columns=["fits", "failed"])
     return [
@@ -470,7 +466,7 @@ def _results(comparison: Comparison) -> list[str]:
             "Results",
             "The best of each data set is bold.",
             table(frame, best),
-            _charts(comparison, lambda one: one.plot()),
+            _charts(comparison, Comparison.plot),
         ),
     ]
 
@@ -516,21 +512,17 @@ def _errors(comparison: Comparison) -> list[str]:
             heading,
             text,
             folded(table(comparison.errors(by).drop(columns=["by", "bin"]))),
-            _charts(comparison, partial(_plot_errors, by=by)),
+            _charts(comparison, partial(Comparison.plot_errors, by=by)),
         )
         for by, (heading, text) in texts.items()
     ]
-
-
-def _plot_errors(comparison: Comparison, by: str) -> Figure:
-    return comparison.plot_errors(by)
 
 
 def _learning_curve(comparison: Comparison) -> list[str]:
     if len(comparison.info.train_sizes) < 2:
         return []
     text = "Errors by the share of the training ratings that algorithms were fitted to."
-    charts = _charts(comparison, lambda one: one.plot_learning_curve())
+    charts = _charts(comparison, Comparison.plot_learning_curve)
     return [section("Learning curve", text, table(comparison.learning_curve()), charts)]
 
 

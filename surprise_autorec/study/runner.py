@@ -1,214 +1,208 @@
-"""All fits of a study: every algorithm on every fold, one after another or several at a time."""
+"""Doing the fits of a study, one after another or several at a time, but for those that were done before."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
-from joblib import delayed
-from surprise import AlgoBase, Dataset, Trainset
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+from joblib.parallel import get_active_backend
+from surprise import AlgoBase
+from threadpoolctl import threadpool_limits
 
-from surprise_autorec.study.fits import (
-    NUMBERS,
-    Outcome,
-    Wanted,
-    fit_and_test,
-    fit_and_test_packed,
-    in_parallel,
-    limited_threads,
-)
-from surprise_autorec.study.inputs import describe_splitter
-from surprise_autorec.study.packing import PackedFold, Test
-from surprise_autorec.study.storage import Key, Store, inputs_of
+from surprise_autorec.study.fits import NUMBERS, Outcome, Wanted
+from surprise_autorec.study.inputs import ONLY, check_seeds
+from surprise_autorec.study.storage import Key, Store
 
 
-@dataclass
-class Results:
-    """What a study has found so far.
+class Job(NamedTuple):
+    """A fit of a study.
 
     Attributes
     ----------
-    rows : list of dict
-        A row for each finished fit, in the order in which they finished.
-    predictions : dict
-        The predictions of each finished fit, by data, algorithm, repeat, fold and train_size; without ids.
+    key : Key
+    fingerprint : str
+        Of the fold's ratings; needed where finished fits are kept.
+    fit : callable
+        Does the fit. It is sent to another process if several fits run at a time.
+    """
+
+    key: Key
+    fingerprint: str
+    fit: Callable[[], Outcome]
+
+
+class Results(NamedTuple):
+    """What a study has found.
+
+    Attributes
+    ----------
+    folds : DataFrame
+        A row for each finished fit, in the order of the study, with the columns of `Comparison.folds`.
+    predictions : dict of Key to DataFrame
+        The predictions of each finished fit, without ids.
     n_planned : int or None
         Number of fits of the whole study; None if an iterator does not know its number of folds.
     interrupted : bool
         Whether Ctrl-C ended the study.
     """
 
+    folds: pd.DataFrame
+    predictions: dict[Key, pd.DataFrame]
     n_planned: int | None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    predictions: dict[Key, pd.DataFrame] = field(default_factory=dict)
-    interrupted: bool = False
-
-    def add(self, key: Key, outcome: Outcome) -> None:
-        """Add a finished fit."""
-        self.rows.append({**key._asdict(), **outcome.figures})
-        if outcome.predictions is not None:
-            self.predictions[key] = outcome.predictions[NUMBERS]  # ids would take most of the memory
+    interrupted: bool
 
 
-class _Fold(NamedTuple):
-    data: str
-    repeat: int
-    number: int
-    train_size: float
-    trainset: Trainset
-    testset: Test
-
-
-class Job(NamedTuple):
-    """A fit that is still to be done."""
-
-    key: Key
-    trainset: Trainset
-    testset: Test
-    #: Packed if it is to be kept or sent to another process.
-    packed: PackedFold | None
-    fingerprint: str
-    algorithm: AlgoBase
-
-
-class Study:
-    """A study that is about to run.
+class Runner:
+    """Does fits, and keeps them in a folder if there is one.
 
     Parameters
     ----------
     algorithms : mapping of str to AlgoBase
-    datasets : mapping of str to surprise.Dataset
-    splitters : sequence of cross-validation iterators
-        One for each repeat.
-    train_sizes : sequence of float
-        Shares of each fold's training ratings, in (0, 1].
     wanted : Wanted
-        What to record.
+        What to record of each fit.
+    n_jobs, n_threads, output
+        As in `surprise_autorec.compare`.
+
+    Attributes
+    ----------
+    n_parallel : int
+        How many fits run at a time. If it is 1, they run in this process.
     store : Store or None
         Where finished fits are kept.
+
+    Raises
+    ------
+    ValueError
+        If a seed is not an integer where it must be, or the folder cannot be written.
     """
 
     def __init__(
         self,
         algorithms: Mapping[str, AlgoBase],
-        datasets: Mapping[str, Dataset],
-        splitters: Sequence[Any],
-        train_sizes: Sequence[float],
         wanted: Wanted,
-        store: Store | None,
+        n_jobs: int | None = 1,
+        n_threads: int | None = None,
+        output: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._algorithms, self._datasets = algorithms, datasets
-        self._splitters, self._train_sizes = splitters, train_sizes
-        self._wanted, self._store = wanted, store
-        self._inputs = (
-            {} if store is None else {name: inputs_of(name, one) for name, one in algorithms.items()}
-        )
+        self._n_jobs, self.n_parallel = n_jobs, effective_n_jobs(n_jobs)
+        self._n_threads = n_threads or (1 if self.n_parallel > 1 else None)
+        if self.n_parallel > 1 or output is not None:
+            check_seeds(algorithms)
+        self.store = None if output is None else Store(output, wanted, algorithms)
 
-    def run(self, n_jobs: int, parallel: int | None, n_threads: int | None, verbose: bool) -> Results:
-        """Do all fits that the store does not have.
+    def run(self, jobs: Iterable[Job], n_planned: int | None, verbose: bool) -> Results:
+        """Do all fits that the folder does not have.
 
         Parameters
         ----------
-        n_jobs : int
-            How many fits run at a time. With 1 they run in this process.
-        parallel : int or None
-            What to pass to `joblib.Parallel`, which may get its backend from the caller's context.
-        n_threads : int or None
-            Threads of each fit; None leaves them as they are.
+        jobs : iterable of Job
+        n_planned : int or None
+            How many there are, if that is known.
         verbose : bool
-            Whether to show a progress bar.
+            Whether to show a progress bar and, above it, a line for each fit.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If Ctrl-C comes before a fit is done.
         """
         from tqdm.auto import tqdm  # here, to keep the import of the package fast
 
-        results = Results(self._n_planned())
+        fingerprints: dict[Key, str] = {}  # in the order of the study
+        outcomes: dict[Key, Outcome] = {}
+        interrupted = False
         with (
-            tqdm(total=results.n_planned, unit="fit", disable=not verbose) as bar,
-            limited_threads(n_threads),
+            tqdm(total=n_planned, unit="fit", disable=not verbose) as bar,
+            _limited_threads(self._n_threads),
         ):
-            jobs = self._jobs(results, bar, pack=n_jobs > 1)
-            try:
-                if n_jobs == 1:
-                    for job in jobs:
-                        bar.set_description(job.key.algorithm)
-                        outcome = fit_and_test(job.algorithm, job.trainset, job.testset, self._wanted)
-                        self._finish(job.key, job.fingerprint, outcome, 1, results, bar)
-                else:
-                    for key, fingerprint, outcome in self._in_parallel(jobs, parallel, n_threads or 1):
-                        self._finish(key, fingerprint, outcome, n_jobs, results, bar)
-            except KeyboardInterrupt:
-                if not results.rows:
-                    raise
-                results.interrupted = True
-        return results
 
-    def _in_parallel(
-        self, jobs: Iterable[Job], parallel: int | None, n_threads: int
-    ) -> Iterator[tuple[Key, str, Outcome]]:
-        calls = (
-            delayed(_labelled)(
-                job.key, job.fingerprint, job.algorithm, job.packed, self._wanted, n_threads, os.getpid()
-            )
-            for job in jobs
-        )
-        yield from in_parallel(calls, parallel)
-
-    def _jobs(self, results: Results, bar: Any, pack: bool) -> Iterator[Job]:
-        """The fits that the store does not have; those that it has go to the results."""
-        for fold in self._folds():
-            packed = PackedFold.of(fold.trainset, fold.testset) if pack or self._store is not None else None
-            fingerprint = "" if packed is None or self._store is None else packed.fingerprint()
-            for name, algorithm in self._algorithms.items():
-                key = Key(fold.data, name, fold.repeat, fold.number, fold.train_size)
-                if self._store is not None:
-                    outcome = self._store.find(key, self._inputs[name], fingerprint)
-                    if outcome is not None:
-                        results.add(key, outcome)
+            def missing() -> Iterator[Job]:
+                for job in jobs:
+                    fingerprints[job.key] = job.fingerprint
+                    found = self.store.find(job.key, job.fingerprint) if self.store else None
+                    if found is not None:
+                        outcomes[job.key] = found
                         bar.update()
                         continue
-                yield Job(key, fold.trainset, fold.testset, packed, fingerprint, algorithm)
+                    if self.n_parallel == 1:
+                        bar.set_description(job.key.algorithm)
+                    yield job
 
-    def _finish(
-        self, key: Key, fingerprint: str, outcome: Outcome, n_jobs: int, results: Results, bar: Any
-    ) -> None:
-        outcome = outcome._replace(figures={**outcome.figures, "n_jobs": n_jobs})
-        if self._store is not None:
-            self._store.save(key, self._inputs[key.algorithm], fingerprint, outcome)
-        results.add(key, outcome)
-        bar.update()
+            try:
+                for key, outcome in self._outcomes(missing()):
+                    if self.store:
+                        self.store.save(key, fingerprints[key], outcome)
+                    if outcome.predictions is not None:  # whose ids would take most of the memory
+                        outcome = outcome._replace(predictions=outcome.predictions[NUMBERS])
+                    outcomes[key] = outcome
+                    if verbose:
+                        bar.write(_line(key, outcome.figures), file=sys.stderr)
+                    bar.update()
+            except KeyboardInterrupt:
+                if not outcomes:
+                    raise
+                interrupted = True
+        done = {key: outcomes[key] for key in list(fingerprints) if key in outcomes}
+        predictions = {key: one.predictions for key, one in done.items() if one.predictions is not None}
+        return Results(_table(done), predictions, n_planned, interrupted)
 
-    def _folds(self) -> Iterator[_Fold]:
-        for name, data in self._datasets.items():
-            for repeat, splitter in enumerate(self._splitters, 1):
-                for number, (trainset, testset) in enumerate(splitter.split(data), 1):
-                    for size in self._train_sizes:
-                        part = trainset if size == 1 else _part(data, trainset, size, number)
-                        yield _Fold(name, repeat, number, size, part, testset)
+    def _outcomes(self, jobs: Iterable[Job]) -> Iterator[tuple[Key, Outcome]]:
+        """What comes of fits, each as soon as it is done, in any order."""
+        if self.n_parallel == 1:
+            done = ((job.key, job.fit()) for job in jobs)
+        else:
+            backend, _ = get_active_backend()
+            # (Ray's backend can only return all results when all are there.)
+            return_as = "generator_unordered" if backend.supports_return_generator else "list"
+            parallel = Parallel(n_jobs=self._n_jobs, return_as=return_as, max_nbytes="100K")
+            done = parallel(delayed(_done_by_worker)(job, self._n_threads, os.getpid()) for job in jobs)
+        for key, outcome in done:
+            yield key, outcome._replace(figures={**outcome.figures, "n_jobs": self.n_parallel})
 
-    def _n_planned(self) -> int | None:
+
+def _done_by_worker(job: Job, n_threads: int | None, caller: int) -> tuple[Key, Outcome]:
+    # A worker may be a thread of the calling process, which has limited its threads already.
+    with _limited_threads(None if os.getpid() == caller else n_threads):
+        return job.key, job.fit()
+
+
+@contextmanager
+def _limited_threads(n_threads: int | None) -> Iterator[None]:
+    """Limit the threads of NumPy's and torch's libraries; None leaves them as they are."""
+    if n_threads is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    with threadpool_limits(n_threads):
+        torch.set_num_threads(n_threads)
         try:
-            n_folds = sum(splitter.get_n_folds() for splitter in self._splitters)
-        except AttributeError:  # Surprise's PredefinedKFold does not know before it has split
-            return None
-        return int(n_folds) * len(self._datasets) * len(self._train_sizes) * len(self._algorithms)
-
-    def describe_folds(self) -> str:
-        """The iterator over folds as a call."""
-        return describe_splitter(self._splitters[0])
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
-def _labelled(key: Key, fingerprint: str, *arguments: Any) -> tuple[Key, str, Outcome]:
-    return key, fingerprint, fit_and_test_packed(*arguments)
+def _line(key: Key, figures: Mapping[str, Any]) -> str:
+    """A finished fit in a line, so that results can be seen long before the table."""
+    name = key.algorithm if key.data == ONLY else f"{key.data}, {key.algorithm}"
+    if figures.get("error"):
+        return f"{name}: failed"
+    seconds = figures["fit_time"] + figures["test_time"]
+    return f"{name}: RMSE {figures['rmse']:.4f} in {seconds:.1f} s"
 
 
-def _part(data: Dataset, trainset: Trainset, size: float, seed: int) -> Trainset:
-    """A random part of a trainset. A larger part of the same fold contains every smaller one."""
-    ratings = list(trainset.all_ratings())
-    order = np.random.default_rng(seed).permutation(len(ratings))
-    chosen = np.sort(order[: max(1, round(size * len(ratings)))])
-    triples = (ratings[n] for n in chosen)
-    raw = [(trainset.to_raw_uid(u), trainset.to_raw_iid(i), rating, None) for u, i, rating in triples]
-    return data.construct_trainset(raw)
+def _table(outcomes: Mapping[Key, Outcome]) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = [
+        {**key._asdict(), "error": "", **outcome.figures} for key, outcome in outcomes.items()
+    ]
+    frame = pd.DataFrame(rows)
+    for column in ("rmse", "mae", "fit_time", "test_time", "peak_memory"):
+        if column not in frame:  # every fit failed
+            frame[column] = float("nan")
+    last = ["fit_time", "test_time", "peak_memory", "n_jobs", "error"]
+    return frame[[*frame.columns.difference(last, sort=False), *last]]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from surprise import Dataset, Trainset
 from surprise.utils import get_rng
 
-from surprise_autorec.checks import check, is_positive_integer, number, positive_integer
+from surprise_autorec.checks import integer, is_positive_integer, number, positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int64Array
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -20,19 +20,59 @@ Fold = tuple[Trainset, list[tuple[Any, Any, float]]]
 RandomState = int | np.random.RandomState | None
 
 
-class TimeSplit:
-    """Train on the past, test on the future, in expanding windows.
+class Splitter(ABC):
+    """Base of the iterators over folds, which Surprise takes as ``cv``.
 
-    The ratings are ordered by time. The last ones are divided into ``n_splits`` test parts of the same size,
-    and each fold trains on all that was rated before its test part. Ratings with equal timestamps stay
-    together, so that no test rating is as old as a training rating.
+    A subclass says which ratings of a fold are trained on, and which are tested.
+
+    Attributes
+    ----------
+    n_splits : int
+        Number of folds.
+    """
+
+    n_splits: int
+
+    @abstractmethod
+    def _folds(self, data: Dataset) -> Iterator[tuple[Mask, Mask]]:
+        """Whether each rating is trained on, and whether it is tested, for each fold."""
+
+    def split(self, data: Dataset) -> Iterator[Fold]:
+        """Yield a trainset and a testset for each fold.
+
+        Parameters
+        ----------
+        data : surprise.Dataset
+
+        Raises
+        ------
+        ValueError
+            If the ratings do not allow such folds: there are too few of them, or they lack timestamps that
+            are needed.
+        """
+        for masks in self._folds(data):
+            train, test = ([data.raw_ratings[row] for row in np.flatnonzero(mask)] for mask in masks)
+            yield data.construct_trainset(train), data.construct_testset(test)
+
+    def get_n_folds(self) -> int:
+        """Number of folds."""
+        return self.n_splits
+
+
+class TimeSplit(Splitter):
+    """Train on the past, test on the future, in expanding windows, the earliest first.
+
+    The ratings, which need timestamps (numbers, or dates in ISO 8601), are ordered by time. The last ones are
+    divided into ``n_splits`` test parts of the same size, and each fold trains on all ratings before its
+    test part. Ratings with equal timestamps stay together, so that no test rating is as old as a training
+    rating.
 
     Parameters
     ----------
     n_splits : int, default=5
     test_size : float or int, optional
         Size of each test part: a share of all ratings, if it is a float, or a number of ratings. Default: all
-        ratings are divided into ``n_splits + 1`` parts, and the first is only trained on.
+        ratings are divided into ``n_splits + 1`` parts, and the first is never tested on.
 
     Raises
     ------
@@ -47,19 +87,7 @@ class TimeSplit:
             number("test_size", test_size, rule, lambda size: 0 < size < 1)
         self.test_size = test_size
 
-    def split(self, data: Dataset) -> Iterator[Fold]:
-        """Yield a trainset and a testset for each fold, the earliest first.
-
-        Parameters
-        ----------
-        data : surprise.Dataset
-            Ratings with timestamps in ``raw_ratings``: numbers, or dates in ISO 8601.
-
-        Raises
-        ------
-        ValueError
-            If a rating has no timestamp, or there are too few ratings or too few distinct timestamps.
-        """
+    def _folds(self, data: Dataset) -> Iterator[tuple[Mask, Mask]]:
         times = _times(data)
         in_order = np.sort(times)
         n_ratings, size = len(times), self.test_size
@@ -80,19 +108,15 @@ class TimeSplit:
                     "n_splits must be such that each part has timestamps of its own, got "
                     f"{self.n_splits} for {len(np.unique(times))} distinct timestamps"
                 )
-            yield _fold(data, is_train, is_test)
-
-    def get_n_folds(self) -> int:
-        """Number of folds."""
-        return self.n_splits
+            yield is_train, is_test
 
 
-class LastOfEachUser:
+class LastOfEachUser(Splitter):
     """Test on the last ratings of each user, and train on the earlier ones: one fold.
 
-    Of ratings with equal timestamps, the one that comes later in the data is the later one. Users with
-    ``n`` ratings or less are only trained on. The training ratings of one user may be later than the test
-    ratings of another; `TimeSplit` avoids this.
+    Ratings need timestamps: numbers, or dates in ISO 8601. Of ratings with equal timestamps, the one that
+    comes later in the data is the later one. Users with ``n`` ratings or less are only trained on. The
+    training ratings of one user may be later than the test ratings of another; `TimeSplit` avoids this.
 
     Parameters
     ----------
@@ -105,31 +129,17 @@ class LastOfEachUser:
         If ``n`` is not a positive integer.
     """
 
+    n_splits = 1
+
     def __init__(self, n: int = 1) -> None:
         self.n = positive_integer("n", n)
 
-    def split(self, data: Dataset) -> Iterator[Fold]:
-        """Yield a trainset and a testset.
-
-        Parameters
-        ----------
-        data : surprise.Dataset
-            Ratings with timestamps in ``raw_ratings``: numbers, or dates in ISO 8601.
-
-        Raises
-        ------
-        ValueError
-            If a rating has no timestamp, or no user has more than ``n`` ratings.
-        """
+    def _folds(self, data: Dataset) -> Iterator[tuple[Mask, Mask]]:
         is_test = _last_of_each_user(_users(data), _times(data), self.n)
-        yield _fold(data, ~is_test, is_test)
-
-    def get_n_folds(self) -> int:
-        """Number of folds: 1."""
-        return 1
+        yield ~is_test, is_test
 
 
-class RandomOfEachUser:
+class RandomOfEachUser(Splitter):
     """Test on random ratings of each user, and train on the others.
 
     Each fold draws anew. Users with ``n`` ratings or less are only trained on.
@@ -153,30 +163,15 @@ class RandomOfEachUser:
         self.n_splits = positive_integer("n_splits", n_splits)
         self.random_state = random_state
 
-    def split(self, data: Dataset) -> Iterator[Fold]:
-        """Yield a trainset and a testset for each fold.
-
-        Parameters
-        ----------
-        data : surprise.Dataset
-
-        Raises
-        ------
-        ValueError
-            If no user has more than ``n`` ratings.
-        """
+    def _folds(self, data: Dataset) -> Iterator[tuple[Mask, Mask]]:
         users, generator = _users(data), get_rng(self.random_state)
         for _ in range(self.n_splits):
             is_test = _last_of_each_user(users, generator.permutation(len(users)), self.n)
-            yield _fold(data, ~is_test, is_test)
-
-    def get_n_folds(self) -> int:
-        """Number of folds."""
-        return self.n_splits
+            yield ~is_test, is_test
 
 
-class NewUsers:
-    """Test on users of whom only a few ratings are known.
+class NewUsers(Splitter):
+    """Test on users with only a few known ratings.
 
     The users are divided at random into ``n_splits`` groups, and each group is new in one fold: ``k`` random
     ratings of each of its users are trained on, and the others are tested. Users with ``k`` ratings or less
@@ -197,26 +192,11 @@ class NewUsers:
     """
 
     def __init__(self, k: int = 5, n_splits: int = 5, random_state: RandomState = None) -> None:
-        is_zero = isinstance(k, Integral) and not isinstance(k, bool) and k == 0
-        check("k", k, "an integer, 0 or more", is_zero or is_positive_integer(k))
-        rule = "an integer, 2 or more"
-        check("n_splits", n_splits, rule, is_positive_integer(n_splits) and n_splits > 1)
-        self.k = int(k)
-        self.n_splits = int(n_splits)
+        self.k = integer("k", k, least=0)
+        self.n_splits = integer("n_splits", n_splits, least=2)
         self.random_state = random_state
 
-    def split(self, data: Dataset) -> Iterator[Fold]:
-        """Yield a trainset and a testset for each fold.
-
-        Parameters
-        ----------
-        data : surprise.Dataset
-
-        Raises
-        ------
-        ValueError
-            If there are fewer users than folds, or no user of a fold has more than ``k`` ratings.
-        """
+    def _folds(self, data: Dataset) -> Iterator[tuple[Mask, Mask]]:
         users, generator = _users(data), get_rng(self.random_state)
         n_users = int(users.max()) + 1
         if n_users < self.n_splits:
@@ -230,18 +210,7 @@ class NewUsers:
                     f"k must be less than the number of ratings of some user in each fold, got {self.k}: "
                     f"fold {group + 1} has no such user"
                 )
-            yield _fold(data, ~is_test, is_test)
-
-    def get_n_folds(self) -> int:
-        """Number of folds."""
-        return self.n_splits
-
-
-def _fold(data: Dataset, is_train: Mask, is_test: Mask) -> Fold:
-    train, test = (
-        [data.raw_ratings[row] for row in np.flatnonzero(chosen)] for chosen in (is_train, is_test)
-    )
-    return data.construct_trainset(train), data.construct_testset(test)
+            yield ~is_test, is_test
 
 
 def _users(data: Dataset) -> Int64Array:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import joblib
 import pandas as pd
 from surprise import AlgoBase
 
+from surprise_autorec.core.atomic import written_whole
 from surprise_autorec.study.fits import NUMBERS, Outcome, Wanted
 
 #: An attribute that does not change a result.
@@ -37,14 +39,24 @@ class Store:
     algorithm's class and attributes, and what is recorded. If an input changes, the fit has another file, so
     that nothing is overwritten and no result is taken for that of other inputs.
 
+    Parameters
+    ----------
+    folder : str or path-like
+    wanted : Wanted
+        What is recorded of each fit.
+    algorithms : mapping of str to AlgoBase
+
     Raises
     ------
     ValueError
-        If the folder cannot be written.
+        If the folder cannot be written, or an attribute of an algorithm cannot be hashed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], wanted: Wanted) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], wanted: Wanted, algorithms: Mapping[str, AlgoBase]
+    ) -> None:
         self.folder, self._wanted = Path(folder), wanted
+        self._inputs = {name: _inputs_of(name, algorithm) for name, algorithm in algorithms.items()}
         self._fits = self.folder / "fits"
         try:
             self._fits.mkdir(parents=True, exist_ok=True)
@@ -60,18 +72,16 @@ class Store:
             self._files.setdefault(file.name[: -len("-0123456789abcdef.json")], []).append(file)
         self._told: set[tuple[str, str]] = set()
 
-    def find(self, key: Key, algorithm: dict[str, Any], fold: str) -> Outcome | None:
+    def find(self, key: Key, fold: str) -> Outcome | None:
         """The outcome of a fit, if it was done with the same inputs; a warning says what has changed.
 
         Parameters
         ----------
         key : Key
-        algorithm : dict
-            From `inputs_of`.
         fold : str
             The fold's fingerprint.
         """
-        file = self._file(key, algorithm, fold)
+        file = self._file(key, fold)
         if file in self._files.get(_slug(key), []):
             saved = json.loads(file.read_text(encoding="utf-8"))
             predictions = self._predictions(file)
@@ -79,31 +89,30 @@ class Store:
         others = [json.loads(one.read_text(encoding="utf-8")) for one in self._files.get(_slug(key), [])]
         same_names = [one for one in others if (one["data"], one["algorithm"]) == (key.data, key.algorithm)]
         if same_names:
+            algorithm = self._inputs[key.algorithm]
             self._tell(key, min((_changes(one["inputs"], algorithm, fold) for one in same_names), key=len))
         return None
 
-    def save(self, key: Key, algorithm: dict[str, Any], fold: str, outcome: Outcome) -> None:
+    def save(self, key: Key, fold: str, outcome: Outcome) -> None:
         """Write a fit's outcome, all of it or nothing. Failed fits are not written and are tried again."""
         if "error" in outcome.figures:
             return
-        file = self._file(key, algorithm, fold)
+        file = self._file(key, fold)
         if outcome.predictions is not None:
             predictions = self._predictions(file)
             predictions.parent.mkdir(exist_ok=True)
-            part = predictions.with_name(f".{os.getpid()}-{predictions.name}")
-            outcome.predictions.to_csv(part, index=False)
-            part.replace(predictions)
+            with written_whole(predictions) as table:
+                outcome.predictions.to_csv(table, index=False, compression="gzip")
         saved = {
             **key._asdict(),
-            "inputs": {"algorithm": algorithm, "fold": fold},
+            "inputs": {"algorithm": self._inputs[key.algorithm], "fold": fold},
             "figures": outcome.figures,
         }
-        part = file.with_name(f".{os.getpid()}-{file.name}")
-        part.write_text(json.dumps(saved, indent=1), encoding="utf-8")
-        part.replace(file)
+        with written_whole(file) as fit:
+            fit.write(json.dumps(saved, indent=1).encode())
 
-    def _file(self, key: Key, algorithm: dict[str, Any], fold: str) -> Path:
-        hashes = {name: value[0] for name, value in algorithm.items()}
+    def _file(self, key: Key, fold: str) -> Path:
+        hashes = {name: value[0] for name, value in self._inputs[key.algorithm].items()}
         inputs = [list(key), hashes, fold, list(self._wanted)]
         fingerprint = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
         return self._fits / f"{_slug(key)}-{fingerprint}.json"
@@ -117,7 +126,7 @@ class Store:
             self._told.add((key.algorithm, what))
             warnings.warn(
                 f"{self.folder} has fits of {key.algorithm} on {key.data} with other inputs ({what}); they "
-                "stay there, and are done again with the new ones",
+                "are kept, and fits with the new inputs are added",
                 UserWarning,
                 stacklevel=2,
             )
@@ -133,7 +142,7 @@ def _changes(saved: dict[str, Any], algorithm: dict[str, Any], fold: str) -> lis
     return changes if saved["fold"] == fold else [*changes, "the ratings or the folds"]
 
 
-def inputs_of(name: str, algorithm: AlgoBase) -> dict[str, Any]:
+def _inputs_of(name: str, algorithm: AlgoBase) -> dict[str, Any]:
     """The class and the attributes of an algorithm: for each a hash, and a short text.
 
     Raises
