@@ -252,15 +252,16 @@ def _joined_processes(timeout: float) -> Iterator[None]:
             "the processes must be started by torchrun, as in "
             "torchrun --nproc-per-node 2 -m surprise_autorec.distributed fit ratings/ -o model.safetensors"
         )
-    limit = timedelta(seconds=timeout)
+    limit, backend = timedelta(seconds=timeout), "gloo"
     if torch.cuda.is_available():  # each process of a machine has a GPU of its own
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        if distributed.is_nccl_available():  # (torch may be built with it where there is no GPU)
+            backend = "cpu:gloo,cuda:nccl"
     try:
         store, rank, size = next(rendezvous("env://", timeout=limit))
         # torchrun's store outlives processes that it starts again: they must not find the addresses of the
         # old ones.
         store = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
-        backend = "cpu:gloo,cuda:nccl" if distributed.is_nccl_available() else "gloo"
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     except (RuntimeError, ValueError) as error:
         raise ValueError(

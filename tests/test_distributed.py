@@ -13,7 +13,7 @@ from together import together
 
 from surprise_autorec import AutoRecRegressor, DivergenceError, datasets, load
 from surprise_autorec.core.optimizers import OPTIMIZERS
-from surprise_autorec.distributed import _encoded, _fit, _part
+from surprise_autorec.distributed import _encoded, _fit, _joined_processes, _part
 
 FRAME = datasets.make_ratings(n_users=90, n_items=60, n_ratings=2500, noise=0.3)
 X, Y = FRAME[["user", "item"]], FRAME["rating"]
@@ -331,6 +331,18 @@ def test_a_fit_whose_processes_die_goes_on_to_the_same_bits(folder, model_file, 
     errors = [line for line in told.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert "must be of the same fit: n_factors was 'auto', got 9" in errors[0]
+
+
+def test_torch_that_is_built_for_gpus_does_without_them(monkeypatch):
+    for name, value in {"RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 0}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with _joined_processes(timeout=LIMIT):
+        assert torch.distributed.get_backend() == "gloo"
+        ones = torch.ones(3)
+        torch.distributed.all_reduce(ones)
+    assert ones.tolist() == [1, 1, 1]
 
 
 def test_processes_that_were_not_started_are_told_of(folder):

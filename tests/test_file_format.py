@@ -132,7 +132,7 @@ WRONG = {
     "mean off the scale": (setting("mean_rating", value=7.0), "a number on the scale"),
     "an id twice": (setting("user_ids", "ids", value=[1] * 20), "distinct ids"),
     "an id is NaN": (setting("user_ids", "ids", value=[*range(19), float("nan")]), "none of them NaN"),
-    "no ids": (setting("user_ids", "ids", value=[]), "one at least"),
+    "no ids": (setting("user_ids", "ids", value=[]), "at least one"),
     "an id that cannot be one": (
         setting("user_ids", value={"type": "mixed", "ids": [{"list": [1]}]}),
         "unhashable",

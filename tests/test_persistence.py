@@ -270,7 +270,7 @@ def test_nan_is_no_id(tmp_path):
         ):
             AutoRec(**SMALL).fit(trainset)
     trainset = Dataset(Reader()).construct_trainset([("a", ("b", float("nan")), 3.0, None)])
-    with pytest.raises(ValueError, match="item_ids must be distinct ids, one at least, none of them NaN"):
+    with pytest.raises(ValueError, match="item_ids must be distinct ids, at least one, none of them NaN"):
         AutoRec(**SMALL).fit(trainset).save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 

@@ -168,7 +168,7 @@ _ACTIVATION = Entry(
 )
 _PENALTY = Entry("a number >= 0", lambda value, _: _is_penalty(value))
 _FLAG = Entry("true or false", lambda value, _: isinstance(value, bool))
-_IDS = Entry("distinct ids, one at least, none of them NaN", _are_ids)
+_IDS = Entry("distinct ids, at least one, none of them NaN", _are_ids)
 
 #: The JSON.
 CONTENTS: dict[str, Entry] = {
@@ -176,9 +176,9 @@ CONTENTS: dict[str, Entry] = {
     "class": Entry(f"one of {', '.join(_STATES)}", lambda value, _: value in _STATES),
     "parameters": Entry("values by the names of parameters", lambda value, _: isinstance(value, dict)),
     "state": Entry("what the class needs", lambda value, contents: _STATES[contents["class"]](value)),
-    "loss_curve": Entry("finite numbers, one an epoch", lambda value, _: _is_list(value, _is_loss)),
+    "loss_curve": Entry("finite numbers, one for each epoch", lambda value, _: _is_list(value, _is_loss)),
     "validation_scores": Entry(
-        "finite numbers, one an epoch, or empty",
+        "finite numbers, one for each epoch, or empty",
         lambda value, contents: _is_list(value, _is_loss) and len(value) in (0, len(contents["loss_curve"])),
     ),
     "user_ids": _IDS,
