@@ -231,9 +231,9 @@ def test_every_parameter_is_tested_here():
 
 
 def test_every_parameter_is_documented():
-    documentation = AutoRec.__init__.__doc__
+    documentation = inspect.getdoc(AutoRec.__init__)
     for name in inspect.signature(AutoRec).parameters:
-        assert f"\n        {name} : " in documentation
+        assert f"\n{name} : " in documentation
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "rprop", "lbfgs"])

@@ -339,7 +339,7 @@ def test_constructor_takes_the_parameters_of_the_algorithm_and_its_own():
         assert parameters[name].default is parameter.default is getattr(AutoRecRegressor(), name)
         assert parameters[name].annotation == parameter.annotation
     for name in own:
-        assert f"\n        {name} : " in AutoRecRegressor.__init__.__doc__
+        assert f"\n{name} : " in inspect.getdoc(AutoRecRegressor.__init__)
 
 
 def test_unknown_keyword_is_refused():
