@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -33,18 +34,31 @@ def combination(
         Weights that add up to 1.
     expected_gain : float
     """
-    from scipy.optimize import lsq_linear  # (only where it is needed: it takes a while to load)
-
     prior = np.append(expected, expected_gain)
     noise = max(float(prior @ mean_products @ prior), 1e-12)  # (0 where estimates are exact)
     deviations = np.append(np.full(len(expected), automatic.WEIGHT_STD), automatic.GAIN_STD)
     penalties = noise / (n_ratings * deviations**2)
-    ones, least = np.append(np.ones(len(expected)), 0.0), np.append(0.0 * expected, automatic.LEAST_GAIN)
-    # c' M c + penalties . (c - prior)^2, the sum of weights held at 1 by a large penalty, as least squares
-    squares = mean_products + np.diag(penalties)
-    strict = 1e6 * np.trace(squares)
-    root = np.linalg.cholesky(squares + strict * np.outer(ones, ones))
-    wanted = np.linalg.solve(root, penalties * prior + strict * ones)
-    found = lsq_linear(root.T, wanted, bounds=(least, np.inf)).x
-    weights: Float64Array = found[:-1] / found[:-1].sum()
-    return weights, float(found[-1])
+    # c' M c + penalties . (c - prior)^2 = c' squares c - 2 wanted . c + a constant
+    squares, wanted = mean_products + np.diag(penalties), penalties * prior
+
+    def objective(found: Float64Array) -> float:
+        return float(found @ squares @ found - 2 * wanted @ found)
+
+    subsets = (kept for size in range(len(expected)) for kept in combinations(range(len(expected)), size + 1))
+    solutions = (_minimum(squares, wanted, [*kept, len(expected)]) for kept in subsets)
+    best = min((found for found in solutions if found[:-1].min() >= 0), key=objective)
+    return best[:-1], max(float(best[-1]), automatic.LEAST_GAIN)
+
+
+def _minimum(squares: Float64Array, wanted: Float64Array, free: Sequence[int]) -> Float64Array:
+    """Where the objective is least if all coefficients are 0 but the free ones, by Lagrange's equations.
+
+    The last coefficient is the gain; the others add up to 1.
+    """
+    n_free = len(free)
+    equations, right = np.zeros((n_free + 1, n_free + 1)), np.append(wanted[free], 1.0)
+    equations[:-1, :-1] = squares[np.ix_(free, free)]
+    equations[-1, : n_free - 1] = equations[: n_free - 1, -1] = 1.0
+    found = np.zeros(len(wanted))
+    found[free] = np.linalg.solve(equations, right)[:-1]
+    return found
