@@ -650,7 +650,7 @@ def _column(ids: list[Hashable]) -> pd.Series[Any]:
 
     try:
         return pd.Series(ids, dtype=None if ids else object)
-    except UnicodeEncodeError:  # half a pair of surrogates, which pandas cannot keep as text
+    except (OverflowError, UnicodeEncodeError):  # what some versions of pandas cannot keep as number or text
         return pd.Series(ids, dtype=object)
 
 

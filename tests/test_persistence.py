@@ -275,8 +275,12 @@ def test_nan_is_no_id(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_half_a_surrogate_pair_is_an_id_like_any_other(tmp_path):
-    uid, iid = "\ud800", "x\udfff"
+@pytest.mark.parametrize(
+    ("uid", "iid", "other"),
+    [("\ud800", "x\udfff", "\ud801"), (10**400, -(10**400), 10**401)],
+    ids=["half a surrogate pair", "larger than any float"],
+)
+def test_unusual_ids_are_like_any_other(tmp_path, uid, iid, other):
     trainset = Dataset(Reader()).construct_trainset(
         [(uid, iid, 3.0, None), ("a", iid, 4.0, None), (uid, "b", 1.0, None)]
     )
@@ -287,7 +291,7 @@ def test_half_a_surrogate_pair_is_an_id_like_any_other(tmp_path):
         assert one.recommend([uid], exclude_rated=False)["user"].tolist() == [uid, uid]
         assert one.similar_items("b")["item"].tolist() == [iid]
         with pytest.warns(UserWarning, match="not in the training ratings"):
-            assert len(one.recommend(["\ud801"])) == 2
+            assert len(one.recommend([other])) == 2
 
 
 # Where files are written to

@@ -287,6 +287,7 @@ def test_ctrl_c_prints_the_table_of_what_is_done(script, tmp_path):
     process = start(tmp_path / "out", 2, script)
     wait_for(tmp_path / "out", 4)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    (tmp_path / "go on").touch()  # joblib may wait for fits that are running
     stdout, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, stderr
     n_done = len(finished(tmp_path / "out"))

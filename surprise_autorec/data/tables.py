@@ -175,14 +175,14 @@ def _numbers(values: pd.Series[Any], decimal: str) -> npt.NDArray[np.float64]:
         return np.full(len(values), np.nan)
     if pd.api.types.is_numeric_dtype(values):
         return values.to_numpy(np.float64, na_value=np.nan)
-    codes, distinct = pd.factorize(values)
-    texts = pd.Series(np.asarray(distinct, object))
-    if decimal != ".":
-        texts = texts.astype(str).str.replace(decimal, ".", regex=False)
     try:
+        codes, distinct = pd.factorize(values)
+        texts = pd.Series(np.asarray(distinct, object))
+        if decimal != ".":
+            texts = texts.astype(str).str.replace(decimal, ".", regex=False)
         numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     except OverflowError:  # of an integer that no float is as large as
-        numbers = pd.to_numeric(texts.astype(str), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        return _numbers(values.map(str), decimal)
     return np.append(numbers, np.nan)[codes]  # -1, the last, is a missing one
 
 
