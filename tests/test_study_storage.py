@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -290,8 +291,9 @@ def test_ctrl_c_prints_the_table_of_what_is_done(script, tmp_path):
     (tmp_path / "go on").touch()  # joblib may wait for fits that are running
     stdout, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, stderr
-    n_done = len(finished(tmp_path / "out"))
-    assert f"interrupted: {n_done} of 16 fits are done" in stdout
+    told = re.search(r"interrupted: (\d+) of 16 fits are done", stdout)
+    assert told, stdout
+    assert 4 <= int(told[1]) <= len(finished(tmp_path / "out"))  # (workers may finish what they have begun)
 
 
 # Other machines
