@@ -243,7 +243,13 @@ def start(folder, n_jobs, script):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=interruptible,
     )
+
+
+def interruptible():
+    """Let Ctrl-C reach a process, even if the tests run in the background, where shells ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finished(folder):
