@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import re
 import signal
 import subprocess
 import sys
@@ -297,9 +296,8 @@ def test_ctrl_c_prints_the_table_of_what_is_done(script, tmp_path):
     (tmp_path / "go on").touch()  # joblib may wait for fits that are running
     stdout, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, stderr
-    told = re.search(r"interrupted: (\d+) of 16 fits are done", stdout)
-    assert told, stdout
-    assert 4 <= int(told[1]) <= len(finished(tmp_path / "out"))  # (workers may finish what they have begun)
+    n_done = len(finished(tmp_path / "out"))
+    assert f"interrupted: {n_done} of 16 fits are done" in stdout
 
 
 # Other machines
