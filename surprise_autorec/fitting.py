@@ -166,8 +166,7 @@ def fit_model(
     if is_estimate:
         _warn_of_memory(needed, checked)
     matrix = _matrix(ratings, options.early_stopping, collective)
-    gain = automatic.gain(options.dropout) if options.has_gain else 0.0
-    members = automatic.members(matrix, checked.kinds, gain)
+    members = automatic.members(matrix, checked.kinds, automatic.gain(options))
     if start is not None:
         members = _members_of(start, members, learnt=options.learn_weights)
     total, n_ratings = collective.sums(ratings.values.sum(), len(ratings.values))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from core_helpers import training_options
 
 from surprise_autorec.core import automatic
 from surprise_autorec.core.ratings import RatingMatrix
@@ -48,9 +49,13 @@ def test_members_of_a_kind_share_its_weight():
 
 
 def test_gain_is_expected_where_dropout_hides_inputs():
-    assert automatic.gain(0.0) == 0.0
-    assert automatic.gain(0.5) == automatic.GAIN_FACTOR
-    assert automatic.gain(0.75) == pytest.approx(3 * automatic.GAIN_FACTOR)
+    def gain(dropout, **options):
+        return automatic.gain(training_options(dropout=dropout, **options))
+
+    assert gain(0.0, biased=True) == 0.0
+    assert gain(0.5, biased=True) == automatic.GAIN_FACTOR
+    assert gain(0.75, biased=True) == pytest.approx(3 * automatic.GAIN_FACTOR)
+    assert gain(0.5, biased=False) == gain(0.5, biased=True, optimizer="rprop") == 0.0
 
 
 @pytest.mark.parametrize("values", [[3.0], [3.0, 3.0, 3.0], [1.0, 5.0, 1.0]])

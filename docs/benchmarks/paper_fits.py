@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from surprise_autorec.core import automatic
-from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, weight_gradient
 from surprise_autorec.core.training import make_learner
@@ -149,8 +148,7 @@ def package_training(triples: Triples, fit: Fit, device: str) -> Iterator[Point]
     train, measured = triples.split(fit.seed, fit.part)
     by_user = triples.matrix(train, "user")
     baselines = checked.estimate_baselines(by_user)
-    gain = automatic.gain(options.dropout) if options.has_gain else 0.0
-    (member,) = automatic.members(by_user, checked.kinds, gain)
+    (member,) = automatic.members(by_user, checked.kinds, automatic.gain(options))
     generator = torch.Generator().manual_seed(parameters.draw_seed())
     learner = make_learner(member, by_user, baselines, options, generator)
 
@@ -160,7 +158,7 @@ def package_training(triples: Triples, fit: Fit, device: str) -> Iterator[Point]
     expected = (beside if member.side == "user" else beside.transposed).at(*meter.cells)
     for_unknown = expected if options.biased else float(by_user.values.mean())
     cells = Cells.of(held_out, options.device)
-    every = 5 if OPTIMIZERS[options.optimizer].full_batch else 1
+    every = 5 if options.full_batch else 1
     for epoch in range(1, options.n_epochs + 1):
         learner.run_epoch(epoch)
         if epoch % every == 0 or epoch == options.n_epochs:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from surprise_autorec.core.baselines import Baselines, als_baselines
 from surprise_autorec.core.batches import RowsAndColumns, typical_count
+from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Kind, Member
 from surprise_autorec.core.uncertainty import LEAST_ERRORS
@@ -158,9 +159,9 @@ def baselines(users_by_items: RatingMatrix) -> Baselines:
     return als_baselines(users_by_items, reg_u=reg_u, reg_i=reg_i)
 
 
-def gain(dropout: float) -> float:
-    """The gain of networks (see `Member`), unless it is learnt."""
-    return GAIN_FACTOR * dropout / (1 - dropout)
+def gain(options: TrainingOptions) -> float:
+    """The gain of networks (see `Member`), unless it is learnt: 0 where they have none."""
+    return GAIN_FACTOR * options.dropout / (1 - options.dropout) if options.has_gain else 0.0
 
 
 def members(users_by_items: RatingMatrix, kinds: Iterable[Kind], gain: float) -> list[Member]:
