@@ -45,13 +45,13 @@ def test_weights_and_gain_are_the_best_on_a_grid(errors):
 def test_estimate_that_only_adds_errors_has_no_weight(errors):
     errors[2] = 5 * errors[0]
     weights, _ = combination(products(errors), errors.shape[1], EXPECTED, GAIN)
-    assert weights[2] == pytest.approx(0, abs=1e-9)
+    assert weights[2] == 0
     assert weights.sum() == pytest.approx(1)
 
 
 def test_few_ratings_leave_weights_and_gain_where_they_are_expected(errors):
     (few, little), (many, most) = (combination(products(errors), n, EXPECTED, GAIN) for n in (1, 10**9))
-    assert np.abs(few - EXPECTED).max() < 0.05
+    assert np.abs(few - EXPECTED).max() < 0.02
     assert np.abs(many - EXPECTED).max() > 0.1
     assert abs(little - GAIN) < abs(most - GAIN)
     assert most == pytest.approx(0.7, abs=0.05)
