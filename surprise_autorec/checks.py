@@ -1,4 +1,4 @@
-"""Checks of what users give: each raises ValueError that names the parameter, the rule and the value."""
+"""Checks of what users give, which raise ValueError that names parameter, rule and value; and of pyarrow."""
 
 from __future__ import annotations
 
@@ -68,3 +68,19 @@ def choice(name: str, value: Any, allowed: Collection[str], rule: str = "one of"
     """Check that a value is one of the allowed texts, and return it."""
     check(name, value, f"{rule} {sorted(allowed)}", isinstance(value, str) and value in allowed)
     return str(value)
+
+
+def pyarrow(what: str) -> Any:
+    """Pyarrow, with its reader and writer of Parquet.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed. The message says what needs it, and what to install.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(f"{what} needs pyarrow: pip install 'surprise-autorec[parquet]'") from error
+    return pa

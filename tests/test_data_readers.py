@@ -11,8 +11,8 @@ from data_helpers import FRAME, NUMBERS, STRINGS, write
 from surprise import Dataset, Reader
 
 from surprise_autorec.data import readers, sources
-from surprise_autorec.data.known import load
 from surprise_autorec.data.readers import read
+from surprise_autorec.datasets import load
 
 
 @pytest.mark.parametrize("suffix", [".data", ".dat", ".csv", ".inter"])

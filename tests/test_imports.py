@@ -74,11 +74,10 @@ print(*sys.modules)
 #: Parts of the package, each with those that it may import. Parts in the same line may import each other.
 MAY_IMPORT = {
     "core": {"core"},
-    "arrow": set(),
     "checks": set(),
     "display": set(),
     "ids": set(),
-    "model": {"arrow", "checks", "core", "ids", "model"},
+    "model": {"checks", "core", "ids", "model"},
     "callbacks": {"core"},
     "signatures": set(),
     "parameters": {"callbacks", "checks", "core", "signatures"},
@@ -100,12 +99,12 @@ MAY_IMPORT = {
     "regressor": {"checks", "core", "data", "fitted", "fitting", "model", "parameters", "signatures"},
     "persistence": {"algorithm", "fitted", "fitting", "model", "regressor"},
     "adapters": {"adapters", "core", "fitting", "trainsets"},
-    "data": {"arrow", "core", "data"},
+    "data": {"checks", "core", "data"},
     "datasets": {"data"},
-    "study": {"algorithm", "checks", "core", "data", "display", "fitted", "fitting", "study"},
-    "comparison": {"study"},
+    "study": {"algorithm", "checks", "core", "datasets", "data", "display", "fitted", "fitting", "study"},
+    "comparison": {"checks", "study"},
     "distributed": {"checks", "cli", "core", "data", "fitting", "model", "regressor"},
-    "splits": {"study"},
+    "splits": {"checks", "core"},
 }
 
 

@@ -31,7 +31,7 @@ from surprise_autorec.cli.shared import (
     parse_setting,
     value_of,
 )
-from surprise_autorec.study.comparison import compare
+from surprise_autorec.comparison import compare
 from surprise_autorec.study.result import Comparison
 
 

@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from surprise_autorec.arrow import pyarrow
+from surprise_autorec.checks import pyarrow
 from surprise_autorec.data.tables import BATCH_ROWS, ROLES, Table, role_batches
 
 Source = str | os.PathLike[str] | IO[str]

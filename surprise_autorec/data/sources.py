@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse
 
-from surprise_autorec.arrow import pyarrow
+from surprise_autorec.checks import pyarrow
 from surprise_autorec.data.readers import slices, tables_of
 from surprise_autorec.data.tables import BATCH_ROWS, Table, role_batches
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from surprise_autorec.arrow import pyarrow
+from surprise_autorec.checks import pyarrow
 from surprise_autorec.core.atomic import written_whole
 from surprise_autorec.model.ranking import Ranking
 

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from surprise import AlgoBase, Prediction, Trainset, accuracy
 
-from surprise_autorec.study.errors import training_counts
+from surprise_autorec.study.measures import ranking_scores, training_counts
 from surprise_autorec.study.packing import Test
-from surprise_autorec.study.rankings import ranking_scores
 
 #: The columns of predictions that are not ids.
 NUMBERS = ["rating", "estimate", "n_user", "n_item"]

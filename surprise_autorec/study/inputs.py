@@ -13,8 +13,8 @@ from surprise import AlgoBase, Dataset
 from surprise.model_selection import KFold
 
 from surprise_autorec.checks import check, is_integer, positive_integer
-from surprise_autorec.data.known import load, to_dataset
 from surprise_autorec.data.sources import as_pandas
+from surprise_autorec.datasets import load, to_dataset
 from surprise_autorec.display import as_text
 
 #: The name of a data set that was given without one.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import platform
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -18,6 +23,8 @@ from threadpoolctl import threadpool_limits
 from surprise_autorec.study.fits import NUMBERS, Outcome, Wanted
 from surprise_autorec.study.inputs import ONLY, check_seeds
 from surprise_autorec.study.storage import Key, Store
+
+_PACKAGES = ["surprise-autorec", "scikit-surprise", "torch", "numpy", "scipy", "pandas", "joblib"]
 
 
 class Job(NamedTuple):
@@ -56,6 +63,54 @@ class Results(NamedTuple):
     predictions: dict[Key, pd.DataFrame]
     n_planned: int | None
     interrupted: bool
+
+
+@dataclass(frozen=True)
+class StudyInfo:
+    """How a comparison was made.
+
+    Attributes
+    ----------
+    folds : str
+        The iterator over folds.
+    repeats : int
+    train_sizes : tuple of float
+    n_planned : int or None
+        Number of fits that were asked for; None if an iterator does not know its number of folds.
+    interrupted : bool
+        Whether Ctrl-C ended it before all fits were done.
+    command : str
+        The command of the process.
+    machine : str
+    versions : dict of str to str
+        Versions of Python and of the packages that matter.
+    """
+
+    folds: str
+    repeats: int
+    train_sizes: tuple[float, ...]
+    n_planned: int | None
+    interrupted: bool
+    command: str
+    machine: str
+    versions: dict[str, str]
+
+    @classmethod
+    def of(cls, folds: str, repeats: int, train_sizes: tuple[float, ...], results: Results) -> StudyInfo:
+        """A study by this process, on this machine."""
+        return cls(
+            folds,
+            repeats,
+            train_sizes,
+            results.n_planned,
+            results.interrupted,
+            shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+            {
+                "python": platform.python_version(),
+                **{package: importlib.metadata.version(package) for package in _PACKAGES},
+            },
+        )
 
 
 class Runner:
