@@ -11,7 +11,7 @@ import numpy as np
 from surprise import AlgoBase, Dataset, Trainset
 
 from surprise_autorec.checks import check, flag, is_integer, number, positive_integer
-from surprise_autorec.study.fits import Outcome, Wanted, fit_and_test
+from surprise_autorec.study.fits import Outcome, PackedFold, Test, Wanted, fit_and_test
 from surprise_autorec.study.inputs import (
     as_algorithms,
     as_datasets,
@@ -20,7 +20,6 @@ from surprise_autorec.study.inputs import (
     describe_splitter,
 )
 from surprise_autorec.study.measures import errors_by_count, errors_by_rating, ranking_scores
-from surprise_autorec.study.packing import PackedFold, Test
 from surprise_autorec.study.result import Comparison
 from surprise_autorec.study.runner import Job, Runner, StudyInfo
 from surprise_autorec.study.significance import (

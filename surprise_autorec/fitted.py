@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final, overload
 import numpy as np
 import numpy.typing as npt
 
-from surprise_autorec.checks import check, is_positive_integer, positive_integer
+from surprise_autorec.checks import check, hint_of_type, is_positive_integer, positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
 from surprise_autorec.display import as_card, as_text, changed_parameters, parameters_of
 from surprise_autorec.fitting import Fit, Ratings, numbers
-from surprise_autorec.ids import hint_of_type
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.model.explanation import Explanation, explain
 from surprise_autorec.model.files import SavedModel, problems_named, read, write
-from surprise_autorec.model.parquet import write_rankings
-from surprise_autorec.model.ranking import nearest, rank_blocks, rank_items
+from surprise_autorec.model.ranking import nearest, rank_blocks, rank_items, write_rankings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,12 +125,8 @@ class FittedAutoRec(ABC):
                 "callbacks cannot be saved: the loaded algorithm will have none", UserWarning, stacklevel=2
             )
         parameters["callbacks"] = ()
-        scores: Sequence[float | None] = self.validation_scores_ or [None] * self.n_iter_
-        epochs = [
-            Epoch(number, self.n_iter_, loss, score)
-            for number, (loss, score) in enumerate(zip(self.loss_curve_, scores, strict=True), start=1)
-        ]
-        write(path, SavedModel(name, parameters, self._state_to_save(), model, epochs))
+        curves = self.loss_curve_, self.validation_scores_
+        write(path, SavedModel(name, parameters, self._state_to_save(), model, *curves))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], verify: bool = True) -> Self:
@@ -166,9 +160,13 @@ class FittedAutoRec(ABC):
         if saved.class_name != cls.__name__:  # only those that both have
             known = inspect.signature(cls).parameters
             parameters = {name: value for name, value in parameters.items() if name in known}
+        losses = saved.loss_curve
+        scores: Sequence[float | None] = saved.validation_scores or [None] * len(losses)
         with problems_named(path):
+            curves = enumerate(zip(losses, scores, strict=True), start=1)
+            epochs = [Epoch(number, len(losses), loss, score) for number, (loss, score) in curves]
             algorithm = cls(**parameters)
-            algorithm._restore(Fit(saved.model, list(saved.epochs)), saved.state)
+            algorithm._restore(Fit(saved.model, epochs), saved.state)
         return algorithm
 
     @final

@@ -173,9 +173,8 @@ def fit_model(
     seed = int(collective.sums(parameters.draw_seed() if collective.rank == 0 else 0)[0])
     history = History()
     callbacks: list[Callback] = [history, *checked.callbacks]
-    if checked.early_stopping is not None:
-        n_iter_no_change, tol = checked.early_stopping
-        callbacks.append(EarlyStopping(n_iter_no_change, tol * unit))
+    if options.early_stopping:
+        callbacks.append(EarlyStopping(checked.n_iter_no_change, checked.tol * unit))
     with Progress(options.n_epochs, checked.verbose and collective.rank == 0) as progress:
         if is_estimate:
             progress.tell(f"Training needs about {_size(needed)} of memory")

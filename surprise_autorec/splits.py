@@ -240,12 +240,7 @@ def _times(data: Dataset) -> Float64Array:
 
 def _places(users: Int64Array, keys: Any) -> Int64Array:
     """The place of each rating among those of its user, from 0, by increasing key and then by row."""
-    order = np.lexsort((keys, users))
-    counts = np.bincount(users)
-    starts = np.cumsum(counts) - counts
-    places = np.empty(len(users), np.int64)
-    places[order] = np.arange(len(users)) - starts[users[order]]
-    return places
+    return pd.Series(keys).groupby(users).rank("first").to_numpy(np.int64) - 1
 
 
 def _last_of_each_user(users: Int64Array, keys: Any, n: int) -> Mask:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from surprise import Trainset
+from surprise import AlgoBase, Prediction, Trainset
 
+from surprise_autorec.core.arrays import Float64Array
 from surprise_autorec.fitting import NO_RATINGS, Ratings
 from surprise_autorec.model import AutoRecModel, RatingScale
+
+Made = TypeVar("Made")
 
 #: Why there is no prediction, in Surprise's words.
 UNKNOWN = "User and/or item is unknown."
@@ -80,6 +85,46 @@ def trainset_of(ratings: Ratings) -> Trainset:
         {uid: index for index, uid in enumerate(ratings.user_ids)},
         {iid: index for index, iid in enumerate(ratings.item_ids)},
     )
+
+
+def predictions_of(
+    algorithm: AlgoBase, testset: Sequence[tuple[Any, Any, float | None]], estimates: Float64Array
+) -> list[Prediction]:
+    """Estimates of a test set as predictions on the rating scale; where one is NaN, Surprise's default."""
+    # (``zip(*testset)`` would make an iterator of each row, and Python look through all of them for garbage.)
+    uids, iids, ratings = ([row[place] for row in testset] for place in range(3))
+    impossible = np.isnan(estimates)
+    if impossible.any():
+        estimates[impossible] = algorithm.default_prediction()
+    estimates = np.clip(estimates, *algorithm.trainset.rating_scale)
+
+    def make_predictions() -> list[Prediction]:
+        details = [{"was_impossible": False} for _ in uids]
+        fields = zip(uids, iids, ratings, estimates.tolist(), details, strict=True)
+        return list(map(partial(tuple.__new__, Prediction), fields))
+
+    predictions = _made_without_garbage_collection(make_predictions)
+    for position in np.flatnonzero(impossible):
+        predictions[position].details.update(was_impossible=True, reason=UNKNOWN)
+    return predictions
+
+
+def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
+    """Make many objects that are not garbage without Python searching all others for garbage meanwhile.
+
+    Python searches each time that a certain number of objects was made, and a Trainset is millions of objects
+    to search. At the end only the new objects are searched; otherwise the next object made would set off a
+    search of all. Whatever interrupts this, garbage collection is on again afterwards, if it was on.
+    """
+    was_on = gc.isenabled()
+    try:
+        gc.disable()
+        made = make()
+        gc.collect(0)
+        return made
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def advice_about(data: object) -> str:

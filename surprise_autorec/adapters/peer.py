@@ -11,7 +11,7 @@ from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.fitting import Ratings
-from surprise_autorec.trainsets import UNKNOWN, ratings_of
+from surprise_autorec.trainsets import UNKNOWN, predictions_of, ratings_of
 
 
 class Peer(AlgoBase, ABC):  # type: ignore[misc]
@@ -84,22 +84,7 @@ class Peer(AlgoBase, ABC):  # type: ignore[misc]
             return []
         users = np.array([self._user_index.get(uid, -1) for uid, _, _ in testset], np.int32)
         items = np.array([self._item_index.get(iid, -1) for _, iid, _ in testset], np.int32)
-        estimates = self._predict(users, items)
-        impossible = np.isnan(estimates)
-        estimates = np.where(impossible, self.default_prediction(), estimates)
-        estimates = np.clip(estimates, *self.trainset.rating_scale)
-        predictions = [
-            Prediction(
-                uid,
-                iid,
-                r_ui,
-                estimate,
-                {"was_impossible": True, "reason": UNKNOWN} if is_impossible else {"was_impossible": False},
-            )
-            for (uid, iid, r_ui), estimate, is_impossible in zip(
-                testset, estimates.tolist(), impossible.tolist(), strict=True
-            )
-        ]
+        predictions = predictions_of(self, testset, self._predict(users, items))
         if verbose:
             for prediction in predictions:
                 print(prediction)  # noqa: T201 (as Surprise does)

@@ -38,7 +38,7 @@ from surprise_autorec.cli.shared import (
     write_table,
 )
 from surprise_autorec.core.arrays import Int32Array
-from surprise_autorec.data.encoding import factorized
+from surprise_autorec.data.tables import factorized
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.study.arrays import measure_autorec

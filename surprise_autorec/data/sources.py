@@ -84,23 +84,25 @@ def rating_batches(
 
 
 def _tables(source: Any) -> Iterator[Table]:
-    if isinstance(source, (str, os.PathLike)):
-        yield from tables_of(source)
-        return
-    table = _table(source, "the ratings")
-    if table is not None:
-        yield table
+    tables = _tables_of_piece(source, "the ratings")
+    if tables is not None:
+        yield from tables
         return
     if not isinstance(source, Iterable) or isinstance(source, pd.Series):
         raise TypeError(_rule("the ratings", source))
     for number, piece in enumerate(source, start=1):
-        if isinstance(piece, (str, os.PathLike)):
-            yield from tables_of(piece)
-            continue
-        table = _table(piece, f"batch {number}")
-        if table is None:
+        tables = _tables_of_piece(piece, f"batch {number}")
+        if tables is None:
             raise TypeError(_rule(f"batch {number}", piece))
-        yield table
+        yield from tables
+
+
+def _tables_of_piece(source: Any, name: str) -> Iterable[Table] | None:
+    """The tables in a file or a folder, or the one that a table in memory is; None for anything else."""
+    if isinstance(source, (str, os.PathLike)):
+        return tables_of(source)
+    table = _table(source, name)
+    return None if table is None else [table]
 
 
 def _rule(what: str, got: object) -> str:

@@ -19,7 +19,6 @@ from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import InputRules, RowsAndColumns
 from surprise_autorec.core.network import Architecture
 from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
-from surprise_autorec.core.training import Epoch
 from surprise_autorec.core.uncertainty import ErrorModel, Evidence, Support
 from surprise_autorec.model.file_format import FORMAT_VERSION, Arrays, checked, of_network
 from surprise_autorec.model.scoring import AutoRecModel, Rated, RatingScale
@@ -54,15 +53,16 @@ class SavedModel(NamedTuple):
     state : dict of str to object
         What else the algorithm needs.
     model : AutoRecModel
-    epochs : list of Epoch
-        Their losses and validation RMSE.
+    loss_curve, validation_scores : list of float
+        Of each epoch; the second is empty without early stopping.
     """
 
     class_name: str
     parameters: dict[str, Any]
     state: dict[str, Any]
     model: AutoRecModel
-    epochs: Sequence[Epoch]
+    loss_curve: list[float]
+    validation_scores: list[float]
 
 
 def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
@@ -96,7 +96,7 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
 
 def _entries(saved: SavedModel) -> tuple[dict[str, Any], Arrays]:
     """A model as JSON, but for its ids and parameters, which are as they are, and as arrays."""
-    model, epochs = saved.model, saved.epochs
+    model = saved.model
     baselines, errors = model.baselines, model.errors
     penalties = baselines.row_reg, baselines.column_reg, baselines.reg_per_rating
     shares = baselines.row_share, baselines.column_share
@@ -118,8 +118,8 @@ def _entries(saved: SavedModel) -> tuple[dict[str, Any], Arrays]:
         "class": saved.class_name,
         "parameters": saved.parameters,
         "state": saved.state,
-        "loss_curve": [epoch.loss for epoch in epochs],
-        "validation_scores": [one.validation_rmse for one in epochs if one.validation_rmse is not None],
+        "loss_curve": saved.loss_curve,
+        "validation_scores": saved.validation_scores,
         "user_ids": model.user_ids,
         "item_ids": model.item_ids,
         "scale": [float(end) for end in model.scale],
@@ -306,10 +306,7 @@ def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
         rated=Rated(arrays["rated_offsets"], arrays["rated_items"]),
         errors=contents["errors"] and _errors(contents["errors"], arrays),
     )
-    losses = contents["loss_curve"]
-    scores = contents["validation_scores"] or [None] * len(losses)
-    epochs = [
-        Epoch(n, len(losses), loss, score)
-        for n, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1)
-    ]
-    return SavedModel(contents["class"], contents["parameters"], contents["state"], model, epochs)
+    names = "class", "parameters", "state"
+    return SavedModel(
+        *(contents[name] for name in names), model, contents["loss_curve"], contents["validation_scores"]
+    )

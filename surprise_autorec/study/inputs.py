@@ -77,9 +77,9 @@ def as_algorithms(algorithms: Mapping[str, AlgoBase] | Iterable[AlgoBase]) -> di
         named = {str(name): algorithm for name, algorithm in algorithms.items()}
     else:
         listed = list(algorithms)
-        names = [type(algorithm).__name__ for algorithm in listed]
         for algorithm in listed:
             _check_algorithm("algorithms", algorithm)
+        names = [type(algorithm).__name__ for algorithm in listed]
         if len(set(names)) < len(names):
             raise ValueError(
                 f"several algorithms of one class must be given as a mapping that names them, got {names}"

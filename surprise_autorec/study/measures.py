@@ -47,7 +47,6 @@ def errors_by_count(
         If a parameter is not as above, there are no predictions, or one has no true rating.
     """
     side = choice("side", side, ("user", "item"))
-    n_bins = positive_integer("n_bins", n_bins)
     _, errors = _ratings_and_errors(predictions)
     count_of = training_counts(trainset, side)
     ids = (prediction.uid if side == "user" else prediction.iid for prediction in predictions)
@@ -84,7 +83,6 @@ def errors_by_rating(predictions: Sequence[Prediction], n_bins: int = 10) -> pd.
     ValueError
         If ``n_bins`` is not a positive integer, there are no predictions, or one has no true rating.
     """
-    n_bins = positive_integer("n_bins", n_bins)
     ratings, errors = _ratings_and_errors(predictions)
     return errors_of("rating", ratings, errors, n_bins)
 
