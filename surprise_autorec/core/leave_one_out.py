@@ -70,13 +70,8 @@ class Cases:
     def of(cls, others: Int32Array, values: Float64Array, baselines: Baselines) -> Cases:
         """The cases of ratings.
 
-        Parameters
-        ----------
-        others : ndarray of int32, shape (n_ratings,)
-            Where the ratings stand, each elsewhere; -1 for what networks do not know.
-        values : ndarray of float64, shape (n_ratings,)
-        baselines : Baselines
-            Any rows, others in columns.
+        ``others`` says where they stand, each elsewhere; -1 for what networks do not know. The baselines may
+        have any rows, and have the others in columns.
         """
         known = others >= 0
         missing = np.append(-1, np.where(known, np.cumsum(known) - 1, -1))
@@ -108,24 +103,10 @@ class Cases:
 def outputs(network: TrainedNetwork, side: Side, cases: Cases, other: int) -> Float64Array:
     """What a network puts out for a new user and an item, or a new item and a user, in each case.
 
-    Parameters
-    ----------
-    network : TrainedNetwork
-    side : {"user", "item"}
-        Which is new.
-    cases : Cases
-        Its ratings.
-    other : int
-        The item, or the user.
+    ``side`` says which is new, ``cases`` are its ratings, and ``other`` is the item, or the user. The result
+    has the shape (n_cases,).
 
-    Returns
-    -------
-    ndarray of float64, shape (n_cases,)
-
-    Raises
-    ------
-    ValueError
-        If the network is itself one of new users or items.
+    Raises ValueError if the network is itself one of new users or items.
     """
     cases = replace(cases, baselines=network.member.beside(cases.baselines, rows=side))
     if network.member.side == side:
@@ -215,14 +196,8 @@ def _without_fit(
 def _sums(weight: Tensor, share: float, scales: Float64Array, cases: Cases) -> Tensor:
     """Equation (a) of the module: what an encoder sums up in each case, shape (n_cases, k).
 
-    Parameters
-    ----------
-    weight : Tensor of float64, shape (n_known, k)
-        The encoder's weights at the ratings.
-    share : float
-        The c of the equation: what is taken off a rating, as a share of its baseline.
-    scales : ndarray of float64, shape (n_cases,)
-    cases : Cases
+    ``weight`` has the encoder's weights at the ratings, shape (n_known, k), ``share`` is the c of the
+    equation (what is taken off a rating, as a share of its baseline), and ``scales`` are its s.
     """
     seen, changes = _seen(share, cases), share * torch.from_numpy(cases.changes)
     missing = torch.from_numpy(cases.missing[cases.lacking])

@@ -21,20 +21,9 @@ PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torc
 class WorkingCopy:
     """Weights in training, as sparse products read them: the weights, or their sum with a constant.
 
-    Parameters
-    ----------
-    weight : Tensor, shape (n, k)
-        Training changes it; `refresh` brings the copy up to date.
-    precision : torch.dtype
-    plus : Tensor of precision, shape (n, k), optional
-        What is added to the weights.
-    collective : Collective, default=ALONE
-        The processes among which updates of the weights are divided.
-
-    Attributes
-    ----------
-    values : Tensor of precision, shape (n, k)
-        What products read. It is no copy where that is the weight itself.
+    ``values`` are what products read. They are no copy where they are the weights themselves, of shape (n,
+    k). Training changes the weights, and `refresh` brings the copy up to date. ``plus`` is the constant, of
+    the copy's precision. Updates of the weights are divided among the processes of ``collective``.
     """
 
     def __init__(

@@ -116,29 +116,14 @@ def _positions(flags: Tensor) -> Tensor:
 
 
 def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sums of table rows.
+    """Weighted sums of table rows, of the weights' dtype, shape (n_out, k).
 
-    That is, ``out[z] = sum(weights[n] * table[indices[n]] for n in offsets[z]:offsets[z + 1])``.
+    That is, ``out[z] = sum(weights[n] * table[indices[n]] for n in offsets[z]:offsets[z + 1])``. Indices and
+    offsets are int32. If the table is of another dtype than the weights, weights and sums are rounded to
+    that, while terms are added up in float32.
 
-    Parameters
-    ----------
-    table : Tensor, shape (n_table, k)
-    indices : Tensor of int32, shape (n,)
-    offsets : Tensor of int32, shape (n_out + 1,)
-    weights : Tensor, shape (n,)
-
-    Returns
-    -------
-    Tensor of the weights' dtype, shape (n_out, k)
-        If the table is of another dtype, weights and sums are rounded to that, while terms are added up in
-        float32.
-
-    Raises
-    ------
-    IndexError
-        If offsets fall or do not begin at 0.
-    RuntimeError
-        By torch, if an index or an offset is too large.
+    Raises IndexError if offsets fall or do not begin at 0. If an index or an offset is too large, torch
+    raises RuntimeError.
     """
     if offsets.is_cpu:  # (where torch does not look for this; a device would have to be waited for)
         in_order = offsets.numpy()
@@ -153,23 +138,10 @@ def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -
 
 
 def products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tensor) -> Tensor:
-    """Inner products ``left[z] @ right[c]`` at the given cells, in row order.
+    """Inner products ``left[z] @ right[c]`` at the given cells, in row order, shape (n_cells,).
 
-    Parameters
-    ----------
-    left : Tensor, shape (n_rows, k)
-    right : Tensor, shape (n_columns, k)
-    row_offsets : Tensor of int32, shape (n_rows + 1,)
-    columns : Tensor of int32, shape (n_cells,)
-
-    Returns
-    -------
-    Tensor, shape (n_cells,)
-
-    Raises
-    ------
-    IndexError
-        If offsets or columns lead out of the matrix of all products.
+    ``left`` and ``right`` have the shapes (n_rows, k) and (n_columns, k). Raises IndexError if offsets or
+    columns lead out of the matrix of all products.
     """
     check_cells(row_offsets.cpu().numpy(), columns.cpu().numpy(), len(right))
     if len(row_offsets) != len(left) + 1:
@@ -197,13 +169,8 @@ def row_blocks(n_rows: int, row_bytes: int) -> Iterator[slice]:
 def gather_blocks_(matrix: Tensor, collective: Collective) -> None:
     """Replace each row of a matrix by what it is in the process that updates it.
 
-    That is the one whose share of a block of the gradient has the row.
-
-    Parameters
-    ----------
-    matrix : Tensor, shape (n, k)
-        Of any dtype, while gradients are float32.
-    collective : Collective
+    That is the one whose share of a block of the gradient, which is float32, has the row. The matrix may be
+    of any dtype.
     """
     if collective.size > 1:
         for rows in row_blocks(len(matrix), matrix.shape[1] * torch.float32.itemsize):
@@ -222,13 +189,7 @@ def _with_cells(blocks: Iterable[slice], offsets: Tensor) -> Iterator[tuple[slic
 
 
 class RowSums(NamedTuple):
-    """The result of `sum_rows`, yet to be made, whole or a block at a time.
-
-    Attributes
-    ----------
-    table, indices, offsets, weights : Tensor
-        The arguments of `sum_rows`.
-    """
+    """The result of `sum_rows`, whose arguments it has, yet to be made, whole or a block at a time."""
 
     table: Tensor
     indices: Tensor
@@ -274,45 +235,20 @@ class _DecodeCells(torch.autograd.Function):
 def encode_cells(weight: Tensor, values: Tensor, cells: Cells) -> Tensor:
     """Sparse rows times a dense matrix: ``X @ weight`` with X the matrix that has ``values`` at ``cells``.
 
-    Parameters
-    ----------
-    weight : Tensor, shape (n_columns, k)
-        float32 or bfloat16, as in the functions below.
-    values : Tensor, shape (n_cells,)
-        In row order.
-    cells : Cells
-
-    Returns
-    -------
-    Tensor, shape (n_rows, k)
-        Without autograd's knowledge. The gradient of weight is the `weight_gradient` of values and that of
-        the product.
+    ``weight`` is float32 or bfloat16, of shape (n_columns, k). Values are in row order. The result, of shape
+    (n_rows, k), is without autograd's knowledge. The gradient of weight is the `weight_gradient` of values
+    and that of the product.
     """
     return sum_rows(weight.detach(), cells.columns, cells.row_offsets, values)
 
 
 def decode_cells(hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> Tensor:
-    """``hidden[z] @ weight[c] + bias[c]`` at the given cells (z, c) only.
+    """``hidden[z] @ weight[c] + bias[c]`` at the given cells (z, c) only, in row order, shape (n_cells,).
 
-    Parameters
-    ----------
-    hidden : Tensor, shape (n_rows, k)
-        Gets a gradient.
-    weight : Tensor, shape (n_columns, k)
-        Gets none by autograd: it is the `weight_gradient` of the product's and of hidden.
-    bias : Tensor, shape (n_columns,)
-        Gets a gradient.
-    cells : Cells
+    ``hidden``, of shape (n_rows, k), and ``bias`` get a gradient. ``weight``, of shape (n_columns, k), gets
+    none by autograd: it is the `weight_gradient` of the product's and of hidden.
 
-    Returns
-    -------
-    Tensor, shape (n_cells,)
-        In row order.
-
-    Raises
-    ------
-    IndexError
-        If the numbers of rows and columns are not those of the cells.
+    Raises IndexError if the numbers of rows and columns are not those of the cells.
     """
     n_rows, n_columns = len(cells.row_offsets) - 1, len(cells.column_offsets) - 1
     if (len(hidden), len(weight), len(bias)) != (n_rows, n_columns, n_columns):
@@ -327,18 +263,8 @@ def decode_cells(hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> 
 def weight_gradient(values: Tensor, factors: Tensor, cells: Cells) -> RowSums:
     """``X^T @ factors`` with X the matrix that has ``values`` at ``cells``: the gradient of a weight matrix.
 
-    Autograd would make it whole, in memory, long before it is used.
-
-    Parameters
-    ----------
-    values : Tensor, shape (n_cells,)
-        In row order: the encoder's inputs, or the gradient of the decoder's products.
-    factors : Tensor, shape (n_rows, k)
-        The gradient of the encoder's products, or the decoder's hidden activations.
-    cells : Cells
-
-    Returns
-    -------
-    RowSums, shape (n_columns, k)
+    Autograd would make it whole, in memory, long before it is used. For the encoder, values are its inputs,
+    in row order, and factors the gradient of its products, of shape (n_rows, k). For the decoder, values are
+    the gradient of its products and factors the hidden activations.
     """
     return RowSums(factors, cells.rows, cells.column_offsets, values.index_select(0, cells.order))

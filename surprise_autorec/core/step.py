@@ -44,13 +44,8 @@ MEAN_DECAY = 0.9
 class Inputs(NamedTuple):
     """What a step shows the encoder of a batch, and what it makes of each rating's error.
 
-    Attributes
-    ----------
-    cells : Cells
-        Those that are not hidden.
-    values : Tensor, shape (n_cells_shown,)
-    weights : Tensor, shape (n_cells,), or float
-        What each squared error counts in the loss.
+    ``cells`` are those that are not hidden, with their ``values``. ``weights`` is what each squared error
+    counts in the loss.
     """
 
     cells: Cells
@@ -61,14 +56,8 @@ class Inputs(NamedTuple):
 class BiasPenalty(NamedTuple):
     """The penalty of the baselines, on the decoder's biases and those of the baselines together.
 
-    Without it, the decoder would take back what the baselines were shrunk by.
-
-    Attributes
-    ----------
-    penalty : float
-        What a sum's square is multiplied by.
-    baseline : Tensor, shape (n_columns,)
-        The baselines' biases of the columns.
+    Without it, the decoder would take back what the baselines were shrunk by. ``penalty`` is what a sum's
+    square is multiplied by, ``baseline`` the baselines' biases of the columns.
     """
 
     penalty: float
@@ -96,22 +85,10 @@ class Stepper:
     model is the same, but training needs about half the epochs: the problem is badly conditioned where all
     activations are about 0.5.
 
-    Parameters
-    ----------
-    network : AutoEncoder
-    optimizer : Optimizer
-        Of all its parameters but the column encoder's.
-    column_encoder : ColumnEncoder or None
-    precision : torch.dtype or None
-        In what sparse products read the weights; None where their size decides.
-    dropout : float
-        Share of the inputs that a step hides.
-    mask_generator : torch.Generator
-        Chooses them, on the device that uses them.
-    bias_penalty : BiasPenalty or None
-        Of the decoder's biases together with those of the baselines.
-    collective : Collective
-        The processes that hold the rows of each batch.
+    The optimiser has all parameters but the column encoder's. Sparse products read the weights in
+    ``precision``; None where their size decides. A step hides a share ``dropout`` of the inputs, chosen by
+    ``mask_generator`` on the device that uses them. The processes of ``collective`` hold the rows of each
+    batch.
     """
 
     def __init__(
