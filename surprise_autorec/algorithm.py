@@ -11,11 +11,11 @@ from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 from surprise_autorec.checks import positive_integer, warn_of_types
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side
+from surprise_autorec.display import documented
 from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import NO_RATINGS, Fit, fit_model
 from surprise_autorec.model.ranking import nearest
 from surprise_autorec.parameters import AutoRecParameters
-from surprise_autorec.signatures import documented
 from surprise_autorec.trainsets import (
     UNKNOWN,
     TrainsetWithoutRatings,

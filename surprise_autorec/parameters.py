@@ -21,7 +21,7 @@ from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.precision import PRECISIONS
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Kind
-from surprise_autorec.signatures import naming_unknown_keywords
+from surprise_autorec.display import naming_unknown_keywords
 
 #: The paper's I-AutoRec, for ``AutoRec(**PAPER)``: eq. 1-2 and nothing else. With these settings, chosen on
 #: held-out training ratings, its RMSE on MovieLens-1M is 0.833, where the paper has 0.831. U-AutoRec wants

@@ -22,7 +22,7 @@ ROWS = [
     {"fitting": "from ratings to a model"},
     {"memory": "how much a fit needs", "model": "scoring, ranking, files"},
     {"parameters": "documented and checked"},
-    {"checks": "", "display": "", "signatures": "", "callbacks": ""},
+    {"checks": "", "display": "", "callbacks": ""},
     {"core": "training: batches, steps, network, optimisers"},
 ]
 WIDTH, BOX, GAP = 760, 44, 34

@@ -16,8 +16,7 @@ import pandas as pd
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.study.fits import Outcome, Wanted, reason_of
-from surprise_autorec.study.runner import Job, Results, Runner
-from surprise_autorec.study.storage import Key
+from surprise_autorec.study.runner import Job, Key, Results, Runner
 
 
 class Fold(NamedTuple):

@@ -16,13 +16,22 @@ import pandas as pd
 from surprise_autorec.checks import check, choice
 from surprise_autorec.study import plots
 from surprise_autorec.study import significance as tests
-from surprise_autorec.study.inputs import ONLY
 from surprise_autorec.study.measures import errors_of
-from surprise_autorec.study.page import facts, folded, lines, section, table, write_page
-from surprise_autorec.study.runner import StudyInfo
+from surprise_autorec.study.runner import ONLY, Key, StudyInfo
 from surprise_autorec.study.significance import Significance
-from surprise_autorec.study.storage import Key
-from surprise_autorec.study.tables import HIGHER_IS_BETTER, NAMES, latex_table, p_text, text_table
+from surprise_autorec.study.tables import (
+    HIGHER_IS_BETTER,
+    NAMES,
+    facts,
+    folded,
+    latex_table,
+    lines,
+    p_text,
+    section,
+    table,
+    text_table,
+    write_page,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
