@@ -79,10 +79,7 @@ def choice(name: str, value: Any, allowed: Collection[str], rule: str = "one of"
 def pyarrow(what: str) -> Any:
     """Pyarrow, with its reader and writer of Parquet.
 
-    Raises
-    ------
-    ImportError
-        If it is not installed. The message says what needs it, and what to install.
+    If it is not installed, ImportError says what needs it, and what to install.
     """
     try:
         import pyarrow as pa

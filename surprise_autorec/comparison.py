@@ -205,13 +205,7 @@ def _fit_and_test_packed(algorithm: AlgoBase, fold: PackedFold, wanted: Wanted) 
 
 
 def _as_datasets(data: Any) -> dict[str, Dataset]:
-    """Surprise datasets by name.
-
-    Parameters
-    ----------
-    data : surprise.Dataset, pandas or polars DataFrame, str, or mapping of str to these
-        As in `surprise_autorec.compare`.
-    """
+    """Surprise datasets by name, of what `compare` takes."""
     if isinstance(data, Mapping):
         check("data", dict(data), "a mapping with at least one data set", len(data) > 0)
         return {str(name): _as_dataset(f"data[{name!r}]", one) for name, one in data.items()}
@@ -288,12 +282,7 @@ def _check_algorithm(name: str, algorithm: Any) -> None:
 def _as_splitters(cv: Any, repeats: int) -> list[Any]:
     """An iterator over folds for each repeat.
 
-    Parameters
-    ----------
-    cv : int, None, or cross-validation iterator
-        As in `surprise_autorec.compare`.
-    repeats : int
-        The n-th repeat, from 0, adds n to the iterator's ``random_state``.
+    The n-th repeat, from 0, adds n to the ``random_state`` of the iterator.
     """
     repeats = positive_integer("repeats", repeats)
     if cv is None or is_integer(cv):

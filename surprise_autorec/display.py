@@ -137,18 +137,11 @@ def as_card(
     facts: Sequence[str],
     losses: Sequence[float],
 ) -> str:
-    """A card of HTML.
+    """A card of HTML, with the name of the class.
 
-    Parameters
-    ----------
-    name : str
-        Of the class.
-    changed, parameters : mapping
-        The parameters that differ from their defaults, and all of them.
-    facts : sequence of str
-        What there is to say of the fitted model; none if it is not fitted.
-    losses : sequence of float
-        Of each epoch.
+    ``changed`` are the parameters that differ from their defaults, ``parameters`` all of them. ``facts`` is
+    what there is to say of the fitted model (nothing if it is not fitted), ``losses`` are those of each
+    epoch.
     """
     rows = "".join(
         f"<tr><td><code>{escape(key)}</code></td><td><code>{escape(repr(value))}</code></td></tr>"

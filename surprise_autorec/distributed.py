@@ -40,7 +40,7 @@ from surprise_autorec.cli.shared import (
 )
 from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.core.collective import Collective, ProcessGroup
-from surprise_autorec.core.precision import PRECISIONS
+from surprise_autorec.core.sparse import PRECISIONS
 from surprise_autorec.data.readers import tables_of
 from surprise_autorec.data.tables import Encoded, encode, role_batches
 from surprise_autorec.fitting import Ratings, fit_model

@@ -77,15 +77,7 @@ def _shape(side: Side, n_users: int, n_items: int) -> tuple[int, int]:
 def machine_memory(root: Path = Path("/")) -> int | None:
     """Bytes of memory that this machine has, or that its control groups (containers) leave this process.
 
-    Parameters
-    ----------
-    root : Path, default=Path("/")
-        Where ``proc`` and ``sys`` are.
-
-    Returns
-    -------
-    int or None
-        None where the system does not tell.
+    It is None where the system does not tell. ``root`` is where ``proc`` and ``sys`` are.
     """
     sizes = [_limit(file) for file in _limit_files(root)]
     with suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf

@@ -18,8 +18,8 @@ from surprise_autorec.core.baselines import Baselines, als_baselines, sgd_baseli
 from surprise_autorec.core.network import ACTIVATIONS
 from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.options import TrainingOptions
-from surprise_autorec.core.precision import PRECISIONS
 from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.sparse import PRECISIONS
 from surprise_autorec.core.trained import Kind
 from surprise_autorec.display import naming_unknown_keywords
 
@@ -236,7 +236,7 @@ class AutoRecParameters:
             "cpu", "cuda", "cuda:1", ...; "auto" is the CPU. Fitted models are kept on the CPU.
         precision : {"auto", "float32", "bfloat16"}, default="auto"
             The type in which the sparse products of training read weights; see
-            `surprise_autorec.core.precision`. The weights themselves and all predictions are float32. "auto"
+            `surprise_autorec.core.sparse`. The weights themselves and all predictions are float32. "auto"
             is bfloat16, which is faster, if a weight matrix is larger than 2 MiB, the CPU has AVX2 or
             AVX-512, and the optimiser is adam or sgd. Otherwise it is float32.
         callbacks : sequence of Callback, default=()

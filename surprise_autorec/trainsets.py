@@ -22,12 +22,7 @@ UNKNOWN = "User and/or item is unknown."
 
 
 class TrainsetWithoutRatings(Trainset):  # type: ignore[misc]
-    """The trainset of a loaded algorithm: ids, scale and mean. What asks for ratings raises ValueError.
-
-    Parameters
-    ----------
-    model : AutoRecModel
-    """
+    """The trainset of a loaded algorithm: ids, scale and mean. What asks for ratings raises ValueError."""
 
     def __init__(self, model: AutoRecModel) -> None:
         users, items = model.user_index, model.item_index

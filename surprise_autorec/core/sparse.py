@@ -4,7 +4,10 @@ Both directions of both operations come down to two kernels: weighted sums of ta
 and inner products at given cells (``sampled_addmm``). A forward and backward pass is five of them, each of
 ``2 * n_ratings * n_factors`` floating-point operations, and nothing of size rows x columns is ever made.
 
-Weights may be bfloat16, half as many bytes to read; what is returned is float32.
+Precision is mixed (Micikevicius et al., ICLR 2018). Encoding, and the gradient of hidden activations, sum up
+one row of weights for each rating. If the weights do not fit into a cache, that takes the time of reading
+them over and over. So these products read a working copy in bfloat16, half as many bytes. What they return,
+the weights themselves, their gradients, their optimiser and every prediction are float32.
 """
 
 from __future__ import annotations
@@ -20,13 +23,16 @@ import torch
 from torch import Tensor
 
 from surprise_autorec.core.arrays import check_count
-from surprise_autorec.core.collective import Collective
+from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.ratings import RatingMatrix, check_cells, csr_array
 
 #: Some rows of a matrix: which, and their values.
 Block: TypeAlias = tuple[slice, Tensor]
 #: So large are the blocks that gradients of weights are made in: a cache holds one until it has been used.
 BLOCK_BYTES = 4 * 2**20
+
+#: Types of numbers, by the names that users know.
+PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,3 +274,50 @@ def weight_gradient(values: Tensor, factors: Tensor, cells: Cells) -> RowSums:
     the gradient of its products and factors the hidden activations.
     """
     return RowSums(factors, cells.rows, cells.column_offsets, values.index_select(0, cells.order))
+
+
+class WorkingCopy:
+    """Weights in training, as sparse products read them: the weights, or their sum with a constant.
+
+    ``values`` are what products read. They are no copy where they are the weights themselves, of shape (n,
+    k). Training changes the weights, and `refresh` brings the copy up to date. ``plus`` is the constant, of
+    the copy's precision. Updates of the weights are divided among the processes of ``collective``.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        precision: torch.dtype,
+        plus: Tensor | None = None,
+        collective: Collective = ALONE,
+    ) -> None:
+        self.weight, self.precision, self.plus, self.collective = weight.detach(), precision, plus, collective
+        self.values = self.weight
+        if plus is not None or precision != weight.dtype:
+            self.values = torch.empty_like(self.weight, dtype=precision)
+            self.refresh_all()
+
+    def refresh_all(self) -> None:
+        """Bring the copy up to date, as all weights may have changed, in all processes alike."""
+        for rows in row_blocks(len(self.weight), self.weight[0].nbytes):
+            self._copy(rows)
+
+    def refresh(self, rows: slice) -> None:
+        """Bring a block of rows up to date, as each process has changed the weights of its share."""
+        self._copy(self.collective.share(rows))
+        self.collective.gather_shares_(self.values[rows])
+
+    def gather_weights(self) -> None:
+        """Bring the weights themselves up to date, whose copies alone were sent to all processes."""
+        if self.values is not self.weight:
+            gather_blocks_(self.weight, self.collective)
+
+    def _copy(self, rows: slice) -> None:
+        if self.values is self.weight:
+            return
+        if self.plus is None:
+            self.values[rows] = self.weight[rows]
+        elif self.precision == self.weight.dtype:
+            torch.add(self.weight[rows], self.plus[rows], out=self.values[rows])
+        else:  # torch adds numbers of two kinds slowly
+            self.values[rows] = self.plus[rows].to(self.weight.dtype, copy=True).add_(self.weight[rows])

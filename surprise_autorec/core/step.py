@@ -30,8 +30,14 @@ from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.columns import ColumnEncoder, column_vectors, own_part
 from surprise_autorec.core.network import AutoEncoder
 from surprise_autorec.core.optimizers import Optimizer, Receiver
-from surprise_autorec.core.precision import WorkingCopy
-from surprise_autorec.core.sparse import Block, Cells, decode_cells, encode_cells, weight_gradient
+from surprise_autorec.core.sparse import (
+    Block,
+    Cells,
+    WorkingCopy,
+    decode_cells,
+    encode_cells,
+    weight_gradient,
+)
 
 #: What a rating that dropout hides from the encoder counts in the loss; one that the encoder sees counts 1.
 #: Only hidden ratings show how well the network predicts what it does not know.

@@ -221,19 +221,11 @@ def _table_of_file(name: str, suffix: str, make: Callable[[], Table]) -> Table:
 def tables_of(source: Source, names: Sequence[str] | None = None) -> Iterator[Table]:
     """The table in a file, in a folder of parts or in a text stream (which is read as csv).
 
-    Parameters
-    ----------
-    source : path, or text stream
-        A file in one of the formats that `load` reads, or a folder: its parts are all files in such formats,
-        in the order of their names, in subfolders too, except for hidden files and those that begin with an
-        underscore.
-    names : sequence of str, optional
-        The names of the columns of text files that have no header.
+    A file is in one of the formats that `load` reads. The parts of a folder are all files in such formats, in
+    the order of their names, in subfolders too, except for hidden files and those that begin with an
+    underscore. ``names`` are the names of the columns of text files that have no header.
 
-    Raises
-    ------
-    ValueError
-        If a file cannot be read, or a folder has no parts.
+    Raises ValueError if a file cannot be read, or a folder has no parts.
     """
     if not isinstance(source, (str, os.PathLike)):
         yield _table_of_file("standard input", ".csv", lambda: _text("standard input", source, names))
@@ -334,28 +326,13 @@ def as_pandas(table: Any) -> Any:
 def rating_batches(
     source: Piece | Iterable[Piece], columns: Mapping[str, str] | None = None
 ) -> Iterator[pd.DataFrame]:
-    """Read ratings from a file, a folder, a table in memory, or several of these.
+    """Read ratings from a file, a folder, a table in memory, or several of these, as by `role_batches`.
 
-    Parameters
-    ----------
-    source : path, table, or iterable of paths and tables
-        A table is a DataFrame of pandas, a table, record batch or reader of pyarrow, a frame of polars, a
-        structured array of NumPy, or a sparse matrix of SciPy: its rows are users, its columns items, and
-        its stored elements the ratings.
-    columns : mapping of str to str, optional
-        The names of columns by role. Default: the usual names.
+    A table is a DataFrame of pandas, a table, record batch or reader of pyarrow, a frame of polars, a
+    structured array of NumPy, or a sparse matrix of SciPy: its rows are users, its columns items, and its
+    stored elements the ratings.
 
-    Yields
-    ------
-    DataFrame
-        As by `role_batches`.
-
-    Raises
-    ------
-    TypeError
-        If the source is neither a path nor a table, nor an iterable of them.
-    ValueError
-        As by `role_batches`.
+    Raises TypeError if the source is neither a path nor a table, nor an iterable of them.
     """
     return role_batches(_tables(source), columns=columns)
 

@@ -28,17 +28,9 @@ _KNOWN_NAMES = {
 class Table(NamedTuple):
     """A table, or a part of one, whose rows are yet to be read.
 
-    Attributes
-    ----------
-    name : str
-        What messages call it.
-    columns : sequence of str
-        The names of its columns.
-    batches : callable
-        From the names of some columns to an iterator of DataFrames, which have these columns and perhaps
-        more.
-    decimal : str
-        The decimal mark of numbers that are texts, besides the point.
+    Messages call it by its ``name``. ``batches`` makes, from the names of some columns, an iterator of
+    DataFrames, which have these columns and perhaps more. ``decimal`` is the decimal mark of numbers that are
+    texts, besides the point.
     """
 
     name: str
@@ -59,28 +51,14 @@ def check_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
 def role_batches(
     tables: Iterable[Table], roles: Sequence[str] = ROLES, columns: Mapping[str, str] | None = None
 ) -> Iterator[pd.DataFrame]:
-    """Read the user, item and rating columns of a table, which may come in parts.
+    """Read the user, item and rating columns of a table, which may come in parts, one after another.
 
-    Parameters
-    ----------
-    tables : iterable of Table
-        The parts, one after another.
-    roles : sequence of str
-        Which of these columns to read; each must be present. Other columns are ignored. "timestamp" may be
-        added, which is read as it is, if it is there.
-    columns : mapping of str to str, optional
-        The names of columns by role. Default: the usual names, upper or lower case.
+    Each of the roles must be present. Other columns are ignored. "timestamp" may be added, which is read as
+    it is, if it is there. ``columns`` has the names of columns by role; by default, the usual names, upper or
+    lower case. Each batch has some rows, in order, with columns named by their roles. Ratings are floats.
 
-    Yields
-    ------
-    DataFrame
-        Some rows, in order, with columns named by their roles. Ratings are floats.
-
-    Raises
-    ------
-    ValueError
-        If a part lacks a column, its ids are numbers where those before are texts (or the other way round),
-        an id is missing, or a rating is not a finite number; at the end, if there was no row.
+    Raises ValueError if a part lacks a column, its ids are numbers where those before are texts (or the other
+    way round), an id is missing, or a rating is not a finite number; at the end, if there was no row.
     """
     columns = check_columns(columns)
     is_empty, names = True, []
@@ -205,12 +183,8 @@ def _kind(values: pd.Series[Any]) -> str:
 class Encoded(NamedTuple):
     """Ratings as triples of indices and values, with the ids that the indices stand for.
 
-    Attributes
-    ----------
-    users, items : ndarray of int32, shape (n_ratings,)
-    values : ndarray of float64, shape (n_ratings,)
-    user_ids, item_ids : list of hashable
-        In the order in which they appear.
+    It is like `surprise_autorec.fitting.Ratings`, without the scale. Ids are in the order in which they
+    appear.
     """
 
     users: npt.NDArray[np.int32]
@@ -243,18 +217,10 @@ class _Ids:
 def encode(batches: Iterable[pd.DataFrame]) -> Encoded:
     """Encode batches of ratings, of which only one is in memory at a time.
 
-    At the peak this takes 24 bytes a rating, besides ids and a batch: the result, 16, and one of its arrays
-    again, as it is joined.
+    The batches are those of `role_batches`. At the peak this takes 24 bytes a rating, besides ids and a
+    batch: the result, 16, and one of its arrays again, as it is joined.
 
-    Parameters
-    ----------
-    batches : iterable of DataFrame
-        Columns user, item and rating, as from `role_batches`.
-
-    Raises
-    ------
-    ValueError
-        As soon as there are more ratings than int32 indices can number.
+    Raises ValueError as soon as there are more ratings than int32 indices can number.
     """
     users, items = _Ids(), _Ids()
     n_ratings = 0

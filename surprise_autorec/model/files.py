@@ -48,17 +48,9 @@ class ModelFileError(ValueError):
 class SavedModel(NamedTuple):
     """What a file holds.
 
-    Attributes
-    ----------
-    class_name : str
-        Of the algorithm.
-    parameters : dict of str to object
-        The keywords of its constructor.
-    state : dict of str to object
-        What else the algorithm needs.
-    model : AutoRecModel
-    loss_curve, validation_scores : list of float
-        Of each epoch; the second is empty without early stopping.
+    ``parameters`` are the keywords of the constructor of the class, ``state`` is what else the algorithm
+    needs. ``loss_curve`` and ``validation_scores`` have a number for each epoch; the second is empty without
+    early stopping.
     """
 
     class_name: str
@@ -72,13 +64,8 @@ class SavedModel(NamedTuple):
 def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
     """Write a file.
 
-    Raises
-    ------
-    ValueError
-        If an id or a parameter is of a type that cannot be written, or an id is NaN, or all of them are too
-        long; or if no file can be written at the path.
-    OSError
-        If writing fails.
+    Raises ValueError if an id or a parameter is of a type that cannot be written, or an id is NaN, or all of
+    them are too long, or no file can be written at the path; and OSError if writing fails.
     """
     contents, arrays = _entries(saved)
     contents = {

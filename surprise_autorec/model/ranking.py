@@ -74,23 +74,10 @@ def rank_blocks(
 ) -> Iterator[Ranking]:
     """Rank items for users by predicted rating. Memory does not grow with the number of users.
 
-    Parameters
-    ----------
-    model : AutoRecModel
-    users : ndarray of int32, shape (n_users,)
-        Indices; -1 for one that the model does not know, whose ranking is that of the baselines, or, where
-        there are none, of the numbers of ratings.
-    n : int
-        Items for each user, at most.
-    exclude_rated : bool, default=True
-        Whether to leave out what a user has rated.
-    candidates : ndarray of int32, optional
-        Indices of the items to choose from, each once. Default: all of them.
-
-    Yields
-    ------
-    Ranking
-        Of some of the users, in order; of none of them if there are none.
+    ``users`` are indices; -1 is one that the model does not know, whose ranking is that of the baselines, or,
+    where there are none, of the numbers of ratings. Each gets ``n`` items at most. ``candidates`` are the
+    indices of the items to choose from, each once; by default, all of them. Yields the rankings of some of
+    the users, in order; of none of them if there are none.
     """
     items = np.arange(len(model.item_ids), dtype=np.int32) if candidates is None else candidates
     block_size = max(PAIRS_PER_BLOCK // max(len(items), 1), 1)
@@ -207,23 +194,10 @@ def _sorted(model: AutoRecModel, users: Int32Array, positions: Int64Array, items
 
 
 def nearest(model: AutoRecModel, side: Side, index: int, n: int) -> tuple[Int64Array, Float64Array]:
-    """The users or items whose factors point most nearly in the direction of a given one's.
+    """The users or items whose factors point most nearly in the direction of a given one's, nearest first.
 
-    Parameters
-    ----------
-    model : AutoRecModel
-    side : {"user", "item"}
-    index : int
-        Of the given user or item.
-    n : int
-        How many, at most; the given one is not among them.
-
-    Returns
-    -------
-    indices : ndarray of int64, shape (n_found,)
-        The nearest first.
-    similarities : ndarray of float64, shape (n_found,)
-        Cosines, -1 to 1, averaged over the model's networks like its predictions.
+    ``index`` is that of the given one, which is not among them, and ``n`` the largest number of them. Returns
+    their indices and similarities: cosines, -1 to 1, averaged over the model's networks like its predictions.
     """
     similarities = np.zeros(len(model.ids(side)))
     for network in model.networks:
@@ -242,23 +216,11 @@ def write_rankings(
     item_ids: Sequence[Hashable],
     first_user: int,
 ) -> int:
-    """Write rankings to a Parquet file, as they are made: whole, or not at all.
+    """Write rankings to a Parquet file, as they are made: whole, or not at all. Returns the number of rows.
 
-    Parameters
-    ----------
-    path : str or path-like
-    rankings : iterable of Ranking
-        Of some users, one part after another.
-    user_ids, item_ids : sequence of hashable
-        Of all users and items. Ids of several types, or of one that Arrow does not have, are written as
-        texts.
-    first_user : int
-        The place of the rankings' first user among ``user_ids``.
-
-    Returns
-    -------
-    int
-        Rows written.
+    The rankings are those of some users, one part after another; ``first_user`` is the place of the first of
+    them among ``user_ids``, which are those of all users. Ids of several types, or of one that Arrow does not
+    have, are written as texts.
     """
     pa = pyarrow("a .parquet file")
     users, items = _ids(pa, user_ids), _ids(pa, item_ids)

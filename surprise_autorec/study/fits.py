@@ -31,15 +31,8 @@ Test = list[tuple[Hashable, Hashable, float]]
 class PackedRatings:
     """The ratings of each user, or of each item, one after another, in the order of the trainset.
 
-    Attributes
-    ----------
-    raw_ids : list
-        The raw ids of users (items), by inner id.
-    lengths : array of shape (n_users,)
-        How many ratings each has.
-    others : array of shape (n_ratings,)
-        Inner ids of the items (users).
-    ratings : array of shape (n_ratings,)
+    ``raw_ids`` has the raw ids of users (items) by inner id, ``lengths`` how many ratings each has, and
+    ``others`` the inner ids of the items (users).
     """
 
     raw_ids: list[Hashable]

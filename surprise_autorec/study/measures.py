@@ -90,13 +90,8 @@ def errors_by_rating(predictions: Sequence[Prediction], n_bins: int = 10) -> pd.
 def errors_of(by: str, values: ArrayLike, errors: ArrayLike, n_bins: int) -> pd.DataFrame:
     """Errors by counts (of "user" or "item", where 0 has a bin of its own) or by values of "rating".
 
-    Parameters
-    ----------
-    by : {"user", "item", "rating"}
-    values, errors : array-like of shape (n_predictions,)
-        Counts of training ratings, or true ratings; estimates minus ratings.
-    n_bins : int
-        Number of quantile bins.
+    ``values`` are counts of training ratings, or true ratings; ``errors`` are estimates minus ratings. Both
+    have the shape (n_predictions,). ``n_bins`` is the number of quantile bins.
     """
     n_bins = positive_integer("n_bins", n_bins)
     numbers, differences = np.asarray(values), np.asarray(errors)

@@ -59,17 +59,7 @@ class Store:
     algorithm's class and attributes, and what is recorded. If an input changes, the fit has another file, so
     that nothing is overwritten and no result is taken for that of other inputs.
 
-    Parameters
-    ----------
-    folder : str or path-like
-    wanted : Wanted
-        What is recorded of each fit.
-    algorithms : mapping of str to AlgoBase
-
-    Raises
-    ------
-    ValueError
-        If the folder cannot be written, or an attribute of an algorithm cannot be hashed.
+    Raises ValueError if the folder cannot be written, or an attribute of an algorithm cannot be hashed.
     """
 
     def __init__(
@@ -95,11 +85,7 @@ class Store:
     def find(self, key: Key, fold: str) -> Outcome | None:
         """The outcome of a fit, if it was done with the same inputs; a warning says what has changed.
 
-        Parameters
-        ----------
-        key : Key
-        fold : str
-            The fold's fingerprint.
+        ``fold`` is the fold's fingerprint.
         """
         file = self._file(key, fold)
         if file in self._files.get(_slug(key), []):
@@ -165,10 +151,7 @@ def _changes(saved: dict[str, Any], algorithm: dict[str, Any], fold: str) -> lis
 def _inputs_of(name: str, algorithm: AlgoBase) -> dict[str, Any]:
     """The class and the attributes of an algorithm: for each a hash, and a short text.
 
-    Raises
-    ------
-    ValueError
-        If an attribute cannot be hashed.
+    Raises ValueError if an attribute cannot be hashed.
     """
     kind = f"{type(algorithm).__module__}.{type(algorithm).__qualname__}"
     inputs = {"class": [kind, kind]}
@@ -202,13 +185,8 @@ def _read(predictions: Path) -> pd.DataFrame:
 class Job(NamedTuple):
     """A fit of a study.
 
-    Attributes
-    ----------
-    key : Key
-    fingerprint : str
-        Of the fold's ratings; needed where finished fits are kept.
-    fit : callable
-        Does the fit. It is sent to another process if several fits run at a time.
+    ``fingerprint`` is that of the fold's ratings, which is needed where finished fits are kept. ``fit`` does
+    the fit. It is sent to another process if several fits run at a time.
     """
 
     key: Key
@@ -219,16 +197,10 @@ class Job(NamedTuple):
 class Results(NamedTuple):
     """What a study has found.
 
-    Attributes
-    ----------
-    folds : DataFrame
-        A row for each finished fit, in the order of the study, with the columns of `Comparison.folds`.
-    predictions : dict of Key to DataFrame
-        The predictions of each finished fit, without ids.
-    n_planned : int or None
-        Number of fits of the whole study; None if an iterator does not know its number of folds.
-    interrupted : bool
-        Whether Ctrl-C ended the study.
+    ``folds`` has a row for each finished fit, in the order of the study, with the columns of
+    `Comparison.folds`. ``predictions`` are those of each finished fit, without ids. ``n_planned`` is the
+    number of fits of the whole study, None if an iterator does not know its number of folds. ``interrupted``
+    tells whether Ctrl-C ended the study.
     """
 
     folds: pd.DataFrame
@@ -288,25 +260,10 @@ class StudyInfo:
 class Runner:
     """Does fits, and keeps them in a folder if there is one.
 
-    Parameters
-    ----------
-    algorithms : mapping of str to AlgoBase
-    wanted : Wanted
-        What to record of each fit.
-    n_jobs, n_threads, output
-        As in `surprise_autorec.compare`.
+    ``n_jobs``, ``n_threads`` and ``output`` are as in `surprise_autorec.compare`. ``n_parallel`` fits run at
+    a time. If it is 1, they run in this process. ``store`` is where finished fits are kept, or None.
 
-    Attributes
-    ----------
-    n_parallel : int
-        How many fits run at a time. If it is 1, they run in this process.
-    store : Store or None
-        Where finished fits are kept.
-
-    Raises
-    ------
-    ValueError
-        If a seed is not an integer where it must be, or the folder cannot be written.
+    Raises ValueError if a seed is not an integer where it must be, or the folder cannot be written.
     """
 
     def __init__(
@@ -326,18 +283,8 @@ class Runner:
     def run(self, jobs: Iterable[Job], n_planned: int | None, verbose: bool) -> Results:
         """Do all fits that the folder does not have.
 
-        Parameters
-        ----------
-        jobs : iterable of Job
-        n_planned : int or None
-            How many there are, if that is known.
-        verbose : bool
-            Whether to show a progress bar and, above it, a line for each fit.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            If Ctrl-C comes before a fit is done.
+        ``n_planned`` is how many there are, if that is known. With ``verbose`` there is a progress bar and,
+        above it, a line for each fit. Raises KeyboardInterrupt if Ctrl-C comes before a fit is done.
         """
         from tqdm.auto import tqdm  # here, to keep the import of the package fast
 

@@ -92,15 +92,8 @@ def latex_table(
 ) -> str:
     """A booktabs table: a column for each data set and measure, the best in bold, marked ones with a dagger.
 
-    Parameters
-    ----------
-    summary : DataFrame
-        Indexed by data and algorithm.
-    measures : collection of str
-    marks : mapping of (data, algorithm) to bool
-        Which algorithms to mark, for the first measure.
-    note : str
-        What the table says below itself, in LaTeX.
+    The summary is indexed by data and algorithm. ``marks`` says by data and algorithm which to mark, for the
+    first measure. ``note`` is what the table says below itself, in LaTeX.
     """
     names = list(dict.fromkeys(summary.index.get_level_values("data")))
     algorithms = list(dict.fromkeys(summary.index.get_level_values("algorithm")))
@@ -160,13 +153,7 @@ if TYPE_CHECKING:
 
 
 def write_page(path: str | os.PathLike[str], title: str, parts: Sequence[str]) -> None:
-    """Write parts made by the other functions as a page.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be written.
-    """
+    """Write parts made by the other functions as a page. Raises ValueError if the file cannot be written."""
     template = Template(files("surprise_autorec.study").joinpath("page.html").read_text(encoding="utf-8"))
     page = template.substitute(title=escape(title), body="\n".join(parts))
     try:
@@ -207,11 +194,7 @@ def section(heading: str, text: str, content: str, charts: Mapping[str, Figure] 
 def table(frame: pd.DataFrame, best: Mapping[str, Collection[Any]] | None = None) -> str:
     """A table that sorts by the values, whatever digits it shows.
 
-    Parameters
-    ----------
-    frame : DataFrame
-    best : mapping of str to collection, optional
-        For each column, which rows (by index) to show in bold.
+    ``best`` says, for each column, which rows (by index) to show in bold.
     """
     best = best or {}
     columns = [_column(str(name), frame[name], best.get(str(name), ())) for name in frame]
