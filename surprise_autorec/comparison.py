@@ -139,13 +139,12 @@ def _train_sizes(train_sizes: Sequence[float] | None) -> tuple[float, ...]:
     if train_sizes is None:
         return (1.0,)
     rule = "in (0, 1]"
-    sizes = [number(f"train_sizes[{n}]", size, rule, _is_share) for n, size in enumerate(train_sizes)]
+    sizes = [
+        number(f"train_sizes[{n}]", size, rule, lambda size: 0 < size <= 1)
+        for n, size in enumerate(train_sizes)
+    ]
     check("train_sizes", list(train_sizes), "at least one share", len(sizes) > 0)
     return tuple(sorted(set(sizes)))
-
-
-def _is_share(size: float) -> bool:
-    return 0 < size <= 1
 
 
 class _Fold(NamedTuple):

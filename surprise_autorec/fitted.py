@@ -337,19 +337,18 @@ class FittedAutoRec(ABC):
         model, user, item = self._fitted_model(), self._known("user", uid), self._known("item", iid)
         if ratings is None:
             items, values = _one_of_each(*self._ratings_of_user(user))
-            return _explained(
-                explain(model, user, item, items, values), _taken(model.item_ids, items), values, n
-            )
-        _, others, values = self._checked("user", {uid: ratings}, "user")
-        items = model.find_items(others)
-        if not np.array_equal(np.sort(items), model.rated.items_of(user)):
-            warnings.warn(
-                f"the items of ratings are not those that user {uid!r} rated in training: the difference is "
-                "in the part 'training'",
-                UserWarning,
-                stacklevel=2,
-            )
-        return _explained(explain(model, user, item, items, values), others, values, n)
+            iids = _taken(model.item_ids, items)
+        else:
+            _, iids, values = self._checked("user", {uid: ratings}, "user")
+            items = model.find_items(iids)
+            if not np.array_equal(np.sort(items), model.rated.items_of(user)):
+                warnings.warn(
+                    f"the items of ratings are not those that user {uid!r} rated in training: the difference "
+                    "is in the part 'training'",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        return _explained(explain(model, user, item, items, values), iids, values, n)
 
     @final
     def explain_new_user(self, ratings: Mapping[Hashable, float], iid: Hashable, n: int = 10) -> pd.DataFrame:

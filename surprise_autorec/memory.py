@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from surprise_autorec.core import automatic
-from surprise_autorec.core.trained import Side
 from surprise_autorec.parameters import AutoRecParameters
 
 #: Bytes for each rating: the ratings as they were read, and each network's copy of them in batches.
@@ -57,7 +56,7 @@ def memory_needed(algorithm: AutoRecParameters, n_ratings: int, n_users: int, n_
     needed = n_ratings * BYTES_PER_RATING
     per_weight = BYTES_PER_WEIGHT_OF_LBFGS if options.optimizer == "lbfgs" else BYTES_PER_WEIGHT
     for kind in kinds:
-        n_rows, n_columns = _shape(kind.side, n_users, n_items)
+        n_rows, n_columns = (n_users, n_items) if kind.side == "user" else (n_items, n_users)
         widths = options.n_factors or (automatic.largest_width(n_ratings, n_columns),)
         first, last = widths[0], widths[-1]
         n_weights = n_columns * (first + last) + (n_rows * last if options.two_sided else 0)
@@ -68,10 +67,6 @@ def memory_needed(algorithm: AutoRecParameters, n_ratings: int, n_users: int, n_
             of_each += n_ratings * BYTES_PER_RATING_STOPPED_EARLY + n_weights * 4
         needed += kind.number * of_each
     return needed
-
-
-def _shape(side: Side, n_users: int, n_items: int) -> tuple[int, int]:
-    return (n_users, n_items) if side == "user" else (n_items, n_users)
 
 
 def machine_memory(root: Path = Path("/")) -> int | None:

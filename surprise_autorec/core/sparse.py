@@ -94,10 +94,6 @@ class Cells:
         return cells, positions
 
 
-def _csr(row_offsets: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
-    return torch.sparse_csr_tensor(row_offsets, columns, values, shape, check_invariants=False)
-
-
 # torch warns once per process that its CSR tensors are in beta: nothing that a user of ours can act on. Let
 # it do so here, where nobody sees it, so that nobody has to silence warnings (a process-wide setting) while
 # threads are running.
@@ -157,7 +153,13 @@ def products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tenso
 
 def _products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tensor) -> Tensor:
     """`products_at` of cells that have been checked: those of `Cells` are, once and not at every step."""
-    pattern = _csr(row_offsets, columns, left.new_zeros(len(columns)), (len(left), len(right)))
+    pattern = torch.sparse_csr_tensor(
+        row_offsets,
+        columns,
+        left.new_zeros(len(columns)),
+        (len(left), len(right)),
+        check_invariants=False,
+    )
     products: Tensor = torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0).values()
     return products
 

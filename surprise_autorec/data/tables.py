@@ -39,15 +39,6 @@ class Table(NamedTuple):
     decimal: str = "."
 
 
-def check_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
-    """The names of columns by their roles. Raises ValueError if something else than a role has a name."""
-    columns = dict(columns or {})
-    unknown = [role for role in columns if role not in TIMED_ROLES]
-    if unknown:
-        raise ValueError(f"columns must give names to some of {', '.join(TIMED_ROLES)}, got {unknown[0]!r}")
-    return columns
-
-
 def role_batches(
     tables: Iterable[Table], roles: Sequence[str] = ROLES, columns: Mapping[str, str] | None = None
 ) -> Iterator[pd.DataFrame]:
@@ -60,7 +51,10 @@ def role_batches(
     Raises ValueError if a part lacks a column, its ids are numbers where those before are texts (or the other
     way round), an id is missing, or a rating is not a finite number; at the end, if there was no row.
     """
-    columns = check_columns(columns)
+    columns = dict(columns or {})
+    unknown = [role for role in columns if role not in TIMED_ROLES]
+    if unknown:
+        raise ValueError(f"columns must give names to some of {', '.join(TIMED_ROLES)}, got {unknown[0]!r}")
     is_empty, names = True, []
     kinds: dict[str, tuple[str, str]] = {}  # of the ids so far, and the name of the first table that has them
     for table in tables:
