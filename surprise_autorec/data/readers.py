@@ -34,9 +34,15 @@ _TEXT_ERRORS = (csv.Error, pd.errors.ParserWarning)
 _DELIMITERS = ",;\t|"
 
 
-def slices(frame_of: Callable[[slice], pd.DataFrame], n_rows: int) -> Iterator[pd.DataFrame]:
-    """A table in memory, in batches."""
-    return (frame_of(slice(start, start + BATCH_ROWS)) for start in range(0, n_rows, BATCH_ROWS))
+def _slices(n_rows: int) -> Iterator[slice]:
+    """The batches of a table in memory."""
+    return (slice(start, start + BATCH_ROWS) for start in range(0, n_rows, BATCH_ROWS))
+
+
+def _batches_of(columns: Mapping[str, npt.NDArray[Any]]) -> Iterator[pd.DataFrame]:
+    """Columns in memory, in batches."""
+    for rows in _slices(len(next(iter(columns.values())))):
+        yield pd.DataFrame({name: column[rows] for name, column in columns.items()})
 
 
 class _FromTheStart(io.TextIOBase):
@@ -158,8 +164,7 @@ def _npz(name: str, file: Path, names: Sequence[str] | None) -> Table:
         shapes = {column: array.shape for column, array in chosen.items()}
         if len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1:
             raise ValueError(f"its arrays must have one dimension and one length, got {shapes}")
-        n_rows = len(next(iter(chosen.values())))
-        return slices(lambda rows: pd.DataFrame({key: array[rows] for key, array in chosen.items()}), n_rows)
+        return _batches_of(chosen)
 
     return Table(name, arrays.files, batches)
 
@@ -373,7 +378,7 @@ def _table_in_memory(source: Any, name: str) -> Table | None:
         return Table(
             name,
             [str(column) for column in source.columns],
-            lambda _: slices(lambda rows: source.iloc[rows].rename(columns=str), len(source)),
+            lambda _: (source.iloc[rows].rename(columns=str) for rows in _slices(len(source))),
         )
     if isinstance(source, np.ndarray):
         return _of_structured(source, name) if source.dtype.names else None
@@ -391,13 +396,11 @@ def _check_dimensions(array: Any, name: str, n: int) -> None:
 
 def _of_structured(array: npt.NDArray[Any], name: str) -> Table:
     _check_dimensions(array, name, 1)
-
-    def batches(columns: list[str]) -> Iterator[pd.DataFrame]:
-        return slices(
-            lambda rows: pd.DataFrame({column: array[column][rows] for column in columns}), len(array)
-        )
-
-    return Table(name, array.dtype.names or (), batches)
+    return Table(
+        name,
+        array.dtype.names or (),
+        lambda columns: _batches_of({column: array[column] for column in columns}),
+    )
 
 
 def _of_sparse(matrix: Any, name: str) -> Table:
@@ -405,12 +408,9 @@ def _of_sparse(matrix: Any, name: str) -> Table:
 
     def batches(_: list[str]) -> Iterator[pd.DataFrame]:
         cells = matrix.tocoo()
-        columns = {"user": cells.row, "item": cells.col, "rating": cells.data}
-        return slices(
-            lambda rows: pd.DataFrame({key: array[rows] for key, array in columns.items()}), cells.nnz
-        )
+        return _batches_of({"user": cells.row, "item": cells.col, "rating": cells.data})
 
-    return Table(name, ("user", "item", "rating"), batches)
+    return Table(name, ROLES, batches)
 
 
 def _of_arrow(source: ArrowStream | ArrowArray, name: str) -> Table:
