@@ -23,7 +23,7 @@ from surprise.utils import get_rng
 
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.fitting import Ratings
-from surprise_autorec.trainsets import UNKNOWN, predictions_of, ratings_of
+from surprise_autorec.trainsets import UNKNOWN, TestsetColumns, predictions_of, ratings_of
 
 __all__ = ["Cornac", "LensKit", "MyFM"]
 
@@ -93,12 +93,12 @@ class Peer(AlgoBase, ABC):  # type: ignore[misc]
         list of surprise.Prediction
             What `predict` returns for each.
         """
-        testset = list(testset)
-        if not testset:
+        columns = TestsetColumns.of(testset)
+        if not columns.uids:
             return []
-        users = np.array([self._user_index.get(uid, -1) for uid, _, _ in testset], np.int32)
-        items = np.array([self._item_index.get(iid, -1) for _, iid, _ in testset], np.int32)
-        predictions = predictions_of(self, testset, self._predict(users, items))
+        users = np.array([self._user_index.get(uid, -1) for uid in columns.uids], np.int32)
+        items = np.array([self._item_index.get(iid, -1) for iid in columns.iids], np.int32)
+        predictions = predictions_of(self, columns, self._predict(users, items))
         if verbose:
             for prediction in predictions:
                 print(prediction)  # noqa: T201 (as Surprise does)

@@ -18,6 +18,7 @@ from surprise_autorec.model.ranking import nearest
 from surprise_autorec.parameters import AutoRecParameters
 from surprise_autorec.trainsets import (
     UNKNOWN,
+    TestsetColumns,
     TrainsetWithoutRatings,
     advice_about,
     predictions_of,
@@ -289,13 +290,9 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         ValueError
             If ``return_std`` is set and the model has no standard errors.
         """
-        testset = list(testset)
-        model = self._fitted_model()
-        users, items = (
-            model.find_users([uid for uid, _, _ in testset]),
-            model.find_items([iid for _, iid, _ in testset]),
-        )
-        predictions = predictions_of(self, testset, model.predict(users, items))
+        columns, model = TestsetColumns.of(testset), self._fitted_model()
+        users, items = model.find_users(columns.uids), model.find_items(columns.iids)
+        predictions = predictions_of(self, columns, model.predict(users, items))
         for position in np.flatnonzero((users < 0) | (items < 0)):
             for role, indices in (("user", users), ("item", items)):
                 if indices[position] < 0:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from surprise import AlgoBase, Prediction, Trainset
@@ -82,20 +83,33 @@ def trainset_of(ratings: Ratings) -> Trainset:
     )
 
 
-def predictions_of(
-    algorithm: AlgoBase, testset: Sequence[tuple[Any, Any, float | None]], estimates: Float64Array
-) -> list[Prediction]:
+class TestsetColumns(NamedTuple):
+    """A test set by columns."""
+
+    uids: list[Any]
+    iids: list[Any]
+    ratings: list[float | None]
+
+    @classmethod
+    def of(cls, testset: Iterable[tuple[Any, Any, float | None]]) -> TestsetColumns:
+        """The columns of rows as Surprise's splitters make them."""
+        # (``zip(*testset)`` would make an iterator of each row, and Python look through all for garbage.)
+        testset = list(testset)
+        ratings = [r_ui for _, _, r_ui in testset]
+        uids, iids = (list(map(itemgetter(place), testset)) for place in (0, 1))
+        return cls(uids, iids, ratings)
+
+
+def predictions_of(algorithm: AlgoBase, columns: TestsetColumns, estimates: Float64Array) -> list[Prediction]:
     """Estimates of a test set as predictions on the rating scale; where one is NaN, Surprise's default."""
-    # (``zip(*testset)`` would make an iterator of each row, and Python look through all of them for garbage.)
-    uids, iids, ratings = ([row[place] for row in testset] for place in range(3))
     impossible = np.isnan(estimates)
     if impossible.any():
         estimates[impossible] = algorithm.default_prediction()
     estimates = np.clip(estimates, *algorithm.trainset.rating_scale)
 
     def make_predictions() -> list[Prediction]:
-        details = [{"was_impossible": False} for _ in uids]
-        fields = zip(uids, iids, ratings, estimates.tolist(), details, strict=True)
+        details = [{"was_impossible": False} for _ in columns.uids]
+        fields = zip(*columns, estimates.tolist(), details, strict=True)
         return list(map(partial(tuple.__new__, Prediction), fields))
 
     predictions = _made_without_garbage_collection(make_predictions)
