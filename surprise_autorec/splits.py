@@ -240,7 +240,7 @@ def _times(data: Dataset) -> Float64Array:
 
 def _places(users: Int64Array, keys: Any) -> Int64Array:
     """The place of each rating among those of its user, from 0, by increasing key and then by row."""
-    return pd.Series(keys).groupby(users).rank("first").to_numpy(np.int64) - 1
+    return pd.Series(keys).groupby(users).rank(method="first").to_numpy(np.int64) - 1
 
 
 def _last_of_each_user(users: Int64Array, keys: Any, n: int) -> Mask:
