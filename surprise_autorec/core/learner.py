@@ -268,11 +268,6 @@ class AveragedNetwork:
         self.network, self.collective = copy.deepcopy(network).requires_grad_(False), collective
         self.member, self.batches, self.cutter, self.options, self.reg = member, batches, cutter, options, reg
 
-    @property
-    def decoder_reg(self) -> float:
-        """The penalty on the decoder's weights beside the other ones that predict, `reg` or more."""
-        return self.reg * (automatic.REFIT_PENALTY if self.options.refits_decoder else 1.0)
-
     @torch.no_grad()
     def update(self, network: AutoEncoder, epoch: int) -> None:
         """Take in the weights of an epoch: a plain mean over the first ones, an exponential one after."""
@@ -339,7 +334,7 @@ class AveragedNetwork:
             weights=weights,
             mean_hidden=mean_hidden.cpu().numpy().copy(),
             rules=self.cutter.rules,
-            reg=self.decoder_reg,
+            reg=self.reg,
             reg_bias=self.options.reg_bias,
             joint_biases=self.options.joint_biases,
         )
@@ -347,7 +342,8 @@ class AveragedNetwork:
 
     def _refit_decoder(self) -> None:
         """Fit the decoder to the activations that it will predict from."""
-        fit = DecoderFit(self.network, self.batches, self.member.gain, self.decoder_reg, self.collective)
+        reg = automatic.REFIT_PENALTY * self.reg
+        fit = DecoderFit(self.network, self.batches, self.member.gain, reg, self.collective)
         fit.fit_biases(self.options.reg_bias, joint_penalty(self.cutter.baselines, self.options))
         fit.fit_weights()
 
