@@ -218,7 +218,8 @@ class AutoRecParameters:
             This is the weight of an epoch relative to the one after it. 0 uses the last weights only.
         early_stopping : bool, default=False
             Whether to hold out some training ratings, to stop when the error on them no longer falls, and to
-            keep the weights of the best epoch.
+            keep the weights of the best epoch. (Its RMSE is that before the decoder's last fit, see
+            `surprise_autorec.core.refit`.)
         validation_fraction : float in (0, 1), default=0.1
             Share of the training ratings that early stopping holds out.
         n_iter_no_change : int, default=5

@@ -21,7 +21,7 @@ from torch import Tensor
 from surprise_autorec.core.batches import Batch
 from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.optimizers import Adam, Setting
-from surprise_autorec.core.sparse import gather_blocks_, sum_rows, weight_gradient
+from surprise_autorec.core.sparse import gather_blocks_, sum_rows, summed, weight_gradient
 
 
 def column_vectors(
@@ -34,18 +34,10 @@ def column_vectors(
 
     ``weight`` is E, of shape (n_rows, k). The batches have all rows with ratings that these processes hold.
     """
-    vectors = weight.new_empty(len(batches[0].cells.column_offsets) - 1, weight.shape[1], dtype=precision)
     parts = [
-        weight_gradient(inputs, weight.index_select(0, rows), cells).blocks()
-        for rows, cells, _, inputs, *_ in batches
+        weight_gradient(inputs, weight.index_select(0, rows), cells) for rows, cells, _, inputs, *_ in batches
     ]
-    for blocks in zip(*parts, strict=True):
-        columns, total = blocks[0]
-        for _, sums in blocks[1:]:
-            total += sums
-        collective.sum_(total)
-        vectors[columns] = total
-    return vectors
+    return summed(parts, precision, collective)
 
 
 def own_part(own_weight: Tensor, hidden: Tensor, batch: Batch) -> Tensor:

@@ -13,7 +13,7 @@ the weights themselves, their gradients, their optimiser and every prediction ar
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -209,6 +209,32 @@ class RowSums(NamedTuple):
         n_rows, row_bytes = len(self.offsets) - 1, self.table.shape[1] * self.weights.element_size()
         for rows, terms, offsets in _with_cells(row_blocks(n_rows, row_bytes), self.offsets):
             yield rows, sum_rows(self.table, self.indices[terms], offsets, self.weights[terms])
+
+
+def summed(parts: Sequence[RowSums], precision: torch.dtype, collective: Collective) -> Tensor:
+    """The sum of some results, of those of all processes.
+
+    Parameters
+    ----------
+    parts : sequence of RowSums
+        One at least, of one shape.
+    precision : torch.dtype
+        What the sum is rounded to.
+    collective : Collective
+
+    Returns
+    -------
+    Tensor of precision, shape (n_out, k)
+    """
+    first = parts[0]
+    result = first.table.new_empty(len(first.offsets) - 1, first.table.shape[1], dtype=precision)
+    for blocks in zip(*(part.blocks() for part in parts), strict=True):
+        rows, total = blocks[0]
+        for _, sums in blocks[1:]:
+            total += sums
+        collective.sum_(total)
+        result[rows] = total
+    return result
 
 
 class _DecodeCells(torch.autograd.Function):
