@@ -81,9 +81,7 @@ def regressions(averaged, gain):
 
 def fit_of(averaged, gain, n_steps, shared=None):
     fit = DecoderFit(averaged.network, averaged.batches, gain, REG)
-    fit.fit_biases(REG_BIAS, shared)
-    fit.fit_weights(n_steps)
-    return fit
+    fit.run(REG_BIAS, shared, n_steps)
 
 
 @pytest.mark.parametrize("batch_size", [40, 21, 7, 1])

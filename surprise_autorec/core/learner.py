@@ -344,8 +344,7 @@ class AveragedNetwork:
         """Fit the decoder to the activations that it will predict from."""
         reg = automatic.REFIT_PENALTY * self.reg
         fit = DecoderFit(self.network, self.batches, self.member.gain, reg, self.collective)
-        fit.fit_biases(self.options.reg_bias, joint_penalty(self.cutter.baselines, self.options))
-        fit.fit_weights()
+        fit.run(self.options.reg_bias, joint_penalty(self.cutter.baselines, self.options))
 
     def _represent(
         self, batches: Sequence[Batch], n_rows: int

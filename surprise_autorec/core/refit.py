@@ -153,8 +153,22 @@ class DecoderFit:
             errors.append(error)
         return errors
 
-    def fit_biases(self, reg_bias: float, shared: BiasPenalty | None) -> None:
-        """Solve for the biases. To be called once, before `fit_weights`."""
+    def run(self, reg_bias: float, shared: BiasPenalty | None, n_steps: int = N_STEPS) -> None:
+        """Fit the decoder.
+
+        Parameters
+        ----------
+        reg_bias : float
+            The penalty of biases.
+        shared : BiasPenalty or None
+            That on the sum of the two biases of a column, if there is one.
+        n_steps : int
+            Steps of conjugate gradients for the weights.
+        """
+        self._solve_biases(reg_bias, shared)
+        self._step_weights(n_steps)
+
+    def _solve_biases(self, reg_bias: float, shared: BiasPenalty | None) -> None:
         sums = self._by_column(self.errors)
         penalties = self._by_column([torch.ones_like(error) for error in self.errors]) + reg_bias / 2
         if shared:
@@ -163,8 +177,7 @@ class DecoderFit:
         for error, activations in zip(self.errors, self.activations, strict=True):
             error -= self.bias.index_select(0, activations.cells.columns)
 
-    def fit_weights(self, n_steps: int = N_STEPS) -> None:
-        """Make steps of conjugate gradients."""
+    def _step_weights(self, n_steps: int) -> None:
         direction = torch.zeros_like(self.weight)
         square = torch.full_like(self.bias, torch.inf)  # so that the first step takes nothing of this
         for _ in range(n_steps):
