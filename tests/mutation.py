@@ -37,6 +37,7 @@ TESTS = {
     "core/sparse.py": "core_sparse core_precision",
     "core/optimizers.py": "core_optimizers core_learner core_precision core_checkpoints",
     "core/fold_in.py": "core_fold_in fitted",
+    "core/refit.py": "core_refit",
     "model/scoring.py": "ranking limits fitted uncertainty",
     "model/ranking.py": "ranking recommend_to",
     "model/files.py": "persistence file_format",
