@@ -19,7 +19,7 @@ from surprise_autorec.core.trained import Kind, Member
 from surprise_autorec.core.uncertainty import LEAST_ERRORS
 
 #: The column encoder learns faster where a typical column has fewer ratings than this, by up to this factor.
-RATINGS_AT_USUAL_PACE, MOST_PACE = 50, 4.0
+RATINGS_AT_USUAL_PACE, MOST_PACE = 40, 4.0
 
 #: Learning rates by optimiser. (Rprop's is the size of its first step, L-BFGS's the one that its line search
 #: tries.)
@@ -38,7 +38,7 @@ LEAST_STEPS = 2, 4
 REG_FACTOR = 4.5
 #: What structure is typical. The penalty falls with this power of the structure, from three times the typical
 #: penalty to 0.3 times.
-TYPICAL_STRUCTURE, STRUCTURE_POWER, MOST_REG, LEAST_REG = 0.011, 0.3, 3.0, 0.3
+TYPICAL_STRUCTURE, STRUCTURE_POWER, MOST_REG, LEAST_REG = 0.01, 0.25, 3.0, 0.3
 #: So many rectangles of typical structure are added to those that are seen. A sample of rows is seen if all
 #: have more pairs of ratings in the same column than this.
 RECTANGLES_EXPECTED, MOST_PAIRS = 25_000, 1_000_000
