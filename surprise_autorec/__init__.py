@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surprise_autorec.algorithm import AutoRec
+    from surprise_autorec.comparison import compare
     from surprise_autorec.core.training import DivergenceError
     from surprise_autorec.memory import memory_needed
     from surprise_autorec.parameters import BEST, PAPER
     from surprise_autorec.persistence import load
     from surprise_autorec.regressor import AutoRecRegressor
-    from surprise_autorec.study.comparison import compare
     from surprise_autorec.study.plots import plot_comparison, plot_history
 
 __version__ = version("surprise-autorec")
@@ -36,7 +36,7 @@ _LAZY = {
     "BEST": "surprise_autorec.parameters",
     "DivergenceError": "surprise_autorec.core.training",
     "PAPER": "surprise_autorec.parameters",
-    "compare": "surprise_autorec.study.comparison",
+    "compare": "surprise_autorec.comparison",
     "load": "surprise_autorec.persistence",
     "memory_needed": "surprise_autorec.memory",
     "plot_comparison": "surprise_autorec.study.plots",

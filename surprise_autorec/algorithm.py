@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable
-from functools import partial
-from operator import itemgetter
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from surprise import AlgoBase, Prediction, PredictionImpossible, Trainset
 
-from surprise_autorec.checks import positive_integer
+from surprise_autorec.checks import positive_integer, warn_of_types
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side
+from surprise_autorec.display import documented
 from surprise_autorec.fitted import FittedAutoRec
 from surprise_autorec.fitting import NO_RATINGS, Fit, fit_model
-from surprise_autorec.ids import warn_of_types
 from surprise_autorec.model.ranking import nearest
 from surprise_autorec.parameters import AutoRecParameters
-from surprise_autorec.signatures import documented
 from surprise_autorec.trainsets import (
     UNKNOWN,
+    TestsetColumns,
     TrainsetWithoutRatings,
     advice_about,
+    predictions_of,
     ratings_of,
     trainset_of,
     triple_of,
 )
-
-Made = TypeVar("Made")
 
 
 @documented
@@ -294,32 +290,15 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         ValueError
             If ``return_std`` is set and the model has no standard errors.
         """
-        testset = list(testset)
-        # (``zip(*testset)`` would make an iterator of each row, and Python look through all of them for
-        # garbage.)
-        ratings = [r_ui for _, _, r_ui in testset]
-        uids, iids = (list(map(itemgetter(place), testset)) for place in (0, 1))
-        model = self._fitted_model()
-        users, items = model.find_users(uids), model.find_items(iids)
-        estimates = model.predict(users, items)
-        impossible = np.isnan(estimates)
-        if impossible.any():
-            estimates[impossible] = self.default_prediction()
-        estimates = np.clip(estimates, *self.trainset.rating_scale)
-
-        def make_predictions() -> list[Prediction]:
-            details = [{"was_impossible": False} for _ in uids]
-            fields = zip(uids, iids, ratings, estimates.tolist(), details, strict=True)
-            return list(map(partial(tuple.__new__, Prediction), fields))
-
-        predictions = _made_without_garbage_collection(make_predictions)
+        columns, model = TestsetColumns.of(testset), self._fitted_model()
+        users, items = model.find_users(columns.uids), model.find_items(columns.iids)
+        predictions = predictions_of(self, columns, model.predict(users, items))
         for position in np.flatnonzero((users < 0) | (items < 0)):
             for role, indices in (("user", users), ("item", items)):
                 if indices[position] < 0:
                     predictions[position].details[f"unknown_{role}"] = True
-        for position in np.flatnonzero(impossible):
-            predictions[position].details.update(was_impossible=True, reason=UNKNOWN)
         if return_std:
+            estimates = np.array([prediction.est for prediction in predictions])
             errors = model.std(users, items, estimates).tolist()
             for prediction, std in zip(predictions, errors, strict=True):
                 prediction.details["std"] = std
@@ -352,24 +331,6 @@ class AutoRec(AutoRecParameters, FittedAutoRec, AlgoBase):  # type: ignore[misc]
         model, pairs = self._fitted_model(), list(map(_pair, testset))
         uids, iids = ([pair[place] for pair in pairs] for place in (0, 1))
         return model.interval(model.find_users(uids), model.find_items(iids), coverage)
-
-
-def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
-    """Make many objects that are not garbage without Python searching all others for garbage meanwhile.
-
-    Python searches each time that a certain number of objects was made, and a Trainset is millions of objects
-    to search. At the end only the new objects are searched; otherwise the next object made would set off a
-    search of all. Whatever interrupts this, garbage collection is on again afterwards, if it was on.
-    """
-    was_on = gc.isenabled()
-    try:
-        gc.disable()
-        made = make()
-        gc.collect(0)
-        return made
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _pair(row: Any) -> tuple[Any, Any]:

@@ -40,10 +40,9 @@ from surprise_autorec.cli.shared import (
 )
 from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.core.collective import Collective, ProcessGroup
-from surprise_autorec.core.precision import PRECISIONS
-from surprise_autorec.data.encoding import Encoded, encode
+from surprise_autorec.core.sparse import PRECISIONS
 from surprise_autorec.data.readers import tables_of
-from surprise_autorec.data.tables import role_batches
+from surprise_autorec.data.tables import Encoded, encode, role_batches
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import RatingScale
 from surprise_autorec.regressor import AutoRecRegressor

@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final, overload
 import numpy as np
 import numpy.typing as npt
 
-from surprise_autorec.checks import check, is_positive_integer, positive_integer
+from surprise_autorec.checks import check, hint_of_type, is_positive_integer, positive_integer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 from surprise_autorec.core.trained import Side, other_side
 from surprise_autorec.core.training import Epoch
 from surprise_autorec.display import as_card, as_text, changed_parameters, parameters_of
 from surprise_autorec.fitting import Fit, Ratings, numbers
-from surprise_autorec.ids import hint_of_type
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.model.explanation import Explanation, explain
 from surprise_autorec.model.files import SavedModel, problems_named, read, write
-from surprise_autorec.model.parquet import write_rankings
-from surprise_autorec.model.ranking import nearest, rank_blocks, rank_items
+from surprise_autorec.model.ranking import nearest, rank_blocks, rank_items, write_rankings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,12 +125,8 @@ class FittedAutoRec(ABC):
                 "callbacks cannot be saved: the loaded algorithm will have none", UserWarning, stacklevel=2
             )
         parameters["callbacks"] = ()
-        scores: Sequence[float | None] = self.validation_scores_ or [None] * self.n_iter_
-        epochs = [
-            Epoch(number, self.n_iter_, loss, score)
-            for number, (loss, score) in enumerate(zip(self.loss_curve_, scores, strict=True), start=1)
-        ]
-        write(path, SavedModel(name, parameters, self._state_to_save(), model, epochs))
+        curves = self.loss_curve_, self.validation_scores_
+        write(path, SavedModel(name, parameters, self._state_to_save(), model, *curves))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], verify: bool = True) -> Self:
@@ -166,9 +160,13 @@ class FittedAutoRec(ABC):
         if saved.class_name != cls.__name__:  # only those that both have
             known = inspect.signature(cls).parameters
             parameters = {name: value for name, value in parameters.items() if name in known}
+        losses = saved.loss_curve
+        scores: Sequence[float | None] = saved.validation_scores or [None] * len(losses)
         with problems_named(path):
+            curves = enumerate(zip(losses, scores, strict=True), start=1)
+            epochs = [Epoch(number, len(losses), loss, score) for number, (loss, score) in curves]
             algorithm = cls(**parameters)
-            algorithm._restore(Fit(saved.model, list(saved.epochs)), saved.state)
+            algorithm._restore(Fit(saved.model, epochs), saved.state)
         return algorithm
 
     @final
@@ -339,19 +337,18 @@ class FittedAutoRec(ABC):
         model, user, item = self._fitted_model(), self._known("user", uid), self._known("item", iid)
         if ratings is None:
             items, values = _one_of_each(*self._ratings_of_user(user))
-            return _explained(
-                explain(model, user, item, items, values), _taken(model.item_ids, items), values, n
-            )
-        _, others, values = self._checked("user", {uid: ratings}, "user")
-        items = model.find_items(others)
-        if not np.array_equal(np.sort(items), model.rated.items_of(user)):
-            warnings.warn(
-                f"the items of ratings are not those that user {uid!r} rated in training: the difference is "
-                "in the part 'training'",
-                UserWarning,
-                stacklevel=2,
-            )
-        return _explained(explain(model, user, item, items, values), others, values, n)
+            iids = _taken(model.item_ids, items)
+        else:
+            _, iids, values = self._checked("user", {uid: ratings}, "user")
+            items = model.find_items(iids)
+            if not np.array_equal(np.sort(items), model.rated.items_of(user)):
+                warnings.warn(
+                    f"the items of ratings are not those that user {uid!r} rated in training: the difference "
+                    "is in the part 'training'",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        return _explained(explain(model, user, item, items, values), iids, values, n)
 
     @final
     def explain_new_user(self, ratings: Mapping[Hashable, float], iid: Hashable, n: int = 10) -> pd.DataFrame:

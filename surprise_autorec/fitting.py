@@ -39,12 +39,7 @@ NO_RATINGS = (
 class Ratings(NamedTuple):
     """Ratings as triples of indices and values, with the ids that the indices stand for.
 
-    Attributes
-    ----------
-    users, items : ndarray of int32, shape (n_ratings,)
-    values : ndarray of float64, shape (n_ratings,)
-    user_ids, item_ids : sequence of hashable
-    scale : RatingScale
+    ``users``, ``items`` and ``values`` have the shape (n_ratings,).
     """
 
     users: Int32Array
@@ -57,11 +52,7 @@ class Ratings(NamedTuple):
     def updated(self, triples: Iterable[tuple[Hashable, Hashable, float]]) -> Ratings:
         """These ratings and more, whose users and items may be new. A pair rated again has the new rating.
 
-        The indices of users and items stay; new ones follow.
-
-        Parameters
-        ----------
-        triples : iterable of (uid, iid, rating)
+        The triples are (uid, iid, rating). The indices of users and items stay; new ones follow.
         """
         triples = list(triples)
         user_index = {uid: index for index, uid in enumerate(self.user_ids)}
@@ -128,27 +119,12 @@ def fit_model(
 ) -> Fit:
     """Check parameters and ratings, train, and put the model together.
 
-    Parameters
-    ----------
-    ratings : Ratings
-    parameters : AutoRecParameters
-    start : AutoRecModel, optional
-        Where to go on from: a model that was fitted with the same parameters, whose users and items are the
-        first of those here. Default: from nothing.
-    n_epochs : int, optional
-        Default: that of the parameters.
-    collective : Collective, default=ALONE
-        The processes that train together. Each gives ratings of its own, by users whom no other has, of the
-        same users, items and scale.
-    checkpoints : path-like, optional
-        A folder to save each epoch in, and to go on from when training was ended.
+    Training goes on from ``start`` if it is given: a model that was fitted with the same parameters, whose
+    users and items are the first of those here. The processes of ``collective`` train together. Each gives
+    ratings of its own, by users whom no other has, of the same users, items and scale. ``checkpoints`` is a
+    folder to save each epoch in, and to go on from when training was ended.
 
-    Raises
-    ------
-    ValueError
-        If a parameter or a rating breaks its rule.
-    DivergenceError
-        If training diverges.
+    Raises ValueError if a parameter or a rating breaks its rule, and DivergenceError if training diverges.
     """
     checked = parameters.check_parameters()
     options, unit = checked.options, ratings.scale.unit
@@ -173,9 +149,8 @@ def fit_model(
     seed = int(collective.sums(parameters.draw_seed() if collective.rank == 0 else 0)[0])
     history = History()
     callbacks: list[Callback] = [history, *checked.callbacks]
-    if checked.early_stopping is not None:
-        n_iter_no_change, tol = checked.early_stopping
-        callbacks.append(EarlyStopping(n_iter_no_change, tol * unit))
+    if options.early_stopping:
+        callbacks.append(EarlyStopping(checked.n_iter_no_change, checked.tol * unit))
     with Progress(options.n_epochs, checked.verbose and collective.rank == 0) as progress:
         if is_estimate:
             progress.tell(f"Training needs about {_size(needed)} of memory")

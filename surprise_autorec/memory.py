@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from surprise_autorec.core import automatic
-from surprise_autorec.core.trained import Side
 from surprise_autorec.parameters import AutoRecParameters
 
 #: Bytes for each rating: the ratings as they were read, and each network's copy of them in batches.
@@ -57,7 +56,7 @@ def memory_needed(algorithm: AutoRecParameters, n_ratings: int, n_users: int, n_
     needed = n_ratings * BYTES_PER_RATING
     per_weight = BYTES_PER_WEIGHT_OF_LBFGS if options.optimizer == "lbfgs" else BYTES_PER_WEIGHT
     for kind in kinds:
-        n_rows, n_columns = _shape(kind.side, n_users, n_items)
+        n_rows, n_columns = (n_users, n_items) if kind.side == "user" else (n_items, n_users)
         widths = options.n_factors or (automatic.largest_width(n_ratings, n_columns),)
         first, last = widths[0], widths[-1]
         n_weights = n_columns * (first + last) + (n_rows * last if options.two_sided else 0)
@@ -70,22 +69,10 @@ def memory_needed(algorithm: AutoRecParameters, n_ratings: int, n_users: int, n_
     return needed
 
 
-def _shape(side: Side, n_users: int, n_items: int) -> tuple[int, int]:
-    return (n_users, n_items) if side == "user" else (n_items, n_users)
-
-
 def machine_memory(root: Path = Path("/")) -> int | None:
     """Bytes of memory that this machine has, or that its control groups (containers) leave this process.
 
-    Parameters
-    ----------
-    root : Path, default=Path("/")
-        Where ``proc`` and ``sys`` are.
-
-    Returns
-    -------
-    int or None
-        None where the system does not tell.
+    It is None where the system does not tell. ``root`` is where ``proc`` and ``sys`` are.
     """
     sizes = [_limit(file) for file in _limit_files(root)]
     with suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf

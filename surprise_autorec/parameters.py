@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral
-from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 import joblib
 import numpy as np
@@ -18,10 +18,10 @@ from surprise_autorec.core.baselines import Baselines, als_baselines, sgd_baseli
 from surprise_autorec.core.network import ACTIVATIONS
 from surprise_autorec.core.optimizers import OPTIMIZERS
 from surprise_autorec.core.options import TrainingOptions
-from surprise_autorec.core.precision import PRECISIONS
 from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.sparse import PRECISIONS
 from surprise_autorec.core.trained import Kind
-from surprise_autorec.signatures import naming_unknown_keywords
+from surprise_autorec.display import naming_unknown_keywords
 
 #: The paper's I-AutoRec, for ``AutoRec(**PAPER)``: eq. 1-2 and nothing else. With these settings, chosen on
 #: held-out training ratings, its RMSE on MovieLens-1M is 0.833, where the paper has 0.831. U-AutoRec wants
@@ -50,46 +50,27 @@ _BASELINES: dict[str, tuple[Callable[..., Baselines], set[str]]] = {
     "sgd": (sgd_baselines, {"n_epochs", "reg", "learning_rate"}),
 }
 
+Rule: TypeAlias = tuple[str, Callable[[float], bool]]
+#: Rules of numbers, in words and as functions.
+_NOT_NEGATIVE: Rule = "a number >= 0", lambda x: x >= 0
+_SHARE: Rule = "a number in [0, 1]", lambda x: 0 <= x <= 1
+_SHARE_BELOW_1: Rule = "a number in [0, 1)", lambda x: 0 <= x < 1
 
 Default = TypeVar("Default", float, None)
-
-
-class EarlyStoppingRule(NamedTuple):
-    """When early stopping stops.
-
-    Attributes
-    ----------
-    n_iter_no_change : int
-        After so many epochs without progress.
-    tol : float
-        By how much the RMSE must fall to count as progress, ratings being mapped to 1..5.
-    """
-
-    n_iter_no_change: int
-    tol: float
 
 
 class CheckedParameters(NamedTuple):
     """The parameters of a fit, after all of them have been checked.
 
-    Attributes
-    ----------
-    options : TrainingOptions
-        What every network has in common.
-    kinds : list of Kind
-        The networks.
-    estimate_baselines : callable
-        From ratings to their baselines.
-    callbacks : list of Callback
-    early_stopping : EarlyStoppingRule or None
-    verbose : bool
+    ``options`` are what every network has in common, ``kinds`` the networks. The rest is as users set it.
     """
 
     options: TrainingOptions
     kinds: list[Kind]
     estimate_baselines: Callable[[RatingMatrix], Baselines]
     callbacks: list[Callback]
-    early_stopping: EarlyStoppingRule | None
+    n_iter_no_change: int
+    tol: float
     verbose: bool
 
 
@@ -238,7 +219,8 @@ class AutoRecParameters:
             This is the weight of an epoch relative to the one after it. 0 uses the last weights only.
         early_stopping : bool, default=False
             Whether to hold out some training ratings, to stop when the error on them no longer falls, and to
-            keep the weights of the best epoch.
+            keep the weights of the best epoch. (Its RMSE is that before the decoder's last fit, see
+            `surprise_autorec.core.refit`.)
         validation_fraction : float in (0, 1), default=0.1
             Share of the training ratings that early stopping holds out.
         n_iter_no_change : int, default=5
@@ -256,7 +238,7 @@ class AutoRecParameters:
             "cpu", "cuda", "cuda:1", ...; "auto" is the CPU. Fitted models are kept on the CPU.
         precision : {"auto", "float32", "bfloat16"}, default="auto"
             The type in which the sparse products of training read weights; see
-            `surprise_autorec.core.precision`. The weights themselves and all predictions are float32. "auto"
+            `surprise_autorec.core.sparse`. The weights themselves and all predictions are float32. "auto"
             is bfloat16, which is faster, if a weight matrix is larger than 2 MiB, the CPU has AVX2 or
             AVX-512, and the optimiser is adam or sgd. Otherwise it is float32.
         callbacks : sequence of Callback, default=()
@@ -317,7 +299,8 @@ class AutoRecParameters:
             kinds=self._kinds(),
             estimate_baselines=self._baseline_estimator(),
             callbacks=self._callbacks(),
-            early_stopping=self._early_stopping(),
+            n_iter_no_change=positive_integer("n_iter_no_change", self.n_iter_no_change),
+            tol=number("tol", self.tol, *_NOT_NEGATIVE),
             verbose=flag("verbose", self.verbose),
         )
 
@@ -339,19 +322,15 @@ class AutoRecParameters:
             learning_rate=_number_or(
                 automatic.LEARNING_RATES[optimizer], "lr_all", self.lr_all, "a number > 0", lambda x: x > 0
             ),
-            reg=_number_or(None, "reg_all", self.reg_all, "a number >= 0", lambda x: x >= 0),
-            reg_bias=_number_or(
-                automatic.bias_penalty(biased), "reg_bias", self.reg_bias, "a number >= 0", lambda x: x >= 0
-            ),
+            reg=_number_or(None, "reg_all", self.reg_all, *_NOT_NEGATIVE),
+            reg_bias=_number_or(automatic.bias_penalty(biased), "reg_bias", self.reg_bias, *_NOT_NEGATIVE),
             joint_biases=biased and self.bsl_options is None and self.decoder_activation == "identity",
-            dropout=number("dropout", self.dropout, "a number in [0, 1)", lambda x: 0 <= x < 1),
-            input_centering=_number_or(
-                None, "input_centering", self.input_centering, "a number in [0, 1]", lambda x: 0 <= x <= 1
-            ),
+            dropout=number("dropout", self.dropout, *_SHARE_BELOW_1),
+            input_centering=_number_or(None, "input_centering", self.input_centering, *_SHARE),
             input_scaling=number(
                 "input_scaling", self.input_scaling, "a number in [0, 10]", lambda x: 0 <= x <= 10
             ),
-            averaging=number("averaging", self.averaging, "a number in [0, 1)", lambda x: 0 <= x < 1),
+            averaging=number("averaging", self.averaging, *_SHARE_BELOW_1),
             optimizer=optimizer,
             batch_size=batch_size,
             early_stopping=flag("early_stopping", self.early_stopping),
@@ -386,23 +365,11 @@ class AutoRecParameters:
         )
         return list(self.callbacks)
 
-    def _early_stopping(self) -> EarlyStoppingRule | None:
-        """When early stopping stops, if it is on."""
-        n_iter_no_change = positive_integer("n_iter_no_change", self.n_iter_no_change)
-        tol = number("tol", self.tol, "a number >= 0", lambda x: x >= 0)
-        return EarlyStoppingRule(n_iter_no_change, tol) if self.early_stopping else None
-
     def _kinds(self) -> list[Kind]:
         """The networks that ``variant``, ``n_estimators`` and ``item_weight`` ask for."""
         variant = choice("variant", self.variant, ("item", "user", "hybrid"))
         n_estimators = positive_integer("n_estimators", self.n_estimators)
-        item_weight = _number_or(
-            automatic.ITEM_WEIGHT,
-            "item_weight",
-            self.item_weight,
-            "a number in [0, 1]",
-            lambda x: 0 <= x <= 1,
-        )
+        item_weight = _number_or(automatic.ITEM_WEIGHT, "item_weight", self.item_weight, *_SHARE)
         half = n_estimators // 2
         items = [Kind("item", n_estimators, 1.0, 1.0)]
         if self.biased and self.bsl_options is None:
@@ -428,7 +395,7 @@ class AutoRecParameters:
             if name == "n_epochs":
                 options[name] = positive_integer("bsl_options['n_epochs']", value)
             else:
-                options[name] = number(f"bsl_options[{name!r}]", value, "a number >= 0", lambda x: x >= 0)
+                options[name] = number(f"bsl_options[{name!r}]", value, *_NOT_NEGATIVE)
         if not self.biased:
             return zero_baselines
         if given is None:

@@ -18,13 +18,13 @@ from sklearn.utils.validation import assert_all_finite, check_X_y, validate_data
 
 from surprise_autorec.checks import check, is_finite
 from surprise_autorec.core.arrays import Float64Array, Int32Array
-from surprise_autorec.data.encoding import Encoded, encode, factorized
-from surprise_autorec.data.sources import Piece, as_pandas, rating_batches
+from surprise_autorec.data.readers import Piece, as_pandas, rating_batches
+from surprise_autorec.data.tables import Encoded, encode, factorized
+from surprise_autorec.display import documented, with_parameters_of
 from surprise_autorec.fitted import FittedAutoRec, answered
 from surprise_autorec.fitting import NO_RATINGS, Fit, Ratings, fit_model
 from surprise_autorec.model import RatingScale
 from surprise_autorec.parameters import AutoRecParameters, Keywords
-from surprise_autorec.signatures import documented, with_parameters_of
 
 
 @documented

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from surprise import Trainset
+from surprise import AlgoBase, Prediction, Trainset
 
+from surprise_autorec.core.arrays import Float64Array
 from surprise_autorec.fitting import NO_RATINGS, Ratings
 from surprise_autorec.model import AutoRecModel, RatingScale
+
+Made = TypeVar("Made")
 
 #: Why there is no prediction, in Surprise's words.
 UNKNOWN = "User and/or item is unknown."
 
 
 class TrainsetWithoutRatings(Trainset):  # type: ignore[misc]
-    """The trainset of a loaded algorithm: ids, scale and mean. What asks for ratings raises ValueError.
-
-    Parameters
-    ----------
-    model : AutoRecModel
-    """
+    """The trainset of a loaded algorithm: ids, scale and mean. What asks for ratings raises ValueError."""
 
     def __init__(self, model: AutoRecModel) -> None:
         users, items = model.user_index, model.item_index
@@ -80,6 +81,59 @@ def trainset_of(ratings: Ratings) -> Trainset:
         {uid: index for index, uid in enumerate(ratings.user_ids)},
         {iid: index for index, iid in enumerate(ratings.item_ids)},
     )
+
+
+class TestsetColumns(NamedTuple):
+    """A test set by columns."""
+
+    uids: list[Any]
+    iids: list[Any]
+    ratings: list[float | None]
+
+    @classmethod
+    def of(cls, testset: Iterable[tuple[Any, Any, float | None]]) -> TestsetColumns:
+        """The columns of rows as Surprise's splitters make them."""
+        # (``zip(*testset)`` would make an iterator of each row, and Python look through all for garbage.)
+        testset = list(testset)
+        ratings = [r_ui for _, _, r_ui in testset]
+        uids, iids = (list(map(itemgetter(place), testset)) for place in (0, 1))
+        return cls(uids, iids, ratings)
+
+
+def predictions_of(algorithm: AlgoBase, columns: TestsetColumns, estimates: Float64Array) -> list[Prediction]:
+    """Estimates of a test set as predictions on the rating scale; where one is NaN, Surprise's default."""
+    impossible = np.isnan(estimates)
+    if impossible.any():
+        estimates[impossible] = algorithm.default_prediction()
+    estimates = np.clip(estimates, *algorithm.trainset.rating_scale)
+
+    def make_predictions() -> list[Prediction]:
+        details = [{"was_impossible": False} for _ in columns.uids]
+        fields = zip(*columns, estimates.tolist(), details, strict=True)
+        return list(map(partial(tuple.__new__, Prediction), fields))
+
+    predictions = _made_without_garbage_collection(make_predictions)
+    for position in np.flatnonzero(impossible):
+        predictions[position].details.update(was_impossible=True, reason=UNKNOWN)
+    return predictions
+
+
+def _made_without_garbage_collection(make: Callable[[], Made]) -> Made:
+    """Make many objects that are not garbage without Python searching all others for garbage meanwhile.
+
+    Python searches each time that a certain number of objects was made, and a Trainset is millions of objects
+    to search. At the end only the new objects are searched; otherwise the next object made would set off a
+    search of all. Whatever interrupts this, garbage collection is on again afterwards, if it was on.
+    """
+    was_on = gc.isenabled()
+    try:
+        gc.disable()
+        made = make()
+        gc.collect(0)
+        return made
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def advice_about(data: object) -> str:

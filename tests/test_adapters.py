@@ -14,8 +14,7 @@ from surprise import BaselineOnly, Dataset, Reader, SVDpp, accuracy
 from surprise.model_selection import GridSearchCV, KFold, train_test_split
 
 from surprise_autorec import AutoRecRegressor, compare, datasets
-from surprise_autorec.adapters import Cornac, LensKit, MyFM
-from surprise_autorec.adapters.peer import Peer
+from surprise_autorec.adapters import Cornac, LensKit, MyFM, Peer
 from surprise_autorec.core.arrays import Float64Array, Int32Array
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from surprise_autorec import __version__, datasets
 from surprise_autorec.cli import app
-from surprise_autorec.cli import compare as cli
+from surprise_autorec.cli import studies as cli
 
 CHEAP = ["-a", "BaselineOnly", "-a", "NormalPredictor"]
 
@@ -81,8 +81,8 @@ def test_params_and_seed_reach_the_algorithms(ratings, monkeypatch):
         built.update(algorithms)
         return real_compare(algorithms, *arguments, **options)
 
-    real_compare = cli.compare
-    monkeypatch.setattr(cli, "compare", spy)
+    real_compare = cli.comparison.compare
+    monkeypatch.setattr(cli.comparison, "compare", spy)
     settings = [
         "AutoRec.n_factors=(9, 4)",
         "AutoRec.n_epochs=1",

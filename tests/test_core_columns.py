@@ -13,8 +13,7 @@ from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumn
 from surprise_autorec.core.columns import column_vectors, own_part
 from surprise_autorec.core.network import decoder_output
 from surprise_autorec.core.optimizers import OPTIMIZERS
-from surprise_autorec.core.precision import WorkingCopy
-from surprise_autorec.core.sparse import decode_cells
+from surprise_autorec.core.sparse import WorkingCopy, decode_cells
 
 K = 3
 CENTERING = RowsAndColumns(0.8, 0.4)

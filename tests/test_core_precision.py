@@ -10,8 +10,7 @@ from surprise_autorec.core import sparse
 from surprise_autorec.core import step as step_module
 from surprise_autorec.core.baselines import als_baselines
 from surprise_autorec.core.optimizers import OPTIMIZERS
-from surprise_autorec.core.precision import PRECISIONS, WorkingCopy
-from surprise_autorec.core.sparse import Cells, decode_cells, encode_cells, sum_rows
+from surprise_autorec.core.sparse import PRECISIONS, Cells, WorkingCopy, decode_cells, encode_cells, sum_rows
 
 K = 12
 #: The relative error of rounding to bfloat16, which has 8 significant bits, is at most this.

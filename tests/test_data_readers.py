@@ -10,9 +10,9 @@ import pytest
 from data_helpers import FRAME, NUMBERS, STRINGS, write
 from surprise import Dataset, Reader
 
-from surprise_autorec.data import readers, sources
-from surprise_autorec.data.known import load
+from surprise_autorec.data import readers
 from surprise_autorec.data.readers import read
+from surprise_autorec.datasets import load
 
 
 @pytest.mark.parametrize("suffix", [".data", ".dat", ".csv", ".inter"])
@@ -229,8 +229,7 @@ def test_streams_are_read_as_text_with_any_delimiter():
 @pytest.fixture
 def small_batches(monkeypatch):
     """Two rows a batch."""
-    for module in (readers, sources):
-        monkeypatch.setattr(module, "BATCH_ROWS", 2)
+    monkeypatch.setattr(readers, "BATCH_ROWS", 2)
 
 
 @pytest.mark.usefixtures("small_batches")

@@ -10,8 +10,8 @@ import scipy.sparse
 
 from surprise_autorec import datasets
 from surprise_autorec.core.ratings import RatingMatrix
-from surprise_autorec.data.encoding import encode
-from surprise_autorec.data.sources import rating_batches
+from surprise_autorec.data.readers import rating_batches
+from surprise_autorec.data.tables import encode
 
 polars = pytest.importorskip("polars")
 pa = pytest.importorskip("pyarrow")

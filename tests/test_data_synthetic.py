@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from surprise_autorec.data.synthetic import make_ratings
+from surprise_autorec.datasets import make_ratings
 
 
 def test_made_ratings_are_as_many_as_asked_with_no_pair_twice():

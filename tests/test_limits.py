@@ -15,7 +15,7 @@ from surprise_autorec import AutoRec
 from surprise_autorec.core import arrays
 from surprise_autorec.core.ratings import RatingMatrix, cells_of_rows
 from surprise_autorec.core.sparse import Cells, _counts_before
-from surprise_autorec.data.encoding import encode
+from surprise_autorec.data.tables import encode
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import RatingScale
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import FAST
 
 from surprise_autorec import AutoRec
-from surprise_autorec.model import parquet, ranking
+from surprise_autorec.model import ranking
 
 pytest.importorskip("pyarrow")
 
@@ -20,7 +20,7 @@ def algorithm(data):
 def _small_blocks(monkeypatch):
     """7 users a block, 3 blocks a group of rows."""
     monkeypatch.setattr(ranking, "PAIRS_PER_BLOCK", 7 * 50)
-    monkeypatch.setattr(parquet, "GROUP_ROWS", 60)
+    monkeypatch.setattr(ranking, "GROUP_ROWS", 60)
 
 
 def test_the_file_holds_what_recommend_returns(algorithm, tmp_path):
@@ -61,7 +61,7 @@ def test_the_blocks_do_not_matter(algorithm, monkeypatch):
 
 def test_an_interrupted_part_leaves_nothing(algorithm, tmp_path, monkeypatch):
     (tmp_path / "top.parquet").write_text("what was there before")
-    blocks = parquet.pyarrow("").record_batch
+    blocks = ranking.pyarrow("").record_batch
     calls = []
 
     def interrupt(*arguments, **options):
@@ -70,7 +70,7 @@ def test_an_interrupted_part_leaves_nothing(algorithm, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return blocks(*arguments, **options)
 
-    monkeypatch.setattr(parquet.pyarrow(""), "record_batch", interrupt)
+    monkeypatch.setattr(ranking.pyarrow(""), "record_batch", interrupt)
     with pytest.raises(KeyboardInterrupt):
         algorithm.recommend_to(tmp_path / "top.parquet")
     assert (tmp_path / "top.parquet").read_text() == "what was there before"

@@ -7,7 +7,7 @@ from surprise import Dataset, Reader
 from surprise.model_selection import KFold
 
 from surprise_autorec import AutoRec, compare, datasets
-from surprise_autorec.data.encoding import encode
+from surprise_autorec.data.tables import encode
 from surprise_autorec.fitting import Ratings
 from surprise_autorec.model import RatingScale
 from surprise_autorec.study import arrays

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from surprise import SVD, BaselineOnly, Dataset, Prediction, Reader, accuracy
 from surprise.model_selection import train_test_split
 
-from surprise_autorec.study.errors import errors_by_count, errors_by_rating
+from surprise_autorec.study.measures import errors_by_count, errors_by_rating
 from surprise_autorec.study.plots import plot_errors
 
 mpl.use("Agg")

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 from surprise import Dataset, KNNBasic, Reader
-from test_study_comparison import Failing, Mean, baseline
+from test_comparison import Failing, Mean, baseline
 
 from surprise_autorec import compare, datasets
 from surprise_autorec.comparison import Comparison

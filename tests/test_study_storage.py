@@ -18,7 +18,7 @@ from surprise import SVD, AlgoBase, BaselineOnly, Dataset, KNNBasic, Reader
 from surprise.model_selection import KFold
 
 from surprise_autorec import AutoRec, compare, datasets
-from surprise_autorec.study.packing import PackedFold
+from surprise_autorec.study.fits import PackedFold
 
 
 def folds():

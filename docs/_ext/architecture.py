@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parents[2] / "surprise_autorec"
 ROWS = [
     {"distributed": "one fit on many processes"},
     {"cli": "the command line"},
-    {"comparison": "", "splits": "", "datasets": "public names"},
-    {"study": "comparisons, splits", "adapters": "other packages", "persistence": "load"},
-    {"algorithm": "AutoRec", "regressor": "AutoRecRegressor"},
+    {"comparison": "compare"},
+    {"study": "parts of comparisons", "adapters": "other packages", "persistence": "load"},
+    {"algorithm": "AutoRec", "regressor": "AutoRecRegressor", "datasets": "by name", "splits": "folds"},
     {
         "fitted": "what both can do after a fit",
         "trainsets": "Surprise's trainsets",
@@ -22,7 +22,7 @@ ROWS = [
     {"fitting": "from ratings to a model"},
     {"memory": "how much a fit needs", "model": "scoring, ranking, files"},
     {"parameters": "documented and checked"},
-    {"checks": "", "ids": "", "display": "", "arrow": "", "signatures": "", "callbacks": ""},
+    {"checks": "", "display": "", "callbacks": ""},
     {"core": "training: batches, steps, network, optimisers"},
 ]
 WIDTH, BOX, GAP = 760, 44, 34

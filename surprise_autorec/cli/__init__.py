@@ -22,11 +22,11 @@ COMMANDS = {
     "fit": ("models", "fit", "Train AutoRec on ratings and save it."),
     "predict": ("models", "predict", "Predict ratings for pairs of a user and an item."),
     "recommend": ("models", "recommend", "List the items with the highest predicted ratings for each user."),
-    "similar": ("similar", "command", "List the items, or users, that are most similar to one."),
+    "similar": ("models", "similar", "List the items, or users, that are most similar to one."),
     "explain": ("models", "explain", "List what each rating of a user contributes to an estimate."),
     "evaluate": ("models", "evaluate", "Measure the error of AutoRec, or of a saved model."),
-    "tune": ("tune", "command", "Cross-validate combinations of AutoRec's keywords, and name the best."),
-    "compare": ("compare", "command", "Cross-validate AutoRec and other algorithms, and print a table."),
+    "tune": ("studies", "tune", "Cross-validate combinations of AutoRec's keywords, and name the best."),
+    "compare": ("studies", "compare", "Cross-validate AutoRec and other algorithms, and print a table."),
 }
 
 _SETTINGS: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""``surprise-autorec fit``, ``predict``, ``recommend``, ``explain`` and ``evaluate``."""
+"""``surprise-autorec fit``, ``predict``, ``recommend``, ``similar``, ``explain`` and ``evaluate``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from surprise_autorec.cli.shared import (
     write_table,
 )
 from surprise_autorec.core.arrays import Int32Array
-from surprise_autorec.data.encoding import factorized
+from surprise_autorec.data.tables import factorized
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.model import AutoRecModel
 from surprise_autorec.study.arrays import measure_autorec
@@ -162,6 +162,31 @@ def recommend(
             algorithm.recommend_to(output, uids, n, not include_rated, items, part)
         else:
             write_table(algorithm.recommend(uids, n, not include_rated, items, ratings_of, std), output)
+
+
+def similar(
+    model: ModelArgument,
+    item: Annotated[str | None, typer.Option("--item", "-i", help="An item, to list similar items.")] = None,
+    user: Annotated[str | None, typer.Option("--user", "-u", help="A user, to list similar users.")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many to list.")] = 10,
+    output: TableOption = "-",
+) -> None:
+    """List the items, or users, that are most similar to one, by the model's factors.
+
+    Example: surprise-autorec similar model.safetensors --item heat -n 5
+    """
+    if (item is None) == (user is None):
+        raise typer.BadParameter("give one of the two", param_hint="--item or --user")
+    check_output(output)
+    with one_line_errors():
+        algorithm = load_model(model)
+        if item is not None:
+            (one,) = as_ids([item], algorithm.model_.item_ids)
+            frame = algorithm.similar_items(one, n)
+        else:
+            (one,) = as_ids([user], algorithm.model_.user_ids)
+            frame = algorithm.similar_users(one, n)
+        write_table(frame, output)
 
 
 def explain(

@@ -23,10 +23,9 @@ from tabulate import tabulate
 from tqdm.auto import tqdm
 
 from surprise_autorec.algorithm import AutoRec
-from surprise_autorec.data.encoding import encode
-from surprise_autorec.data.known import Opened, load, open_ratings, to_dataset
 from surprise_autorec.data.readers import read, tables_of
-from surprise_autorec.data.tables import ROLES, role_batches
+from surprise_autorec.data.tables import ROLES, encode, role_batches
+from surprise_autorec.datasets import Opened, load, open_ratings, to_dataset
 from surprise_autorec.fitting import Ratings
 from surprise_autorec.model import RatingScale
 from surprise_autorec.persistence import load as load_saved

@@ -40,16 +40,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     target is replaced. On Linux the new file has no name until it is complete, so that nothing is left of it
     if the process is killed, unless the file system cannot do that (NFS cannot).
 
-    Parameters
-    ----------
-    path : str or path-like
-
-    Raises
-    ------
-    ValueError
-        If a folder, a device, a FIFO or a socket stands at the path.
-    OSError
-        If the file cannot be written. The message names the path.
+    Raises ValueError if a folder, a device, a FIFO or a socket stands at the path, and OSError, which names
+    the path, if the file cannot be written.
     """
     with _errors_name(path):
         target = Path(os.path.realpath(path))

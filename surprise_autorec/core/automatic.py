@@ -84,6 +84,9 @@ SAMPLE_SHARE, LEAST_SAMPLE, MOST_SAMPLE_SHARE, MOST_SAMPLE = 0.03, 2_000, 0.1, 2
 #: there is to learn, and the error grows.
 EPOCHS_WITH_SAMPLE = 0.45
 
+#: The decoder's penalty when it is fitted to activations without the noise of dropout, over that of training.
+REFIT_PENALTY = 1.25
+
 #: Weights of not more bytes are at home in a core's cache, and nothing is won by reading them at half the
 #: size.
 CACHE_BYTES = 2 * 2**20

@@ -70,15 +70,9 @@ class Baselines:
         values: npt.NDArray[np.floating],
         n_rows: int,
     ) -> Baselines:
-        """Baselines of other rows, from their ratings and the biases that columns have.
+        """Baselines of so many other rows, from their ratings and the biases that columns have.
 
-        Parameters
-        ----------
-        rows, columns : ndarray of int, shape (n_ratings,)
-            Where the ratings stand; a column of -1 has no bias.
-        values : ndarray of float, shape (n_ratings,)
-        n_rows : int
-            Number of new rows.
+        ``rows`` and ``columns`` say where each rating stands; a column of -1 has no bias.
         """
         deviations = values - self.at(np.full(len(rows), -1), columns)
         counts = np.bincount(rows, minlength=n_rows)
@@ -90,12 +84,6 @@ class Baselines:
         """Baselines of one other row, from all its ratings (row 0) and from all but the n-th (row n + 1).
 
         They are those of `of_new_rows`, in time that grows with the number of ratings, not with its square.
-
-        Parameters
-        ----------
-        columns : ndarray of int, shape (n_ratings,)
-            Where the ratings stand; a column of -1 has no bias.
-        values : ndarray of float, shape (n_ratings,)
         """
         deviations = values - self.at(np.full(len(values), -1), columns)
         less = np.append(0.0, deviations)

@@ -73,14 +73,7 @@ class InputRules(NamedTuple):
 
 
 class BatchCutter:
-    """Cuts rows of ratings into batches.
-
-    Parameters
-    ----------
-    rules : InputRules
-    baselines : Baselines
-    device : torch.device
-    """
+    """Cuts rows of ratings into batches, on a device."""
 
     def __init__(self, rules: InputRules, baselines: Baselines, device: torch.device) -> None:
         self.rules, self.baselines, self.device = rules, baselines, device

@@ -16,13 +16,8 @@ from surprise_autorec.core.collective import Collective
 class Checkpoints:
     """The files of a fit, in a folder. Of the epochs, the newest that all processes have written is kept.
 
-    Parameters
-    ----------
-    folder : Path
-        Made where it is not there. Processes on several machines may share it or have one each.
-    fit : mapping of str to str
-        What is fitted, and how: a checkpoint of another fit is refused.
-    collective : Collective
+    The folder is made where it is not there. Processes on several machines may share it or have one each.
+    ``fit`` says what is fitted, and how: a checkpoint of another fit is refused.
     """
 
     def __init__(self, folder: Path, fit: Mapping[str, str], collective: Collective) -> None:
@@ -40,10 +35,7 @@ class Checkpoints:
     def load(self) -> dict[str, Any] | None:
         """The state after the newest epoch that all processes have written, or None.
 
-        Raises
-        ------
-        ValueError
-            If it is of another fit.
+        Raises ValueError if it is of another fit.
         """
         with self.collective.errors_shared():
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -27,12 +27,7 @@ Array = TypeVar("Array", bound=npt.NDArray[np.generic])
 class Collective(ABC):
     """Processes that train together. Of the rows of a matrix, each holds every ``size``-th.
 
-    Attributes
-    ----------
-    size : int
-        How many there are.
-    rank : int
-        The number of this one, from 0.
+    ``rank`` is the number of this process, from 0.
     """
 
     size: int
@@ -59,28 +54,16 @@ class Collective(ABC):
 
     @abstractmethod
     def exchange(self, array: Array, receivers: Int64Array) -> Array:
-        """Send each element of a one-dimensional array to a process.
+        """Send each element of a one-dimensional array to the process of the given rank.
 
-        Parameters
-        ----------
-        array : ndarray, shape (n_sent,)
-        receivers : ndarray of int64, shape (n_sent,)
-            The rank that each is for.
-
-        Returns
-        -------
-        ndarray, shape (n_received,)
-            By rank of the sender, and those of one sender in its order.
+        What is received is in the order of the senders' ranks, and of each sender in its order.
         """
 
     @contextmanager
     def errors_shared(self) -> Iterator[None]:
         """Within this, which holds no other call of this class, an exception of one process is raised by all.
 
-        Raises
-        ------
-        ValueError
-            In processes that had none, with the message of the first that had one.
+        Processes that had none raise ValueError with the message of the first that had one.
         """
         if self.size == 1:
             yield
@@ -174,10 +157,7 @@ class Alone(Collective):
 class ProcessGroup(Collective):
     """The processes of torch.distributed's default group, which has been made.
 
-    Parameters
-    ----------
-    gradient_dtype : torch.dtype, default=torch.float32
-        What gradients of the large matrices are sent in.
+    Gradients of the large matrices are sent in ``gradient_dtype``.
     """
 
     def __init__(self, gradient_dtype: torch.dtype = torch.float32) -> None:

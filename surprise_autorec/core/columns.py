@@ -21,7 +21,7 @@ from torch import Tensor
 from surprise_autorec.core.batches import Batch
 from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.optimizers import Adam, Setting
-from surprise_autorec.core.sparse import gather_blocks_, sum_rows, weight_gradient
+from surprise_autorec.core.sparse import gather_blocks_, sum_rows, summed, weight_gradient
 
 
 def column_vectors(
@@ -30,50 +30,20 @@ def column_vectors(
     precision: torch.dtype = torch.float32,
     collective: Collective = ALONE,
 ) -> Tensor:
-    """The vector of each column: the sum of ``y_zc * E_z``.
+    """The vector of each column: the sum of ``y_zc * E_z``, rounded to a precision, shape (n_columns, k).
 
-    Parameters
-    ----------
-    weight : Tensor, shape (n_rows, k)
-        E.
-    batches : sequence of Batch
-        All rows that have ratings.
-    precision : torch.dtype
-        What the sums are rounded to.
-    collective : Collective
-        The processes that hold the rows.
-
-    Returns
-    -------
-    Tensor of precision, shape (n_columns, k)
+    ``weight`` is E, of shape (n_rows, k). The batches have all rows with ratings that these processes hold.
     """
-    vectors = weight.new_empty(len(batches[0].cells.column_offsets) - 1, weight.shape[1], dtype=precision)
     parts = [
-        weight_gradient(inputs, weight.index_select(0, rows), cells).blocks()
-        for rows, cells, _, inputs, *_ in batches
+        weight_gradient(inputs, weight.index_select(0, rows), cells) for rows, cells, _, inputs, *_ in batches
     ]
-    for blocks in zip(*parts, strict=True):
-        columns, total = blocks[0]
-        for _, sums in blocks[1:]:
-            total += sums
-        collective.sum_(total)
-        vectors[columns] = total
-    return vectors
+    return summed(parts, precision, collective)
 
 
 def own_part(own_weight: Tensor, hidden: Tensor, batch: Batch) -> Tensor:
-    """What a cell's own rating would add to the output there: ``y_zc * E_z . h_z``.
+    """What a cell's own rating would add to the output there: ``y_zc * E_z . h_z``, shape (n_cells,).
 
-    Parameters
-    ----------
-    own_weight : Tensor, shape (n_rows, k)
-        E at the rows of the batch.
-    hidden : Tensor, shape (n_rows, k)
-    batch : Batch
-
-    Returns
-    -------
-    Tensor, shape (n_cells,)
+    ``own_weight`` is E at the rows of the batch. It and ``hidden`` have the shape (n_rows, k).
     """
     return batch.column_inputs * (own_weight * hidden).sum(1).repeat_interleave(batch.cells.row_counts)
 
@@ -81,16 +51,7 @@ def own_part(own_weight: Tensor, hidden: Tensor, batch: Batch) -> Tensor:
 class ColumnEncoder:
     """The column encoder in training: one step of Adam an epoch, along the mean gradient of its batches.
 
-    Parameters
-    ----------
-    weight : Tensor, shape (n_rows, k)
-        E.
-    n_columns : int
-    learning_rate : float
-    penalty : float
-        Weight decay.
-    collective : Collective
-        The processes that hold the rows.
+    ``weight`` is E, of shape (n_rows, k). ``penalty`` is weight decay.
     """
 
     def __init__(
@@ -122,15 +83,7 @@ class ColumnEncoder:
         self.vectors_gradient[columns] += gradient
 
     def end_epoch(self, batches: Sequence[Batch], precision: torch.dtype) -> None:
-        """Make a step.
-
-        Parameters
-        ----------
-        batches : sequence of Batch
-            All rows that have ratings.
-        precision : torch.dtype
-            What the gradient of the column vectors is read in.
-        """
+        """Make a step, from all rows that have ratings. The vectors' gradient is read in this precision."""
         table = self.vectors_gradient.to(precision)
         gather_blocks_(table, self.collective)
         for batch in batches:

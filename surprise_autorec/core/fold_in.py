@@ -42,20 +42,10 @@ def fold_in(
 ) -> TrainedNetwork:
     """A network of new users and the items of a trained one, or of new items and its users.
 
-    Parameters
-    ----------
-    network : TrainedNetwork
-    side : {"user", "item"}
-        Which are new.
-    ratings : RatingMatrix
-        Theirs, in rows; the others of the network in columns.
-    baselines : Baselines
-        Of the same shape.
+    ``side`` says which are new. They are in the rows of the ratings and the baselines, and the others of the
+    network are in the columns.
 
-    Raises
-    ------
-    ValueError
-        If the network is itself one of new users or items.
+    Raises ValueError if the network is itself one of new users or items.
     """
     encoders = network.required_encoders()
     baselines = network.member.beside(baselines, rows=side)
@@ -71,17 +61,9 @@ def fold_in(
 
 @torch.no_grad()
 def encode_rows(encoders: Encoders, ratings: RatingMatrix, baselines: Baselines, gain: float) -> Factors:
-    """The factors of new rows: their hidden activations.
+    """The factors of new rows, given by their ratings and baselines: their hidden activations.
 
-    Parameters
-    ----------
-    encoders : Encoders
-    ratings : RatingMatrix
-        New rows, the network's columns.
-    baselines : Baselines
-        Of the same shape.
-    gain : float
-        The member's.
+    ``gain`` is that of the network's member.
     """
     batch = _batch(encoders, ratings, baselines, np.arange(ratings.n_rows))
     hidden = encoders.network.encode(batch.cells, batch.inputs) - torch.from_numpy(encoders.mean_hidden)
@@ -96,15 +78,8 @@ def solve_columns(
 ) -> Factors:
     """The factors of new columns: decoder weights, with the vectors of the columns' ratings, and biases.
 
-    Parameters
-    ----------
-    encoders : Encoders
-    ratings : RatingMatrix
-        The network's rows, new columns.
-    baselines : Baselines
-        Of the same shape.
-    hidden : ndarray of float32, shape (n_rows, k)
-        Hidden activations of all rows.
+    Ratings and baselines have the network's rows and the new columns. ``hidden``, of shape (n_rows, k), has
+    the hidden activations of all rows.
     """
     network = encoders.network
     rated_rows = np.flatnonzero(ratings.row_counts)

@@ -20,6 +20,7 @@ from surprise_autorec.core.network import Architecture, AutoEncoder
 from surprise_autorec.core.optimizers import COLUMN_ENCODER_RATE, OPTIMIZERS, settings_of
 from surprise_autorec.core.options import TrainingOptions
 from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.refit import DecoderFit
 from surprise_autorec.core.sparse import Cells
 from surprise_autorec.core.step import BiasPenalty, Stepper, mean_over_ratings, ordered_sum
 from surprise_autorec.core.threads import ThreadChooser, use_threads
@@ -101,7 +102,7 @@ class Learner:
         if start is not None:
             self.network.start_from(start)
         self.network.to(options.device)
-        self.bias_penalty = self._bias_penalty(cutter)
+        self.bias_penalty = joint_penalty(cutter.baselines, self.options)
         self.stepper = self._make_stepper(
             mask_generator,
             1.0 if start is None else CONTINUED_RATE,
@@ -127,11 +128,6 @@ class Learner:
         if self.options.biased:  # (What is left over without baselines would mostly show biases.)
             structure = automatic.structure(ratings, cutter.baselines.whole)
         return automatic.penalty(variance, self.n_ratings, structure)
-
-    def _bias_penalty(self, cutter: BatchCutter) -> BiasPenalty | None:
-        if not self.options.joint_biases:
-            return None
-        return BiasPenalty.of_columns(cutter.baselines, self.options.device)
 
     def _make_stepper(
         self, mask_generator: torch.Generator, relative_rate: float, column_encoder_pace: float
@@ -183,7 +179,7 @@ class Learner:
         self.rows = np.concatenate([self.rows, new_rows])
         self.batches, self.n_ratings = self._cut(ratings, cutter), ratings.n_ratings
         self.averaged.batches, self.averaged.cutter = self.batches, cutter
-        self.bias_penalty = self._bias_penalty(cutter)
+        self.bias_penalty = joint_penalty(cutter.baselines, self.options)
         if self.bias_penalty:
             self.stepper.bias_penalty = self.bias_penalty.over(len(self.rows))
 
@@ -249,6 +245,11 @@ class Learner:
         return float(penalties)
 
 
+def joint_penalty(baselines: Baselines, options: TrainingOptions) -> BiasPenalty | None:
+    """The penalty on the two biases of a column, if there is one."""
+    return BiasPenalty.of_columns(baselines, options.device) if options.joint_biases else None
+
+
 class AveragedNetwork:
     """The average of a network's weights over epochs (Polyak), run on ratings.
 
@@ -295,13 +296,14 @@ class AveragedNetwork:
         -------
         Tensor, shape (n_gains, n_cells)
         """
-        hidden, counts, weight, _ = self._represent(self.batches, len(wanted.row_offsets) - 1)
+        hidden, counts, vectors, _ = self._represent(self.batches, len(wanted.row_offsets) - 1)
+        weight = self._decoder_weight(vectors)
         scaled = (hidden * row_scales(gain, counts).unsqueeze(1) for gain in gains)
         return torch.stack([self.network.decode(one, wanted, weight) for one in scaled])
 
     @torch.no_grad()
     def finish(self, n_rows: int, ratings: RatingMatrix | None = None) -> tuple[TrainedNetwork, float]:
-        """Encode all rows and columns: what is left for prediction is one inner product a rating.
+        """Refit the decoder, and encode all rows and columns: a prediction is then one inner product.
 
         Parameters
         ----------
@@ -313,14 +315,15 @@ class AveragedNetwork:
         -------
         network : TrainedNetwork
         error : float
-            Its mean squared error on those ratings.
+            Its mean squared error on those ratings, before its decoder is refitted.
         """
         batches = self.batches
         if ratings is not None:
             size = sum(batch.size for batch in batches)
             batches = list(self.cutter.cut(ratings, np.flatnonzero(ratings.row_counts), size))
-        hidden, counts, weight, mean_hidden = self._represent(batches, self.collective.n_own(n_rows))
+        hidden, counts, vectors, mean_hidden = self._represent(batches, self.collective.n_own(n_rows))
         hidden *= row_scales(self.member.gain, counts).unsqueeze(1)
+        weight = self._decoder_weight(vectors)
         errors = (
             ordered_sum(
                 (batch.targets - self.network.decode(hidden[batch.rows], batch.cells, weight)).square()
@@ -328,6 +331,9 @@ class AveragedNetwork:
             for batch in batches
         )
         error, n_ratings = self.collective.sums(sum(errors), sum(len(batch.targets) for batch in batches))
+        if self.options.refits_decoder:
+            self._refit_decoder()
+            weight = self._decoder_weight(vectors)
 
         weights = self.network.get_weights()
         if "column_encoder_weight" in weights:
@@ -347,10 +353,19 @@ class AveragedNetwork:
         )
         return TrainedNetwork(self.member, users, items, encoders), error / n_ratings
 
-    def _represent(self, batches: Sequence[Batch], n_rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the network makes of its rows and columns.
+    def _refit_decoder(self) -> None:
+        """Fit the decoder to the activations that it will predict from."""
+        reg = automatic.REFIT_PENALTY * self.reg
+        fit = DecoderFit(self.network, self.batches, self.member.gain, reg, self.collective)
+        fit.run(self.options.reg_bias, joint_penalty(self.cutter.baselines, self.options))
 
-        Hidden activations less their mean, the rows' numbers of ratings, decoder weights, and that mean.
+    def _represent(
+        self, batches: Sequence[Batch], n_rows: int
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """What the encoders make of its rows and columns.
+
+        Hidden activations less their mean, the rows' numbers of ratings, the columns' vectors if there are
+        any, and that mean.
         """
         network = self.network
         hidden = network.encode_nothing().repeat(n_rows, 1)
@@ -362,12 +377,15 @@ class AveragedNetwork:
         if not self.options.full_batch:
             mean_hidden = mean_over_ratings(hidden, counts, self.collective)
         hidden -= mean_hidden
-        weight: Tensor = network.decoder_weight
-        if network.column_encoder_weight is not None:
-            weight = weight + column_vectors(
-                network.column_encoder_weight, batches, collective=self.collective
-            )
-        return hidden, counts, weight, mean_hidden
+        if network.column_encoder_weight is None:
+            return hidden, counts, None, mean_hidden
+        vectors = column_vectors(network.column_encoder_weight, batches, collective=self.collective)
+        return hidden, counts, vectors, mean_hidden
+
+    def _decoder_weight(self, vectors: Tensor | None) -> Tensor:
+        """The decoder's weights, with the columns' vectors if there are any."""
+        weight: Tensor = self.network.decoder_weight
+        return weight if vectors is None else weight + vectors
 
 
 def _keep_freed_memory() -> None:

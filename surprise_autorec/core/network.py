@@ -174,10 +174,7 @@ class AutoEncoder(nn.Module):
     def start_from(self, other: AutoEncoder) -> None:
         """Take over the weights of another network, whose rows and columns are the first of this one's.
 
-        Raises
-        ------
-        ValueError
-            If its architecture is another.
+        Raises ValueError if its architecture is another.
         """
         for name, value in asdict(other.architecture).items():
             ours = getattr(self.architecture, name)
@@ -217,18 +214,10 @@ class AutoEncoder(nn.Module):
         return hidden
 
     def decode(self, hidden: Tensor, outputs: Cells, weight: Tensor) -> Tensor:
-        """Predictions ``f(W h + b)``, the outer part of eq. 1, at the given cells.
+        """Predictions ``f(W h + b)``, the outer part of eq. 1, at the given cells, shape (n_cells,).
 
-        Parameters
-        ----------
-        hidden : Tensor, shape (n_rows, n_factors[-1])
-        outputs : Cells
-        weight : Tensor, shape (n_columns, n_factors[-1])
-            W, or W and what a second encoder makes of each column.
-
-        Returns
-        -------
-        Tensor, shape (n_cells,)
+        ``weight``, of shape (n_columns, n_factors[-1]), is W, or W and what a second encoder makes of each
+        column.
         """
         return self.output(decode_cells(hidden, weight, self.decoder_bias, outputs))
 

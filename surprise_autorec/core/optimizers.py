@@ -34,12 +34,7 @@ Objective: TypeAlias = Callable[[Receiver], Tensor]
 class Setting(NamedTuple):
     """How a parameter is to be optimised.
 
-    Attributes
-    ----------
-    parameter : Tensor
-    learning_rate : float
-    weight_decay : float
-        Its penalty is half of this times the sum of its squares.
+    Its penalty is half its weight decay times the sum of its squares.
     """
 
     parameter: Tensor
@@ -48,13 +43,7 @@ class Setting(NamedTuple):
 
 
 class Optimizer(ABC):
-    """An optimiser with its parameters.
-
-    Parameters
-    ----------
-    settings : sequence of Setting
-        One for each parameter.
-    """
+    """An optimiser with its parameters, each with its setting."""
 
     #: Whether it wants all rows in every step, unless a batch size is asked for, and measures the loss's
     #: curvature.

@@ -52,6 +52,12 @@ class TrainingOptions:
         return self.biased and self.decoder_activation == "identity" and not self.full_batch
 
     @property
+    def refits_decoder(self) -> bool:
+        """Whether decoders are fitted once more, after dropout: with one hidden layer, and linear outputs."""
+        is_deep = self.n_factors is not None and len(self.n_factors) > 1
+        return self.dropout > 0 and self.has_gain and not is_deep
+
+    @property
     def full_batch(self) -> bool:
         """Whether the optimiser wants all rows in every step."""
         return OPTIMIZERS[self.optimizer].full_batch

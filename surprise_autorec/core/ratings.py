@@ -26,19 +26,9 @@ def csr_array(contents: tuple[Any, ...], shape: tuple[int, int]) -> Any:
 def check_cells(
     row_offsets: npt.NDArray[np.integer], columns: npt.NDArray[np.integer], n_columns: int
 ) -> None:
-    """Check that cells in row order lie inside a matrix, as kernels do not check where they read.
+    """Raise IndexError unless cells in row order lie inside a matrix, as kernels do not check that.
 
-    Parameters
-    ----------
-    row_offsets : ndarray of int, shape (n_rows + 1,)
-        The cells of row ``z`` are ``row_offsets[z]:row_offsets[z + 1]``.
-    columns : ndarray of int, shape (n_cells,)
-    n_columns : int
-
-    Raises
-    ------
-    IndexError
-        If they are not.
+    The cells of row ``z`` are ``row_offsets[z]:row_offsets[z + 1]``.
     """
     if not len(row_offsets) or row_offsets[0] != 0 or row_offsets[-1] != len(columns):
         raise IndexError(f"row offsets must lead from 0 to the number of cells, {len(columns)}")
@@ -49,24 +39,10 @@ def check_cells(
 
 
 def cells_of_rows(row_offsets: Int32Array, rows: npt.NDArray[np.integer]) -> tuple[Int32Array, Int64Array]:
-    """The positions of the cells of the given rows, row by row.
+    """The positions of the cells of the given rows, row by row, as offsets and cells.
 
-    Parameters
-    ----------
-    row_offsets : ndarray of int32, shape (n_all_rows + 1,)
-        As of a `RatingMatrix`.
-    rows : ndarray of int, shape (n_rows,)
-
-    Returns
-    -------
-    offsets : ndarray of int32, shape (n_rows + 1,)
-        The cells of ``rows[n]`` are ``cells[offsets[n] : offsets[n + 1]]``.
-    cells : ndarray of int64, shape (n_cells,)
-
-    Raises
-    ------
-    ValueError
-        If the rows, which may repeat, have more cells than int32 offsets count.
+    The cells of ``rows[n]`` are ``cells[offsets[n] : offsets[n + 1]]``. Raises ValueError if the rows, which
+    may repeat, have more cells than int32 offsets count.
     """
     counts = np.diff(row_offsets)[rows]
     check_count("ratings of the rows asked for", int(counts.sum(dtype=np.int64)))
@@ -265,10 +241,7 @@ class RatingMatrix:
     def split(self, fraction: float, generator: torch.Generator) -> tuple[RatingMatrix, RatingMatrix]:
         """Hold out a random fraction of the ratings: at least one, and not the last one.
 
-        Returns
-        -------
-        kept, held_out : RatingMatrix
-            Both of this matrix's shape.
+        Returns those that are kept and those that are held out, both of this matrix's shape.
         """
         size = min(max(round(fraction * self.n_ratings), 1), self.n_ratings - 1)
         held_out = np.zeros(self.n_ratings, dtype=np.bool_)

@@ -4,13 +4,16 @@ Both directions of both operations come down to two kernels: weighted sums of ta
 and inner products at given cells (``sampled_addmm``). A forward and backward pass is five of them, each of
 ``2 * n_ratings * n_factors`` floating-point operations, and nothing of size rows x columns is ever made.
 
-Weights may be bfloat16, half as many bytes to read; what is returned is float32.
+Precision is mixed (Micikevicius et al., ICLR 2018). Encoding, and the gradient of hidden activations, sum up
+one row of weights for each rating. If the weights do not fit into a cache, that takes the time of reading
+them over and over. So these products read a working copy in bfloat16, half as many bytes. What they return,
+the weights themselves, their gradients, their optimiser and every prediction are float32.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -20,13 +23,16 @@ import torch
 from torch import Tensor
 
 from surprise_autorec.core.arrays import check_count
-from surprise_autorec.core.collective import Collective
+from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.ratings import RatingMatrix, check_cells, csr_array
 
 #: Some rows of a matrix: which, and their values.
 Block: TypeAlias = tuple[slice, Tensor]
 #: So large are the blocks that gradients of weights are made in: a cache holds one until it has been used.
 BLOCK_BYTES = 4 * 2**20
+
+#: Types of numbers, by the names that users know.
+PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +94,6 @@ class Cells:
         return cells, positions
 
 
-def _csr(row_offsets: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
-    return torch.sparse_csr_tensor(row_offsets, columns, values, shape, check_invariants=False)
-
-
 # torch warns once per process that its CSR tensors are in beta: nothing that a user of ours can act on. Let
 # it do so here, where nobody sees it, so that nobody has to silence warnings (a process-wide setting) while
 # threads are running.
@@ -116,29 +118,14 @@ def _positions(flags: Tensor) -> Tensor:
 
 
 def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sums of table rows.
+    """Weighted sums of table rows, of the weights' dtype, shape (n_out, k).
 
-    That is, ``out[z] = sum(weights[n] * table[indices[n]] for n in offsets[z]:offsets[z + 1])``.
+    That is, ``out[z] = sum(weights[n] * table[indices[n]] for n in offsets[z]:offsets[z + 1])``. Indices and
+    offsets are int32. If the table is of another dtype than the weights, weights and sums are rounded to
+    that, while terms are added up in float32.
 
-    Parameters
-    ----------
-    table : Tensor, shape (n_table, k)
-    indices : Tensor of int32, shape (n,)
-    offsets : Tensor of int32, shape (n_out + 1,)
-    weights : Tensor, shape (n,)
-
-    Returns
-    -------
-    Tensor of the weights' dtype, shape (n_out, k)
-        If the table is of another dtype, weights and sums are rounded to that, while terms are added up in
-        float32.
-
-    Raises
-    ------
-    IndexError
-        If offsets fall or do not begin at 0.
-    RuntimeError
-        By torch, if an index or an offset is too large.
+    Raises IndexError if offsets fall or do not begin at 0. If an index or an offset is too large, torch
+    raises RuntimeError.
     """
     if offsets.is_cpu:  # (where torch does not look for this; a device would have to be waited for)
         in_order = offsets.numpy()
@@ -153,23 +140,10 @@ def sum_rows(table: Tensor, indices: Tensor, offsets: Tensor, weights: Tensor) -
 
 
 def products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tensor) -> Tensor:
-    """Inner products ``left[z] @ right[c]`` at the given cells, in row order.
+    """Inner products ``left[z] @ right[c]`` at the given cells, in row order, shape (n_cells,).
 
-    Parameters
-    ----------
-    left : Tensor, shape (n_rows, k)
-    right : Tensor, shape (n_columns, k)
-    row_offsets : Tensor of int32, shape (n_rows + 1,)
-    columns : Tensor of int32, shape (n_cells,)
-
-    Returns
-    -------
-    Tensor, shape (n_cells,)
-
-    Raises
-    ------
-    IndexError
-        If offsets or columns lead out of the matrix of all products.
+    ``left`` and ``right`` have the shapes (n_rows, k) and (n_columns, k). Raises IndexError if offsets or
+    columns lead out of the matrix of all products.
     """
     check_cells(row_offsets.cpu().numpy(), columns.cpu().numpy(), len(right))
     if len(row_offsets) != len(left) + 1:
@@ -179,7 +153,13 @@ def products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tenso
 
 def _products_at(left: Tensor, right: Tensor, row_offsets: Tensor, columns: Tensor) -> Tensor:
     """`products_at` of cells that have been checked: those of `Cells` are, once and not at every step."""
-    pattern = _csr(row_offsets, columns, left.new_zeros(len(columns)), (len(left), len(right)))
+    pattern = torch.sparse_csr_tensor(
+        row_offsets,
+        columns,
+        left.new_zeros(len(columns)),
+        (len(left), len(right)),
+        check_invariants=False,
+    )
     products: Tensor = torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0).values()
     return products
 
@@ -197,13 +177,8 @@ def row_blocks(n_rows: int, row_bytes: int) -> Iterator[slice]:
 def gather_blocks_(matrix: Tensor, collective: Collective) -> None:
     """Replace each row of a matrix by what it is in the process that updates it.
 
-    That is the one whose share of a block of the gradient has the row.
-
-    Parameters
-    ----------
-    matrix : Tensor, shape (n, k)
-        Of any dtype, while gradients are float32.
-    collective : Collective
+    That is the one whose share of a block of the gradient, which is float32, has the row. The matrix may be
+    of any dtype.
     """
     if collective.size > 1:
         for rows in row_blocks(len(matrix), matrix.shape[1] * torch.float32.itemsize):
@@ -222,13 +197,7 @@ def _with_cells(blocks: Iterable[slice], offsets: Tensor) -> Iterator[tuple[slic
 
 
 class RowSums(NamedTuple):
-    """The result of `sum_rows`, yet to be made, whole or a block at a time.
-
-    Attributes
-    ----------
-    table, indices, offsets, weights : Tensor
-        The arguments of `sum_rows`.
-    """
+    """The result of `sum_rows`, whose arguments it has, yet to be made, whole or a block at a time."""
 
     table: Tensor
     indices: Tensor
@@ -240,6 +209,32 @@ class RowSums(NamedTuple):
         n_rows, row_bytes = len(self.offsets) - 1, self.table.shape[1] * self.weights.element_size()
         for rows, terms, offsets in _with_cells(row_blocks(n_rows, row_bytes), self.offsets):
             yield rows, sum_rows(self.table, self.indices[terms], offsets, self.weights[terms])
+
+
+def summed(parts: Sequence[RowSums], precision: torch.dtype, collective: Collective) -> Tensor:
+    """The sum of some results, of those of all processes.
+
+    Parameters
+    ----------
+    parts : sequence of RowSums
+        One at least, of one shape.
+    precision : torch.dtype
+        What the sum is rounded to.
+    collective : Collective
+
+    Returns
+    -------
+    Tensor of precision, shape (n_out, k)
+    """
+    first = parts[0]
+    result = first.table.new_empty(len(first.offsets) - 1, first.table.shape[1], dtype=precision)
+    for blocks in zip(*(part.blocks() for part in parts), strict=True):
+        rows, total = blocks[0]
+        for _, sums in blocks[1:]:
+            total += sums
+        collective.sum_(total)
+        result[rows] = total
+    return result
 
 
 class _DecodeCells(torch.autograd.Function):
@@ -274,45 +269,20 @@ class _DecodeCells(torch.autograd.Function):
 def encode_cells(weight: Tensor, values: Tensor, cells: Cells) -> Tensor:
     """Sparse rows times a dense matrix: ``X @ weight`` with X the matrix that has ``values`` at ``cells``.
 
-    Parameters
-    ----------
-    weight : Tensor, shape (n_columns, k)
-        float32 or bfloat16, as in the functions below.
-    values : Tensor, shape (n_cells,)
-        In row order.
-    cells : Cells
-
-    Returns
-    -------
-    Tensor, shape (n_rows, k)
-        Without autograd's knowledge. The gradient of weight is the `weight_gradient` of values and that of
-        the product.
+    ``weight`` is float32 or bfloat16, of shape (n_columns, k). Values are in row order. The result, of shape
+    (n_rows, k), is without autograd's knowledge. The gradient of weight is the `weight_gradient` of values
+    and that of the product.
     """
     return sum_rows(weight.detach(), cells.columns, cells.row_offsets, values)
 
 
 def decode_cells(hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> Tensor:
-    """``hidden[z] @ weight[c] + bias[c]`` at the given cells (z, c) only.
+    """``hidden[z] @ weight[c] + bias[c]`` at the given cells (z, c) only, in row order, shape (n_cells,).
 
-    Parameters
-    ----------
-    hidden : Tensor, shape (n_rows, k)
-        Gets a gradient.
-    weight : Tensor, shape (n_columns, k)
-        Gets none by autograd: it is the `weight_gradient` of the product's and of hidden.
-    bias : Tensor, shape (n_columns,)
-        Gets a gradient.
-    cells : Cells
+    ``hidden``, of shape (n_rows, k), and ``bias`` get a gradient. ``weight``, of shape (n_columns, k), gets
+    none by autograd: it is the `weight_gradient` of the product's and of hidden.
 
-    Returns
-    -------
-    Tensor, shape (n_cells,)
-        In row order.
-
-    Raises
-    ------
-    IndexError
-        If the numbers of rows and columns are not those of the cells.
+    Raises IndexError if the numbers of rows and columns are not those of the cells.
     """
     n_rows, n_columns = len(cells.row_offsets) - 1, len(cells.column_offsets) - 1
     if (len(hidden), len(weight), len(bias)) != (n_rows, n_columns, n_columns):
@@ -327,18 +297,55 @@ def decode_cells(hidden: Tensor, weight: Tensor, bias: Tensor, cells: Cells) -> 
 def weight_gradient(values: Tensor, factors: Tensor, cells: Cells) -> RowSums:
     """``X^T @ factors`` with X the matrix that has ``values`` at ``cells``: the gradient of a weight matrix.
 
-    Autograd would make it whole, in memory, long before it is used.
-
-    Parameters
-    ----------
-    values : Tensor, shape (n_cells,)
-        In row order: the encoder's inputs, or the gradient of the decoder's products.
-    factors : Tensor, shape (n_rows, k)
-        The gradient of the encoder's products, or the decoder's hidden activations.
-    cells : Cells
-
-    Returns
-    -------
-    RowSums, shape (n_columns, k)
+    Autograd would make it whole, in memory, long before it is used. For the encoder, values are its inputs,
+    in row order, and factors the gradient of its products, of shape (n_rows, k). For the decoder, values are
+    the gradient of its products and factors the hidden activations.
     """
     return RowSums(factors, cells.rows, cells.column_offsets, values.index_select(0, cells.order))
+
+
+class WorkingCopy:
+    """Weights in training, as sparse products read them: the weights, or their sum with a constant.
+
+    ``values`` are what products read. They are no copy where they are the weights themselves, of shape (n,
+    k). Training changes the weights, and `refresh` brings the copy up to date. ``plus`` is the constant, of
+    the copy's precision. Updates of the weights are divided among the processes of ``collective``.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        precision: torch.dtype,
+        plus: Tensor | None = None,
+        collective: Collective = ALONE,
+    ) -> None:
+        self.weight, self.precision, self.plus, self.collective = weight.detach(), precision, plus, collective
+        self.values = self.weight
+        if plus is not None or precision != weight.dtype:
+            self.values = torch.empty_like(self.weight, dtype=precision)
+            self.refresh_all()
+
+    def refresh_all(self) -> None:
+        """Bring the copy up to date, as all weights may have changed, in all processes alike."""
+        for rows in row_blocks(len(self.weight), self.weight[0].nbytes):
+            self._copy(rows)
+
+    def refresh(self, rows: slice) -> None:
+        """Bring a block of rows up to date, as each process has changed the weights of its share."""
+        self._copy(self.collective.share(rows))
+        self.collective.gather_shares_(self.values[rows])
+
+    def gather_weights(self) -> None:
+        """Bring the weights themselves up to date, whose copies alone were sent to all processes."""
+        if self.values is not self.weight:
+            gather_blocks_(self.weight, self.collective)
+
+    def _copy(self, rows: slice) -> None:
+        if self.values is self.weight:
+            return
+        if self.plus is None:
+            self.values[rows] = self.weight[rows]
+        elif self.precision == self.weight.dtype:
+            torch.add(self.weight[rows], self.plus[rows], out=self.values[rows])
+        else:  # torch adds numbers of two kinds slowly
+            self.values[rows] = self.plus[rows].to(self.weight.dtype, copy=True).add_(self.weight[rows])

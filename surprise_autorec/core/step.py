@@ -30,8 +30,14 @@ from surprise_autorec.core.collective import ALONE, Collective
 from surprise_autorec.core.columns import ColumnEncoder, column_vectors, own_part
 from surprise_autorec.core.network import AutoEncoder
 from surprise_autorec.core.optimizers import Optimizer, Receiver
-from surprise_autorec.core.precision import WorkingCopy
-from surprise_autorec.core.sparse import Block, Cells, decode_cells, encode_cells, weight_gradient
+from surprise_autorec.core.sparse import (
+    Block,
+    Cells,
+    WorkingCopy,
+    decode_cells,
+    encode_cells,
+    weight_gradient,
+)
 
 #: What a rating that dropout hides from the encoder counts in the loss; one that the encoder sees counts 1.
 #: Only hidden ratings show how well the network predicts what it does not know.
@@ -44,13 +50,8 @@ MEAN_DECAY = 0.9
 class Inputs(NamedTuple):
     """What a step shows the encoder of a batch, and what it makes of each rating's error.
 
-    Attributes
-    ----------
-    cells : Cells
-        Those that are not hidden.
-    values : Tensor, shape (n_cells_shown,)
-    weights : Tensor, shape (n_cells,), or float
-        What each squared error counts in the loss.
+    ``cells`` are those that are not hidden, with their ``values``. ``weights`` is what each squared error
+    counts in the loss.
     """
 
     cells: Cells
@@ -61,14 +62,8 @@ class Inputs(NamedTuple):
 class BiasPenalty(NamedTuple):
     """The penalty of the baselines, on the decoder's biases and those of the baselines together.
 
-    Without it, the decoder would take back what the baselines were shrunk by.
-
-    Attributes
-    ----------
-    penalty : float
-        What a sum's square is multiplied by.
-    baseline : Tensor, shape (n_columns,)
-        The baselines' biases of the columns.
+    Without it, the decoder would take back what the baselines were shrunk by. ``penalty`` is what a sum's
+    square is multiplied by, ``baseline`` the baselines' biases of the columns.
     """
 
     penalty: float
@@ -96,22 +91,10 @@ class Stepper:
     model is the same, but training needs about half the epochs: the problem is badly conditioned where all
     activations are about 0.5.
 
-    Parameters
-    ----------
-    network : AutoEncoder
-    optimizer : Optimizer
-        Of all its parameters but the column encoder's.
-    column_encoder : ColumnEncoder or None
-    precision : torch.dtype or None
-        In what sparse products read the weights; None where their size decides.
-    dropout : float
-        Share of the inputs that a step hides.
-    mask_generator : torch.Generator
-        Chooses them, on the device that uses them.
-    bias_penalty : BiasPenalty or None
-        Of the decoder's biases together with those of the baselines.
-    collective : Collective
-        The processes that hold the rows of each batch.
+    The optimiser has all parameters but the column encoder's. Sparse products read the weights in
+    ``precision``; None where their size decides. A step hides a share ``dropout`` of the inputs, chosen by
+    ``mask_generator`` on the device that uses them. The processes of ``collective`` hold the rows of each
+    batch.
     """
 
     def __init__(

@@ -126,14 +126,9 @@ class _Setting:
 
     @contextmanager
     def kept(self) -> Iterator[int]:
-        """Within this, the number may be changed; whatever happens, it is then what it was before.
+        """Within this, the number, which it yields, may be changed; whatever happens, it is then what it was.
 
         Fits in several Python threads share the setting: it is what it was before the first of them.
-
-        Yields
-        ------
-        int
-            The number as it was.
         """
         with self.lock:
             if self.n_fits == 0:

@@ -1,4 +1,4 @@
-"""Reading files of ratings, in every supported format, in batches of rows."""
+"""Everything that ratings can be read from, files and tables in memory, in batches of rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import os
+import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,13 +14,15 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol, TypeAlias, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import scipy.sparse
 
-from surprise_autorec.arrow import pyarrow
+from surprise_autorec.checks import pyarrow
 from surprise_autorec.data.tables import BATCH_ROWS, ROLES, Table, role_batches
 
 Source = str | os.PathLike[str] | IO[str]
@@ -31,9 +34,15 @@ _TEXT_ERRORS = (csv.Error, pd.errors.ParserWarning)
 _DELIMITERS = ",;\t|"
 
 
-def slices(frame_of: Callable[[slice], pd.DataFrame], n_rows: int) -> Iterator[pd.DataFrame]:
-    """A table in memory, in batches."""
-    return (frame_of(slice(start, start + BATCH_ROWS)) for start in range(0, n_rows, BATCH_ROWS))
+def _slices(n_rows: int) -> Iterator[slice]:
+    """The batches of a table in memory."""
+    return (slice(start, start + BATCH_ROWS) for start in range(0, n_rows, BATCH_ROWS))
+
+
+def _batches_of(columns: Mapping[str, npt.NDArray[Any]]) -> Iterator[pd.DataFrame]:
+    """Columns in memory, in batches."""
+    for rows in _slices(len(next(iter(columns.values())))):
+        yield pd.DataFrame({name: column[rows] for name, column in columns.items()})
 
 
 class _FromTheStart(io.TextIOBase):
@@ -155,8 +164,7 @@ def _npz(name: str, file: Path, names: Sequence[str] | None) -> Table:
         shapes = {column: array.shape for column, array in chosen.items()}
         if len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1:
             raise ValueError(f"its arrays must have one dimension and one length, got {shapes}")
-        n_rows = len(next(iter(chosen.values())))
-        return slices(lambda rows: pd.DataFrame({key: array[rows] for key, array in chosen.items()}), n_rows)
+        return _batches_of(chosen)
 
     return Table(name, arrays.files, batches)
 
@@ -197,7 +205,7 @@ def _problems_named(name: str, suffix: str) -> Iterator[None]:
         raise ValueError(f"{name} must be a valid {suffix} file: {text}") from error
 
 
-def _table(name: str, suffix: str, make: Callable[[], Table]) -> Table:
+def _table_of_file(name: str, suffix: str, make: Callable[[], Table]) -> Table:
     """A table of a file; what is wrong with the file is reported by its name, whenever it shows."""
     with _problems_named(name, suffix):
         table = make()
@@ -218,22 +226,14 @@ def _table(name: str, suffix: str, make: Callable[[], Table]) -> Table:
 def tables_of(source: Source, names: Sequence[str] | None = None) -> Iterator[Table]:
     """The table in a file, in a folder of parts or in a text stream (which is read as csv).
 
-    Parameters
-    ----------
-    source : path, or text stream
-        A file in one of the formats that `load` reads, or a folder: its parts are all files in such formats,
-        in the order of their names, in subfolders too, except for hidden files and those that begin with an
-        underscore.
-    names : sequence of str, optional
-        The names of the columns of text files that have no header.
+    A file is in one of the formats that `load` reads. The parts of a folder are all files in such formats, in
+    the order of their names, in subfolders too, except for hidden files and those that begin with an
+    underscore. ``names`` are the names of the columns of text files that have no header.
 
-    Raises
-    ------
-    ValueError
-        If a file cannot be read, or a folder has no parts.
+    Raises ValueError if a file cannot be read, or a folder has no parts.
     """
     if not isinstance(source, (str, os.PathLike)):
-        yield _table("standard input", ".csv", lambda: _text("standard input", source, names))
+        yield _table_of_file("standard input", ".csv", lambda: _text("standard input", source, names))
         return
     path = Path(source)
     files = [path]
@@ -253,7 +253,7 @@ def tables_of(source: Source, names: Sequence[str] | None = None) -> Iterator[Ta
             raise ValueError(
                 f"{file} must end in one of {sorted(_READERS)} (texts also with .gz), got {file.suffix!r}"
             )
-        yield _table(str(file), suffix, partial(_READERS[suffix], str(file), file, names))
+        yield _table_of_file(str(file), suffix, partial(_READERS[suffix], str(file), file, names))
 
 
 def read(
@@ -289,3 +289,145 @@ def read(
     """
     batches: Iterable[pd.DataFrame] = role_batches(tables_of(source, names), roles, columns)
     return pd.concat(list(batches), ignore_index=True)
+
+
+@runtime_checkable
+class ArrowStream(Protocol):
+    """What hands on its rows as Arrow does: tables and readers of pyarrow, frames of polars and others."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Give the stream."""
+
+
+@runtime_checkable
+class ArrowArray(Protocol):
+    """What hands on its rows at once: a record batch of pyarrow."""
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+        """Give the rows."""
+
+
+#: A table of ratings in one piece.
+Piece: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | pd.DataFrame
+    | npt.NDArray[np.void]
+    | scipy.sparse.sparray
+    | scipy.sparse.spmatrix
+    | ArrowStream
+    | ArrowArray
+)
+
+
+def as_pandas(table: Any) -> Any:
+    """A frame of polars as one of pandas; anything else as it is."""
+    polars = sys.modules.get("polars")  # nobody has a frame without importing it
+    if polars is not None and isinstance(table, polars.DataFrame):
+        return pd.DataFrame(table.to_dict(as_series=False))
+    return table
+
+
+def rating_batches(
+    source: Piece | Iterable[Piece], columns: Mapping[str, str] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Read ratings from a file, a folder, a table in memory, or several of these, as by `role_batches`.
+
+    A table is a DataFrame of pandas, a table, record batch or reader of pyarrow, a frame of polars, a
+    structured array of NumPy, or a sparse matrix of SciPy: its rows are users, its columns items, and its
+    stored elements the ratings.
+
+    Raises TypeError if the source is neither a path nor a table, nor an iterable of them.
+    """
+    return role_batches(_tables(source), columns=columns)
+
+
+def _tables(source: Any) -> Iterator[Table]:
+    tables = _tables_of_piece(source, "the ratings")
+    if tables is not None:
+        yield from tables
+        return
+    if not isinstance(source, Iterable) or isinstance(source, pd.Series):
+        raise TypeError(_rule("the ratings", source))
+    for number, piece in enumerate(source, start=1):
+        tables = _tables_of_piece(piece, f"batch {number}")
+        if tables is None:
+            raise TypeError(_rule(f"batch {number}", piece))
+        yield from tables
+
+
+def _tables_of_piece(source: Any, name: str) -> Iterable[Table] | None:
+    """The tables in a file or a folder, or the one that a table in memory is; None for anything else."""
+    if isinstance(source, (str, os.PathLike)):
+        return tables_of(source)
+    table = _table_in_memory(source, name)
+    return None if table is None else [table]
+
+
+def _rule(what: str, got: object) -> str:
+    return (
+        f"{what} must be a file, a folder, or a table: a frame of pandas or polars, a table, record batch or "
+        "reader of pyarrow, a structured array of NumPy or a sparse matrix of SciPy, got "
+        f"{type(got).__name__}"
+    )
+
+
+def _table_in_memory(source: Any, name: str) -> Table | None:
+    """A table in memory, if it is one."""
+    if isinstance(source, pd.DataFrame):
+        return Table(
+            name,
+            [str(column) for column in source.columns],
+            lambda _: (source.iloc[rows].rename(columns=str) for rows in _slices(len(source))),
+        )
+    if isinstance(source, np.ndarray):
+        return _of_structured(source, name) if source.dtype.names else None
+    if scipy.sparse.issparse(source):
+        return _of_sparse(source, name)
+    if isinstance(source, (ArrowStream, ArrowArray)):
+        return _of_arrow(source, name)
+    return None
+
+
+def _check_dimensions(array: Any, name: str, n: int) -> None:
+    if array.ndim != n:
+        raise ValueError(f"{name} must have {n} dimension(s) as {type(array).__name__}, got {array.ndim}")
+
+
+def _of_structured(array: npt.NDArray[Any], name: str) -> Table:
+    _check_dimensions(array, name, 1)
+    return Table(
+        name,
+        array.dtype.names or (),
+        lambda columns: _batches_of({column: array[column] for column in columns}),
+    )
+
+
+def _of_sparse(matrix: Any, name: str) -> Table:
+    _check_dimensions(matrix, name, 2)
+
+    def batches(_: list[str]) -> Iterator[pd.DataFrame]:
+        cells = matrix.tocoo()
+        return _batches_of({"user": cells.row, "item": cells.col, "rating": cells.data})
+
+    return Table(name, ROLES, batches)
+
+
+def _of_arrow(source: ArrowStream | ArrowArray, name: str) -> Table:
+    pa = pyarrow("an Arrow table or a frame of polars")
+    if isinstance(source, ArrowStream):
+        try:
+            reader = pa.RecordBatchReader.from_stream(source)
+        except pa.ArrowInvalid:  # a single column
+            raise TypeError(_rule(name, source)) from None
+    else:
+        batch = pa.record_batch(source)
+        reader = pa.RecordBatchReader.from_batches(batch.schema, [batch])
+
+    def batches(columns: list[str]) -> Iterator[pd.DataFrame]:
+        for batch in reader:
+            chosen = batch.select(columns)
+            for start in range(0, len(chosen), BATCH_ROWS):
+                yield chosen.slice(start, BATCH_ROWS).to_pandas()
+
+    return Table(name, reader.schema.names, batches)

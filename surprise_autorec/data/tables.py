@@ -1,13 +1,15 @@
-"""Tables of ratings in batches of rows, wherever they come from: their columns found, their rows checked."""
+"""Tables of ratings in batches of rows: their columns are found, their rows checked, their ids numbered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from surprise_autorec.core.arrays import check_count
 
 #: Rows of a batch, at most. A batch is what reading needs besides its result.
 BATCH_ROWS = 500_000
@@ -26,17 +28,9 @@ _KNOWN_NAMES = {
 class Table(NamedTuple):
     """A table, or a part of one, whose rows are yet to be read.
 
-    Attributes
-    ----------
-    name : str
-        What messages call it.
-    columns : sequence of str
-        The names of its columns.
-    batches : callable
-        From the names of some columns to an iterator of DataFrames, which have these columns and perhaps
-        more.
-    decimal : str
-        The decimal mark of numbers that are texts, besides the point.
+    Messages call it by its ``name``. ``batches`` makes, from the names of some columns, an iterator of
+    DataFrames, which have these columns and perhaps more. ``decimal`` is the decimal mark of numbers that are
+    texts, besides the point.
     """
 
     name: str
@@ -45,42 +39,22 @@ class Table(NamedTuple):
     decimal: str = "."
 
 
-def check_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
-    """The names of columns by their roles. Raises ValueError if something else than a role has a name."""
+def role_batches(
+    tables: Iterable[Table], roles: Sequence[str] = ROLES, columns: Mapping[str, str] | None = None
+) -> Iterator[pd.DataFrame]:
+    """Read the user, item and rating columns of a table, which may come in parts, one after another.
+
+    Each of the roles must be present. Other columns are ignored. "timestamp" may be added, which is read as
+    it is, if it is there. ``columns`` has the names of columns by role; by default, the usual names, upper or
+    lower case. Each batch has some rows, in order, with columns named by their roles. Ratings are floats.
+
+    Raises ValueError if a part lacks a column, its ids are numbers where those before are texts (or the other
+    way round), an id is missing, or a rating is not a finite number; at the end, if there was no row.
+    """
     columns = dict(columns or {})
     unknown = [role for role in columns if role not in TIMED_ROLES]
     if unknown:
         raise ValueError(f"columns must give names to some of {', '.join(TIMED_ROLES)}, got {unknown[0]!r}")
-    return columns
-
-
-def role_batches(
-    tables: Iterable[Table], roles: Sequence[str] = ROLES, columns: Mapping[str, str] | None = None
-) -> Iterator[pd.DataFrame]:
-    """Read the user, item and rating columns of a table, which may come in parts.
-
-    Parameters
-    ----------
-    tables : iterable of Table
-        The parts, one after another.
-    roles : sequence of str
-        Which of these columns to read; each must be present. Other columns are ignored. "timestamp" may be
-        added, which is read as it is, if it is there.
-    columns : mapping of str to str, optional
-        The names of columns by role. Default: the usual names, upper or lower case.
-
-    Yields
-    ------
-    DataFrame
-        Some rows, in order, with columns named by their roles. Ratings are floats.
-
-    Raises
-    ------
-    ValueError
-        If a part lacks a column, its ids are numbers where those before are texts (or the other way round),
-        an id is missing, or a rating is not a finite number; at the end, if there was no row.
-    """
-    columns = check_columns(columns)
     is_empty, names = True, []
     kinds: dict[str, tuple[str, str]] = {}  # of the ids so far, and the name of the first table that has them
     for table in tables:
@@ -198,3 +172,66 @@ def _kind(values: pd.Series[Any]) -> str:
         return "numbers"
     kind = pd.api.types.infer_dtype(values)
     return "texts" if kind == "string" else kind
+
+
+class Encoded(NamedTuple):
+    """Ratings as triples of indices and values, with the ids that the indices stand for.
+
+    It is like `surprise_autorec.fitting.Ratings`, without the scale. Ids are in the order in which they
+    appear.
+    """
+
+    users: npt.NDArray[np.int32]
+    items: npt.NDArray[np.int32]
+    values: npt.NDArray[np.float64]
+    user_ids: list[Hashable]
+    item_ids: list[Hashable]
+
+
+def factorized(column: pd.Series[Any]) -> tuple[npt.NDArray[np.int32], list[Hashable]]:
+    """For each row the place of its id among the distinct ones, -1 if missing, and these as they appear."""
+    codes, distinct = pd.factorize(column)
+    ids = [one.item() if isinstance(one, np.generic) else one for one in distinct.tolist()]
+    return codes.astype(np.int32), ids
+
+
+class _Ids:
+    """The ids of one side so far, and the indices of the batches' rows."""
+
+    def __init__(self) -> None:
+        self.index: dict[Hashable, int] = {}
+        self.parts: list[npt.NDArray[np.int32]] = []
+
+    def add(self, column: pd.Series[Any]) -> None:
+        codes, ids = factorized(column)
+        places = np.array([self.index.setdefault(one, len(self.index)) for one in ids], np.int32)
+        self.parts.append(places[codes])
+
+
+def encode(batches: Iterable[pd.DataFrame]) -> Encoded:
+    """Encode batches of ratings, of which only one is in memory at a time.
+
+    The batches are those of `role_batches`. At the peak this takes 24 bytes a rating, besides ids and a
+    batch: the result, 16, and one of its arrays again, as it is joined.
+
+    Raises ValueError as soon as there are more ratings than int32 indices can number.
+    """
+    users, items = _Ids(), _Ids()
+    n_ratings = 0
+    values: list[npt.NDArray[np.float64]] = []
+    for batch in batches:
+        n_ratings += len(batch)
+        check_count("ratings", n_ratings)
+        users.add(batch["user"])
+        items.add(batch["item"])
+        values.append(batch["rating"].to_numpy(np.float64, copy=True))
+    return Encoded(
+        _joined(users.parts), _joined(items.parts), _joined(values), list(users.index), list(items.index)
+    )
+
+
+def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The arrays as one. They are let go."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole

@@ -39,17 +39,9 @@ def _are_moderate(array: npt.NDArray[Any], *_: object) -> bool:
 class Array(NamedTuple):
     """The rule of an array.
 
-    Attributes
-    ----------
-    dtype : str
-    shape : tuple of str
-        Names of sizes. The first array that has a size sets it. All others must agree, and none is 0.
-    rule : str
-        What its values must be, in words.
-    holds : callable
-        Whether they are, by the array, all arrays and all sizes.
-    optional : bool
-        Whether it may be missing.
+    ``shape`` has names of sizes. The first array that has a size sets it. All others must agree, and none is
+    0. ``rule`` is what its values must be, in words, and ``holds`` tells whether they are, by the array, all
+    arrays and all sizes.
     """
 
     dtype: str
@@ -62,14 +54,9 @@ class Array(NamedTuple):
 class Entry(NamedTuple):
     """The rule of an entry of the JSON.
 
-    Attributes
-    ----------
-    rule : str
-        What it must be, in words.
-    holds : callable
-        Whether it is, by the entry and all entries that stand beside it.
-    default : object
-        What it is in older files, which lack it. By default there are none such.
+    ``rule`` is what it must be, in words, and ``holds`` tells whether it is, by the entry and all entries
+    that stand beside it. ``default`` is what it is in older files, which lack it. Without one there are none
+    such.
     """
 
     rule: str
@@ -295,16 +282,9 @@ def of_network(arrays: Arrays, n: int) -> Arrays:
 def checked(contents: Mapping[str, Any], arrays: Arrays, numbers: bool = True) -> dict[str, Any]:
     """Check the JSON of a model, with its ids and parameters decoded, and its arrays.
 
-    Returns
-    -------
-    dict
-        The contents, with defaults for what older files lack.
-
-    Raises
-    ------
-    ValueError
-        If an entry or an array is unknown, missing, or breaks its rule. What is not even of the expected kind
-        may raise LookupError, TypeError or ArithmeticError.
+    Returns the contents, with defaults for what older files lack. Raises ValueError if an entry or an array
+    is unknown, missing, or breaks its rule. What is not even of the expected kind may raise LookupError,
+    TypeError or ArithmeticError.
     """
     networks = [_with_defaults(f"networks[{n}]", NETWORK, one) for n, one in enumerate(contents["networks"])]
     contents = _with_defaults("the contents", CONTENTS, {**contents, "networks": networks})

@@ -1,11 +1,14 @@
-"""A fitted AutoRec as a file: tensors in safetensors, all else as JSON in its header; no pickle."""
+"""A fitted AutoRec as a file: tensors in safetensors, all else as JSON in its header; no pickle.
+
+The JSON tells the types of ids and parameters.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,23 +22,23 @@ from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.batches import InputRules, RowsAndColumns
 from surprise_autorec.core.network import Architecture
 from surprise_autorec.core.trained import Encoders, Factors, Member, TrainedNetwork
-from surprise_autorec.core.training import Epoch
 from surprise_autorec.core.uncertainty import ErrorModel, Evidence, Support
 from surprise_autorec.model.file_format import FORMAT_VERSION, Arrays, checked, of_network
 from surprise_autorec.model.scoring import AutoRecModel, Rated, RatingScale
-from surprise_autorec.model.values import (
-    from_json,
-    ids_from_json,
-    ids_to_json,
-    parameters_to_json,
-    to_json,
-)
 
 #: What safetensors reads of a header, and somewhat less.
 LARGEST_TEXT = 90_000_000
 
 #: The name that the checksum and the JSON have in the file's header.
 _CONTENTS = "surprise_autorec"
+
+
+#: NumPy's scalars that ids and parameters may be.
+_NUMPY_TYPES = {
+    kind.__name__: kind
+    for kind in (np.bool_, np.str_, *np.sctypeDict.values())
+    if issubclass(kind, (np.bool_, np.str_, np.integer, np.floating)) and kind is not np.longdouble
+}
 
 
 class ModelFileError(ValueError):
@@ -45,36 +48,24 @@ class ModelFileError(ValueError):
 class SavedModel(NamedTuple):
     """What a file holds.
 
-    Attributes
-    ----------
-    class_name : str
-        Of the algorithm.
-    parameters : dict of str to object
-        The keywords of its constructor.
-    state : dict of str to object
-        What else the algorithm needs.
-    model : AutoRecModel
-    epochs : list of Epoch
-        Their losses and validation RMSE.
+    ``parameters`` are the keywords of the constructor of the class, ``state`` is what else the algorithm
+    needs. ``loss_curve`` and ``validation_scores`` have a number for each epoch; the second is empty without
+    early stopping.
     """
 
     class_name: str
     parameters: dict[str, Any]
     state: dict[str, Any]
     model: AutoRecModel
-    epochs: Sequence[Epoch]
+    loss_curve: list[float]
+    validation_scores: list[float]
 
 
 def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
     """Write a file.
 
-    Raises
-    ------
-    ValueError
-        If an id or a parameter is of a type that cannot be written, or an id is NaN, or all of them are too
-        long; or if no file can be written at the path.
-    OSError
-        If writing fails.
+    Raises ValueError if an id or a parameter is of a type that cannot be written, or an id is NaN, or all of
+    them are too long, or no file can be written at the path; and OSError if writing fails.
     """
     contents, arrays = _entries(saved)
     contents = {
@@ -96,7 +87,7 @@ def write(path: str | os.PathLike[str], saved: SavedModel) -> None:
 
 def _entries(saved: SavedModel) -> tuple[dict[str, Any], Arrays]:
     """A model as JSON, but for its ids and parameters, which are as they are, and as arrays."""
-    model, epochs = saved.model, saved.epochs
+    model = saved.model
     baselines, errors = model.baselines, model.errors
     penalties = baselines.row_reg, baselines.column_reg, baselines.reg_per_rating
     shares = baselines.row_share, baselines.column_share
@@ -118,8 +109,8 @@ def _entries(saved: SavedModel) -> tuple[dict[str, Any], Arrays]:
         "class": saved.class_name,
         "parameters": saved.parameters,
         "state": saved.state,
-        "loss_curve": [epoch.loss for epoch in epochs],
-        "validation_scores": [one.validation_rmse for one in epochs if one.validation_rmse is not None],
+        "loss_curve": saved.loss_curve,
+        "validation_scores": saved.validation_scores,
         "user_ids": model.user_ids,
         "item_ids": model.item_ids,
         "scale": [float(end) for end in model.scale],
@@ -306,10 +297,90 @@ def _saved_model(contents: Mapping[str, Any], arrays: Arrays) -> SavedModel:
         rated=Rated(arrays["rated_offsets"], arrays["rated_items"]),
         errors=contents["errors"] and _errors(contents["errors"], arrays),
     )
-    losses = contents["loss_curve"]
-    scores = contents["validation_scores"] or [None] * len(losses)
-    epochs = [
-        Epoch(n, len(losses), loss, score)
-        for n, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1)
-    ]
-    return SavedModel(contents["class"], contents["parameters"], contents["state"], model, epochs)
+    return SavedModel(
+        contents["class"],
+        contents["parameters"],
+        contents["state"],
+        model,
+        contents["loss_curve"],
+        contents["validation_scores"],
+    )
+
+
+def to_json(value: Any) -> Any:
+    """A value as JSON that tells its type. Raises TypeError where it cannot."""
+    if isinstance(value, np.generic) and type(value).__name__ in _NUMPY_TYPES:
+        return {"numpy": type(value).__name__, "value": value.item()}
+    if isinstance(value, np.random.RandomState):
+        state: Any = value.get_state(legacy=False)
+        if state["bit_generator"] != "MT19937":
+            raise TypeError(f"got a RandomState of {state['bit_generator']}")
+        inner = state["state"]
+        position = [inner["key"].tolist(), inner["pos"], state["has_gauss"], state["gauss"]]
+        return {"RandomState": [state["bit_generator"], *position]}
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) in (tuple, list):
+        return {type(value).__name__: [to_json(item) for item in value]}
+    if type(value) is dict and all(type(key) is str for key in value):
+        return {"dict": {key: to_json(item) for key, item in value.items()}}
+    raise TypeError(f"got {value!r}, of type {type(value).__name__}")
+
+
+def from_json(value: Any) -> Any:
+    """The inverse of `to_json`."""
+    if not isinstance(value, dict):
+        return value
+    if "numpy" in value:
+        return _NUMPY_TYPES[value["numpy"]](value["value"])
+    ((kind, contents),) = value.items()
+    if kind == "RandomState":
+        return _random_state(*contents)
+    if kind == "dict":
+        return {key: from_json(item) for key, item in contents.items()}
+    return {"tuple": tuple, "list": list}[kind](from_json(item) for item in contents)
+
+
+def _random_state(name: str, key: list[int], position: int, has_gauss: int, gauss: float) -> Any:
+    """A RandomState. NumPy does not check a position, from which it would read beyond the key."""
+    if position not in range(len(key) + 1) or has_gauss not in (0, 1) or not abs(gauss) < np.inf:
+        raise ValueError("a RandomState is impossible")
+    state = np.random.RandomState()
+    state.set_state((name, np.array(key, np.uint32), position, has_gauss, gauss))
+    return state
+
+
+def ids_to_json(side: str, ids: Sequence[Hashable]) -> Any:
+    """Ids as JSON: their values, and NumPy's type if all are of one, or else each with its own."""
+    types = {type(one) for one in ids}
+    if types <= {str, int, float, bool}:
+        return {"type": None, "ids": list(ids)}
+    if len(types) == 1 and (name := next(iter(types)).__name__) in _NUMPY_TYPES:
+        return {"type": name, "ids": [one.item() for one in ids]}  # type: ignore[attr-defined]
+    saved = []
+    for one in ids:
+        try:
+            saved.append(to_json(one))
+        except TypeError as error:
+            raise ValueError(f"only {side} ids that are strings or numbers can be saved: {error}") from error
+    return {"type": "mixed", "ids": saved}
+
+
+def ids_from_json(saved: Mapping[str, Any]) -> Sequence[Hashable]:
+    """The inverse of `ids_to_json`."""
+    if saved["type"] is None:
+        return list(saved["ids"])
+    if saved["type"] == "mixed":
+        return [from_json(one) for one in saved["ids"]]
+    kind = _NUMPY_TYPES[saved["type"]]
+    return [kind(one) for one in saved["ids"]]
+
+
+def parameters_to_json(parameters: Mapping[str, Any]) -> Any:
+    """Parameters as JSON. Raises ValueError where one is of a type that cannot be written."""
+    try:
+        return to_json(dict(parameters))
+    except TypeError as error:
+        raise ValueError(
+            f"only parameters that are numbers, strings, or collections of them can be saved: {error}"
+        ) from error

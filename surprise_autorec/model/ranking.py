@@ -1,17 +1,21 @@
-"""The best items for users, and what resembles what, by the factors of a fitted model."""
+"""The best items for users, also as a file, and what resembles what, by the factors of a fitted model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from math import isqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from surprise_autorec.checks import pyarrow
 from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array, Int64Array
+from surprise_autorec.core.atomic import written_whole
 from surprise_autorec.core.network import decoder_output
 from surprise_autorec.core.ratings import cells_of_rows
 from surprise_autorec.core.trained import Side
@@ -24,6 +28,8 @@ PAIRS_PER_BLOCK = 4_000_000
 SPARE = 8
 #: Groups of fewer columns are not worth their while.
 SMALLEST_GROUP = 4
+#: Rows of a group in a Parquet file, at least, but for the last one: readers decode a group at a time.
+GROUP_ROWS = 200_000
 
 
 class Ranking(NamedTuple):
@@ -68,23 +74,10 @@ def rank_blocks(
 ) -> Iterator[Ranking]:
     """Rank items for users by predicted rating. Memory does not grow with the number of users.
 
-    Parameters
-    ----------
-    model : AutoRecModel
-    users : ndarray of int32, shape (n_users,)
-        Indices; -1 for one that the model does not know, whose ranking is that of the baselines, or, where
-        there are none, of the numbers of ratings.
-    n : int
-        Items for each user, at most.
-    exclude_rated : bool, default=True
-        Whether to leave out what a user has rated.
-    candidates : ndarray of int32, optional
-        Indices of the items to choose from, each once. Default: all of them.
-
-    Yields
-    ------
-    Ranking
-        Of some of the users, in order; of none of them if there are none.
+    ``users`` are indices; -1 is one that the model does not know, whose ranking is that of the baselines, or,
+    where there are none, of the numbers of ratings. Each gets ``n`` items at most. ``candidates`` are the
+    indices of the items to choose from, each once; by default, all of them. Yields the rankings of some of
+    the users, in order; of none of them if there are none.
     """
     items = np.arange(len(model.item_ids), dtype=np.int32) if candidates is None else candidates
     block_size = max(PAIRS_PER_BLOCK // max(len(items), 1), 1)
@@ -201,23 +194,10 @@ def _sorted(model: AutoRecModel, users: Int32Array, positions: Int64Array, items
 
 
 def nearest(model: AutoRecModel, side: Side, index: int, n: int) -> tuple[Int64Array, Float64Array]:
-    """The users or items whose factors point most nearly in the direction of a given one's.
+    """The users or items whose factors point most nearly in the direction of a given one's, nearest first.
 
-    Parameters
-    ----------
-    model : AutoRecModel
-    side : {"user", "item"}
-    index : int
-        Of the given user or item.
-    n : int
-        How many, at most; the given one is not among them.
-
-    Returns
-    -------
-    indices : ndarray of int64, shape (n_found,)
-        The nearest first.
-    similarities : ndarray of float64, shape (n_found,)
-        Cosines, -1 to 1, averaged over the model's networks like its predictions.
+    ``index`` is that of the given one, which is not among them, and ``n`` the largest number of them. Returns
+    their indices and similarities: cosines, -1 to 1, averaged over the model's networks like its predictions.
     """
     similarities = np.zeros(len(model.ids(side)))
     for network in model.networks:
@@ -227,3 +207,49 @@ def nearest(model: AutoRecModel, side: Side, index: int, n: int) -> tuple[Int64A
     others = np.delete(np.arange(len(similarities)), index)
     order = np.argsort(-similarities[others], kind="stable")[:n]
     return others[order], np.clip(similarities[others][order], -1, 1)  # rounding leads beyond
+
+
+def write_rankings(
+    path: str | os.PathLike[str],
+    rankings: Iterable[Ranking],
+    user_ids: Sequence[Hashable],
+    item_ids: Sequence[Hashable],
+    first_user: int,
+) -> int:
+    """Write rankings to a Parquet file, as they are made: whole, or not at all. Returns the number of rows.
+
+    The rankings are those of some users, one part after another; ``first_user`` is the place of the first of
+    them among ``user_ids``, which are those of all users. Ids of several types, or of one that Arrow does not
+    have, are written as texts.
+    """
+    pa = pyarrow("a .parquet file")
+    users, items = _ids(pa, user_ids), _ids(pa, item_ids)
+    schema = pa.schema({"user": users.type, "item": items.type, "rank": pa.int64(), "estimate": pa.float64()})
+    n_rows, waiting, n_waiting = 0, [], 0
+    with written_whole(path) as file, pa.parquet.ParquetWriter(file, schema) as writer:
+        for positions, best, ranks, estimates in rankings:
+            columns = [
+                users.take(pa.array(positions + first_user)),
+                items.take(pa.array(best)),
+                ranks,
+                estimates,
+            ]
+            waiting.append(pa.record_batch(columns, schema=schema))
+            n_waiting += len(ranks)
+            n_rows += len(ranks)
+            if n_waiting >= GROUP_ROWS:
+                writer.write_table(pa.Table.from_batches(waiting))
+                waiting, n_waiting = [], 0
+        writer.write_table(pa.Table.from_batches(waiting, schema))
+    return n_rows
+
+
+def _ids(pa: Any, ids: Sequence[Hashable]) -> Any:
+    """Ids as an Arrow array, of texts if they are of several types or of one that Arrow does not have."""
+    try:
+        if len({type(one) for one in ids}) <= 1:
+            with suppress(OverflowError, pa.ArrowException):
+                return pa.array(ids)
+        return pa.array(map(str, ids))
+    except UnicodeEncodeError as error:
+        raise ValueError(f"ids in a .parquet file must be texts in Unicode, got {error.object!r}") from None

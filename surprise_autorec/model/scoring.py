@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from surprise_autorec.checks import number
+from surprise_autorec.checks import number, warn_of_types
 from surprise_autorec.core.arrays import Float32Array, Float64Array, Int32Array, check_count
 from surprise_autorec.core.baselines import Baselines
 from surprise_autorec.core.fold_in import fold_in
@@ -21,7 +21,6 @@ from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.sparse import products_at
 from surprise_autorec.core.trained import Side, TrainedNetwork, other_side
 from surprise_autorec.core.uncertainty import ErrorModel
-from surprise_autorec.ids import warn_of_types
 
 Value = TypeVar("Value", float, Float64Array)
 

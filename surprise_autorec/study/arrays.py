@@ -16,8 +16,7 @@ import pandas as pd
 from surprise_autorec.algorithm import AutoRec
 from surprise_autorec.fitting import Ratings, fit_model
 from surprise_autorec.study.fits import Outcome, Wanted, reason_of
-from surprise_autorec.study.runner import Job, Results, Runner
-from surprise_autorec.study.storage import Key
+from surprise_autorec.study.runner import Job, Key, Results, Runner
 
 
 class Fold(NamedTuple):
@@ -33,12 +32,8 @@ class Fold(NamedTuple):
 def kfold(ratings: Ratings, n_folds: int, seed: int) -> Iterator[Fold]:
     """Split ratings as ``surprise.model_selection.KFold(n_folds, random_state=seed)`` does.
 
-    Users and items of each training part are numbered as they appear in it, as in a trainset.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer ratings than folds.
+    Users and items of each training part are numbered as they appear in it, as in a trainset. Raises
+    ValueError if there are fewer ratings than folds.
     """
     all_users, all_items, values, user_ids, item_ids, scale = ratings
     n_ratings = len(values)
@@ -87,22 +82,11 @@ def measure_autorec(
 ) -> Results:
     """Fit and test AutoRec, with one set of parameters or several, on the same folds; show a progress bar.
 
-    Parameters
-    ----------
-    algorithms : mapping of str to AutoRec
-        The parameters, by a name.
-    ratings : Ratings
-    n_folds, seed : int
-        See `kfold`.
-    n_jobs, output
-        As in `surprise_autorec.compare`.
+    ``algorithms`` has the parameters by name. For the folds see `kfold`. ``n_jobs`` and ``output`` are as in
+    `surprise_autorec.compare`.
 
-    Raises
-    ------
-    ValueError
-        If a seed is not an integer where it must be, or ``output`` cannot be written.
-    KeyboardInterrupt
-        If Ctrl-C comes before a fit is done.
+    Raises ValueError if a seed is not an integer where it must be, or ``output`` cannot be written, and
+    KeyboardInterrupt if Ctrl-C comes before a fit is done.
     """
     runner = Runner(algorithms, Wanted(), n_jobs, output=output)
 

@@ -103,26 +103,11 @@ def plot_comparison(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_errors(frame: pd.DataFrame, ax: Axes | None = None, measure: str = "rmse") -> Axes:
     """Plot errors by the number of training ratings, or by the true rating.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        The result of `errors_by_count` or `errors_by_rating`. If it has a column ``algorithm``, each
-        algorithm has a line of its own.
-    ax : matplotlib.axes.Axes, optional
-        The axes to draw on. Default: those of a new figure.
-    measure : {"rmse", "mae", "bias"}, default="rmse"
-        The column to plot.
+    ``frame`` is the result of `errors_by_count` or `errors_by_rating`. If it has a column ``algorithm``, each
+    algorithm has a line of its own. ``measure`` is the column to plot: "rmse", "mae" or "bias". The axes are
+    ``ax``, or those of a new figure.
 
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    ValueError
-        If ``measure`` is not as above, or the frame mixes results of several kinds.
+    Raises ValueError if ``measure`` is another, or the frame mixes results of several kinds.
     """
     choice("measure", measure, _MEASURES)
     kinds = sorted(frame["by"].unique())
@@ -152,21 +137,8 @@ _MEASURES = {"rmse": "RMSE", "mae": "MAE", "bias": "mean of estimate minus ratin
 def plot_learning_curve(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Plot the RMSE against the number of training ratings.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Rows of one data set from `Comparison.learning_curve`.
-    ax : matplotlib.axes.Axes, optional
-        The axes to draw on. Default: those of a new figure.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
+    ``frame`` has the rows of one data set from `Comparison.learning_curve`. The axes are ``ax``, or those of
+    a new figure.
     """
     ax = _new_axes() if ax is None else ax
     for name, part in frame.groupby("algorithm", sort=False):
@@ -182,25 +154,9 @@ def plot_critical_difference(mean_ranks: pd.Series[float], difference: float, ax
     """Plot mean ranks, with bars that join algorithms whose ranks do not differ significantly.
 
     The critical-difference diagram of Demsar: Statistical Comparisons of Classifiers over Multiple Data Sets,
-    JMLR 7, 2006, figure 1.
-
-    Parameters
-    ----------
-    mean_ranks : Series
-        The mean rank of each algorithm over data sets, such as ``comparison.ranks()["mean"]``.
-    difference : float
-        From `critical_difference`.
-    ax : matplotlib.axes.Axes, optional
-        The axes to draw on. Default: those of a new figure.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
+    JMLR 7, 2006, figure 1. ``mean_ranks`` has the mean rank of each algorithm over data sets, such as
+    ``comparison.ranks()["mean"]``, and ``difference`` is from `critical_difference`. The axes are ``ax``, or
+    those of a new figure.
     """
     ax = _new_axes() if ax is None else ax
     ranks = mean_ranks.sort_values()

@@ -7,20 +7,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from surprise_autorec.checks import check, choice
+from surprise_autorec.study import plots
 from surprise_autorec.study import significance as tests
-from surprise_autorec.study.errors import errors_of
-from surprise_autorec.study.info import StudyInfo
-from surprise_autorec.study.inputs import ONLY
-from surprise_autorec.study.page import facts, folded, lines, section, table, write_page
+from surprise_autorec.study.measures import errors_of
+from surprise_autorec.study.runner import ONLY, Key, StudyInfo
 from surprise_autorec.study.significance import Significance
-from surprise_autorec.study.storage import Key
-from surprise_autorec.study.tables import HIGHER_IS_BETTER, NAMES, latex_table, p_text, text_table
+from surprise_autorec.study.tables import (
+    HIGHER_IS_BETTER,
+    NAMES,
+    facts,
+    folded,
+    latex_table,
+    lines,
+    p_text,
+    section,
+    table,
+    text_table,
+    write_page,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -272,8 +283,6 @@ class Comparison:
         return "\n".join([self.header(), "", text_table(self.summary(), "rounded_outline"), *self.notes()])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         header = "<br>".join(escape(line) for line in self.header().splitlines())
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes())
         return f"<p>{header}</p>{text_table(self.summary(), 'html')}{notes}"
@@ -323,13 +332,11 @@ class Comparison:
 
     def plot(self) -> Figure:
         """Error against time, in a panel for each data set, as a matplotlib Figure."""
-        from surprise_autorec.study.plots import plot_comparison
-
         by_data = self._summary().dropna(subset=["rmse"]).groupby("data", sort=False)
         unit = "" if self.times_are_comparable else f"; {self._why_times_differ()}"
 
         def draw(name: str, ax: Axes) -> None:
-            plot_comparison(by_data.get_group(name).droplevel("data"), ax)
+            plots.plot_comparison(by_data.get_group(name).droplevel("data"), ax)
             ax.set_xlabel(f"{ax.get_xlabel()}{unit}")
 
         return self._panels(draw, [str(name) for name in by_data.groups])
@@ -339,21 +346,17 @@ class Comparison:
 
         ``measure`` is "rmse", "mae" or "bias".
         """
-        from surprise_autorec.study.plots import plot_errors
-
         frame = self.errors(by, n_bins)
         return self._panels(
-            lambda name, ax: plot_errors(frame[frame["data"] == name], ax, measure),
+            lambda name, ax: plots.plot_errors(frame[frame["data"] == name], ax, measure),
             list(frame["data"].unique()),
         )
 
     def plot_learning_curve(self) -> Figure:
         """The result of `learning_curve`, in a panel for each data set, as a matplotlib Figure."""
-        from surprise_autorec.study.plots import plot_learning_curve
-
         frame = self.learning_curve()
         return self._panels(
-            lambda name, ax: plot_learning_curve(frame[frame["data"] == name], ax), self._names("data")
+            lambda name, ax: plots.plot_learning_curve(frame[frame["data"] == name], ax), self._names("data")
         )
 
     def plot_ranks(self, measure: str = "rmse", alpha: float = 0.05) -> Figure:
@@ -364,14 +367,13 @@ class Comparison:
         ValueError
             If there are fewer than two data sets, or two algorithms that failed on none.
         """
-        from surprise_autorec.study.plots import panels, plot_critical_difference
-
         ranks = self.ranks(measure)
         n_data = ranks.shape[1] - 1
         check("a test over data sets", n_data, "given at least 2 data sets", n_data >= 2)
         check("a test over data sets", len(ranks), "given at least 2 algorithms", len(ranks) >= 2)
-        figure, (ax,) = panels(1)
-        plot_critical_difference(ranks["mean"], tests.critical_difference(len(ranks), n_data, alpha), ax)
+        figure, (ax,) = plots.panels(1)
+        distance = tests.critical_difference(len(ranks), n_data, alpha)
+        plots.plot_critical_difference(ranks["mean"], distance, ax)
         return figure
 
     def only(self, data: str) -> Comparison:
@@ -388,9 +390,7 @@ class Comparison:
         return Comparison(folds, self.info, kept)
 
     def _panels(self, draw: Callable[[str, Axes], object], names: list[str]) -> Figure:
-        from surprise_autorec.study.plots import panels
-
-        figure, axes = panels(len(names))
+        figure, axes = plots.panels(len(names))
         for name, ax in zip(names, axes, strict=True):
             draw(name, ax)
             if len(names) > 1:

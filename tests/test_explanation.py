@@ -7,8 +7,8 @@ from core_helpers import AS_THEY_ARE, RATINGS, make_learner
 from surprise_autorec.core.baselines import als_baselines, sgd_baselines, zero_baselines
 from surprise_autorec.core.batches import RowsAndColumns
 from surprise_autorec.core.fold_in import fold_in
-from surprise_autorec.core.leave_one_out import Cases, outputs, refolded
 from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.model.explanation import Cases, outputs, refolded
 
 SETTINGS = {
     "plain": {},

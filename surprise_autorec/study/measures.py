@@ -1,4 +1,4 @@
-"""Where errors come from: errors by the number of training ratings, and by the true rating."""
+"""What predictions are worth: errors by training ratings and by true rating, and scores of rankings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,6 @@ def errors_by_count(
         If a parameter is not as above, there are no predictions, or one has no true rating.
     """
     side = choice("side", side, ("user", "item"))
-    n_bins = positive_integer("n_bins", n_bins)
     _, errors = _ratings_and_errors(predictions)
     count_of = training_counts(trainset, side)
     ids = (prediction.uid if side == "user" else prediction.iid for prediction in predictions)
@@ -84,7 +83,6 @@ def errors_by_rating(predictions: Sequence[Prediction], n_bins: int = 10) -> pd.
     ValueError
         If ``n_bins`` is not a positive integer, there are no predictions, or one has no true rating.
     """
-    n_bins = positive_integer("n_bins", n_bins)
     ratings, errors = _ratings_and_errors(predictions)
     return errors_of("rating", ratings, errors, n_bins)
 
@@ -92,13 +90,8 @@ def errors_by_rating(predictions: Sequence[Prediction], n_bins: int = 10) -> pd.
 def errors_of(by: str, values: ArrayLike, errors: ArrayLike, n_bins: int) -> pd.DataFrame:
     """Errors by counts (of "user" or "item", where 0 has a bin of its own) or by values of "rating".
 
-    Parameters
-    ----------
-    by : {"user", "item", "rating"}
-    values, errors : array-like of shape (n_predictions,)
-        Counts of training ratings, or true ratings; estimates minus ratings.
-    n_bins : int
-        Number of quantile bins.
+    ``values`` are counts of training ratings, or true ratings; ``errors`` are estimates minus ratings. Both
+    have the shape (n_predictions,). ``n_bins`` is the number of quantile bins.
     """
     n_bins = positive_integer("n_bins", n_bins)
     numbers, differences = np.asarray(values), np.asarray(errors)
@@ -110,6 +103,55 @@ def errors_of(by: str, values: ArrayLike, errors: ArrayLike, n_bins: int) -> pd.
         if is_known.any():
             bins[is_known] = 1 + _quantile_bins(numbers[is_known], n_bins)
     return _errors_by_bin(by, bins, numbers, differences)
+
+
+def ranking_scores(predictions: list[Prediction], trainset: Trainset, n: int) -> dict[str, float]:
+    """Evaluate how predictions rank the test items of each user.
+
+    The test items of each user are ordered by prediction, and the first n of them are the user's list. (All
+    other items are left out, because it is unknown whether the user would like them.) An item is relevant if
+    its true rating is at least the mean of the training ratings.
+
+    Parameters
+    ----------
+    predictions : list of surprise.Prediction
+        Predictions that contain the true ratings.
+    trainset : surprise.Trainset
+    n : int
+        Length of the lists. A user with fewer test items has a shorter list.
+
+    Returns
+    -------
+    dict of str to float
+        ``precision`` is the share of a list that is relevant. ``recall`` is the share of a user's relevant
+        items that are in the list. ``ndcg`` is the discounted cumulative gain divided by the highest possible
+        one, where the gain of an item is its rating minus the lowest rating of the scale (Järvelin,
+        Kekäläinen, ACM TOIS 2002). These three are means over users; for recall, over users with a relevant
+        item, and for ndcg, over users with any gain. ``coverage`` is the share of the trainset's items that
+        appear in at least one list.
+    """
+    frame = pd.DataFrame({"user": [p.uid for p in predictions], "item": [p.iid for p in predictions]})
+    frame["gain"] = np.array([p.r_ui for p in predictions]) - trainset.rating_scale[0]
+    frame["relevant"] = frame["gain"] >= trainset.global_mean - trainset.rating_scale[0]
+    users = frame["user"]
+    listed = {}
+    for order, by in {"ideal": frame["gain"], "list": pd.Series([p.est for p in predictions])}.items():
+        rank = by.groupby(users).rank(method="first", ascending=False)
+        listed[order] = rank <= n
+        frame[order] = frame["gain"] * listed[order] / np.log2(rank + 1)
+    in_list = listed["list"]
+    sums = (
+        frame.assign(hits=frame["relevant"] & in_list, length=in_list)
+        .groupby("user")[["hits", "length", "relevant", "list", "ideal"]]
+        .sum()
+    )
+    known = {trainset.to_raw_iid(item) for item in trainset.all_items()}
+    return {
+        "precision": float((sums["hits"] / sums["length"]).mean()),
+        "recall": float((sums["hits"] / sums["relevant"])[sums["relevant"] > 0].mean()),
+        "ndcg": float((sums["list"] / sums["ideal"])[sums["ideal"] > 0].mean()),
+        "coverage": len(known & set(frame["item"][in_list])) / trainset.n_items,
+    }
 
 
 def _ratings_and_errors(predictions: Sequence[Prediction]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -11,7 +11,7 @@ from surprise import BaselineOnly, Dataset, NormalPredictor, Reader
 from surprise.model_selection import GridSearchCV, cross_validate
 
 from surprise_autorec import AutoRec, datasets, splits
-from surprise_autorec.data.known import to_dataset
+from surprise_autorec.datasets import to_dataset
 from surprise_autorec.splits import LastOfEachUser, NewUsers, RandomOfEachUser, TimeSplit
 
 N_RATINGS = 600

@@ -11,8 +11,8 @@ from surprise import SVD, AlgoBase, BaselineOnly, Dataset, KNNBasic, NormalPredi
 from surprise.model_selection import KFold, PredefinedKFold, cross_validate
 
 from surprise_autorec import AutoRec, compare, datasets
+from surprise_autorec import comparison as comparison_module
 from surprise_autorec.comparison import errors_by_count, errors_by_rating, ranking_scores
-from surprise_autorec.study import comparison as comparison_module
 from surprise_autorec.study.fits import Outcome
 
 SUMMARY = [

@@ -10,8 +10,8 @@ import pytest
 from data_helpers import STRINGS, write, write_data, write_inter
 
 from surprise_autorec import datasets
-from surprise_autorec.data import known
-from surprise_autorec.data.known import DATA_FOLDER, DatasetNotFoundError, load
+from surprise_autorec import datasets as known
+from surprise_autorec.datasets import DATA_FOLDER, DatasetNotFoundError, load
 
 
 @pytest.fixture
