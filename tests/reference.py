@@ -45,7 +45,10 @@ def dense_training(R, observed, start, optimizer, reg, reg_bias, n_epochs):
     parameters = [tensor.clone().requires_grad_() for tensor in start]
     V, mu, W, b, *E = parameters
     stepper = TORCH_OPTIMIZERS[optimizer](parameters[:4])
-    column_stepper = torch.optim.Adam(E, lr=0.4 * 0.003) if E else None
+    counts = observed.sum(0).sort().values
+    typical_count = counts[torch.searchsorted(counts.cumsum(0), counts.sum() / 2)]
+    pace = float((40 / typical_count).sqrt().clamp(1, 4))
+    column_stepper = torch.optim.Adam(E, lr=0.4 * pace * 0.003) if E else None
     errors, losses, means, column_gradients = [], [], [], []
 
     def penalty():

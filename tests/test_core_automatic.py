@@ -1,10 +1,13 @@
 """The laws for what is "auto"."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from core_helpers import training_options
 
 from surprise_autorec.core import automatic
+from surprise_autorec.core.baselines import zero_baselines
 from surprise_autorec.core.ratings import RatingMatrix
 from surprise_autorec.core.trained import Kind
 
@@ -46,6 +49,59 @@ def test_members_of_a_kind_share_its_weight():
         ("item", 0.25, share, 0.3),
         ("user", 0.5, 1.0, 0.3),
     ]
+
+
+def residual_matrix(n_patterns, share, noise=0.0, shape=(400, 300), seed=0):
+    """A share of the cells of a sum of patterns and noise, each of variance 1 or ``noise`` squared."""
+    rng = np.random.default_rng(seed)
+    of_rows, of_columns = (np.sign(rng.normal(size=(n, n_patterns))) for n in shape)
+    dense = of_rows @ of_columns.T / max(n_patterns, 1) ** 0.5 + rng.normal(0, noise, shape)
+    return RatingMatrix.from_cells(*(chosen := np.nonzero(rng.random(shape) < share)), dense[chosen], shape)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+@pytest.mark.parametrize("most_pairs", [10**9, 10**5])
+@pytest.mark.parametrize(
+    ("n_patterns", "noise", "wanted"), [(0, 1.0, 0.0), (1, 0.0, 1.0), (5, 0.0, 0.2), (5, 1.0, 0.05)]
+)
+def test_structure_is_none_in_noise_and_one_part_in_k_of_k_patterns(
+    monkeypatch, share, most_pairs, n_patterns, noise, wanted
+):
+    monkeypatch.setattr(automatic, "MOST_PAIRS", most_pairs)
+    ratings = residual_matrix(n_patterns, share, noise)
+    assert automatic.structure(ratings, zero_baselines(ratings)) == pytest.approx(wanted, rel=0.2, abs=0.005)
+
+
+def test_structure_is_the_mean_product_over_rectangles(monkeypatch):
+    monkeypatch.setattr(automatic, "RECTANGLES_EXPECTED", 0)
+    ratings = residual_matrix(2, 0.6, 0.5, shape=(9, 7))
+    dense = np.full((9, 7), np.nan)
+    dense[ratings.rows, ratings.columns] = ratings.values
+    products = [
+        dense[[top, top, bottom, bottom], [left, right, left, right]].prod()
+        for top, bottom in combinations(range(9), 2)
+        for left, right in combinations(range(7), 2)
+    ]
+    wanted = np.nanmean(products) / np.nanmean(dense**2) ** 2
+    assert automatic.structure(ratings, zero_baselines(ratings)) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("values", [[], [3.0], [3.0, 3.0, 3.0]])
+def test_structure_that_nothing_shows_is_typical(values):
+    ratings = RatingMatrix.from_cells(range(len(values)), [0] * len(values), values, (5, 2))
+    assert automatic.structure(ratings, zero_baselines(ratings)) == automatic.TYPICAL_STRUCTURE
+
+
+@pytest.mark.parametrize(
+    ("structure", "factor"), [(-0.01, 3.0), (0.0, 3.0), (0.01, 1.0), (0.1, 10**-0.25), (9.0, 0.3)]
+)
+def test_penalty_falls_where_there_is_more_structure(structure, factor):
+    assert automatic.penalty(2.0, 1000, structure) == pytest.approx(4.5 * factor * 2.0 * 10)
+
+
+@pytest.mark.parametrize(("n_ratings", "pace"), [(200, 1.0), (40, 1.0), (10, 2.0), (1, 4.0)])
+def test_column_encoder_is_faster_where_columns_have_few_ratings(n_ratings, pace):
+    assert automatic.column_encoder_pace(np.full(7, n_ratings)) == pytest.approx(pace)
 
 
 def test_gain_is_expected_where_dropout_hides_inputs():

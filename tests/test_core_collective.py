@@ -184,6 +184,19 @@ def test_baselines_are_those_of_one_process(size):
         assert centering == automatic.centering(RATINGS)
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("most_pairs", [10**6, 10**3])
+def test_structure_is_that_of_one_process(monkeypatch, size, most_pairs):
+    monkeypatch.setattr(automatic, "MOST_PAIRS", most_pairs)
+    expected = automatic.structure(RATINGS, als_baselines(RATINGS))
+
+    def work(collective):
+        ratings = spread(RATINGS, collective)
+        return automatic.structure(ratings, als_baselines(ratings))
+
+    assert together(size, work) == pytest.approx([expected] * size)
+
+
 def test_baselines_rating_by_rating_are_for_one_process():
     with pytest.raises(ValueError, match=r"bsl_options\['method'\] must be 'als' where several .* got 'sgd'"):
         together(2, lambda collective: sgd_baselines(spread(RATINGS, collective)))

@@ -6,6 +6,7 @@ import torch
 from core_helpers import CPU, RATINGS, dense, finished, make_learner, random_ratings
 from torch.testing import assert_close
 
+from surprise_autorec.core import automatic
 from surprise_autorec.core import step as step_module
 from surprise_autorec.core.baselines import als_baselines
 from surprise_autorec.core.batches import BatchCutter, InputRules, RowsAndColumns, typical_count
@@ -139,9 +140,10 @@ def test_an_epoch_steps_along_the_gradient_of_the_mean_over_batches(
     ours = network.column_encoder_weight
     assert len(followed) == 1
     assert_close(followed[0], gradient, rtol=1e-3, atol=1e-4)
+    pace = automatic.column_encoder_pace(RATINGS.column_counts)
     theirs = weight.clone().requires_grad_()
     theirs.grad = gradient
-    torch.optim.Adam([theirs], lr=0.4 * 0.003, weight_decay=reg / RATINGS.n_rows).step()
+    torch.optim.Adam([theirs], lr=0.4 * pace * 0.003, weight_decay=reg / RATINGS.n_rows).step()
     assert_close(ours.detach(), theirs.detach(), rtol=0, atol=1e-5)
     assert (ours - weight).abs().max() > 1e-3
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from surprise_autorec.core.arrays import Int32Array
 from surprise_autorec.core.baselines import Baselines, als_baselines
 from surprise_autorec.core.batches import RowsAndColumns, typical_count
 from surprise_autorec.core.options import TrainingOptions
-from surprise_autorec.core.ratings import RatingMatrix
+from surprise_autorec.core.ratings import RatingMatrix, csr_array
 from surprise_autorec.core.trained import Kind, Member
 from surprise_autorec.core.uncertainty import LEAST_ERRORS
+
+#: The column encoder learns faster where a typical column has fewer ratings than this, by up to this factor.
+RATINGS_AT_USUAL_PACE, MOST_PACE = 40, 4.0
 
 #: Learning rates by optimiser. (Rprop's is the size of its first step, L-BFGS's the one that its line search
 #: tries.)
@@ -28,8 +33,15 @@ RATINGS_PER_COLUMN_AND_STEP = 5
 #: But into these at least: the lower one where the mean column has no more ratings than that.
 LEAST_STEPS = 2, 4
 
-#: The penalty, over the variance of what the baselines leave over and the cube root of the number of ratings.
+#: The penalty, over the variance of what the baselines leave over and the cube root of the number of ratings,
+#: for ratings of typical `structure`.
 REG_FACTOR = 4.5
+#: What structure is typical. The penalty falls with this power of the structure, from three times the typical
+#: penalty to 0.3 times.
+TYPICAL_STRUCTURE, STRUCTURE_POWER, MOST_REG, LEAST_REG = 0.01, 0.25, 3.0, 0.3
+#: So many rectangles of typical structure are added to those that are seen. A sample of rows is seen if all
+#: have more pairs of ratings in the same column than this.
+RECTANGLES_EXPECTED, MOST_PAIRS = 25_000, 1_000_000
 #: The penalty of biases that are added to baselines.
 REG_BIAS = 10.0
 
@@ -90,9 +102,53 @@ def batch_size(n_rows: int, n_columns: int, n_ratings: int, full_batch: bool) ->
     return math.ceil(n_rows / min(max(affordable_steps, least_steps), STEPS_PER_EPOCH))
 
 
-def penalty(variance: float, n_ratings: int) -> float:
-    """The penalty on weights: it grows with the noise about the baselines and with the number of ratings."""
-    return REG_FACTOR * variance * float(n_ratings ** (1 / 3))
+def penalty(variance: float, n_ratings: int, structure: float) -> float:
+    """The penalty on weights: it grows with the number of ratings and with the noise about the baselines."""
+    relative = math.pow(max(structure / TYPICAL_STRUCTURE, 1e-12), -STRUCTURE_POWER)
+    return REG_FACTOR * min(max(relative, LEAST_REG), MOST_REG) * variance * math.cbrt(n_ratings)
+
+
+def structure(ratings: RatingMatrix, baselines: Baselines) -> float:
+    """How much of what baselines leave over is more than noise.
+
+    Two rows and two columns make a rectangle if all four of their ratings are known. The mean product of its
+    four residuals is 0 for noise. For the sum of k patterns of equal size, each the product of something of
+    the row and something of the column, it is 1 / k of their squared variance. The structure is this mean
+    over the squared variance of all residuals.
+    """
+    pairs = float(np.square(ratings.column_counts.astype(np.float64)).sum())
+    step = max(math.ceil(math.sqrt(pairs / MOST_PAIRS)), 1)
+    chosen = ratings.rows % step == 0
+    rows, columns = ratings.rows[chosen], ratings.columns[chosen]
+    residuals = ratings.values[chosen] - baselines.at(rows, columns)
+    rows, columns, residuals = (
+        np.concatenate(ratings.collective.gather(array)) for array in (rows // step, columns, residuals)
+    )
+    product, number = (
+        _sum_over_rectangles(csr_array((values, (rows, columns)), (ratings.n_rows, ratings.n_columns)))
+        for values in (residuals, np.ones_like(residuals))
+    )
+    squared_variance = max(float(np.square(residuals).sum()) / max(len(residuals), 1), 1e-6) ** 2
+    expected = RECTANGLES_EXPECTED
+    return (product / squared_variance + expected * TYPICAL_STRUCTURE) / (number + expected)
+
+
+def _sum_over_rectangles(matrix: Any) -> float:
+    """The sum, over pairs of rows and pairs of columns, of the product of a sparse matrix's four cells."""
+    squares = matrix.power(2)
+    # Each rectangle is met four times. Where both rows are the same, or both columns, there is none.
+    alike = (squares.sum(0) ** 2).sum() + (squares.sum(1) ** 2).sum() - squares.power(2).sum()
+    return float(((matrix @ matrix.T).power(2).sum() - alike) / 4)
+
+
+def column_encoder_pace(column_counts: Int32Array) -> float:
+    """How fast the column encoder learns, over its usual rate.
+
+    A decoder is the sum of as many of its weights as the column has ratings, over the square root of their
+    number. Where columns have few ratings, these weights have further to go, and steps have the same length.
+    """
+    pace = math.sqrt(RATINGS_AT_USUAL_PACE / typical_count(column_counts))
+    return min(max(pace, 1.0), MOST_PACE)
 
 
 def bias_penalty(biased: bool) -> float:

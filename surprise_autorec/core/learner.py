@@ -85,7 +85,7 @@ class Learner:
         mean, mean_square = (total / self.n_ratings for total in totals)
         self.initial_error = max(mean_square, 1.0)
         self.reg = (
-            automatic.penalty(mean_square - mean**2, self.n_ratings) if options.reg is None else options.reg
+            self._penalty(ratings, cutter, mean_square - mean**2) if options.reg is None else options.reg
         )
 
         n_factors = options.n_factors
@@ -103,7 +103,11 @@ class Learner:
             self.network.start_from(start)
         self.network.to(options.device)
         self.bias_penalty = joint_penalty(cutter.baselines, self.options)
-        self.stepper = self._make_stepper(mask_generator, 1.0 if start is None else CONTINUED_RATE)
+        self.stepper = self._make_stepper(
+            mask_generator,
+            1.0 if start is None else CONTINUED_RATE,
+            automatic.column_encoder_pace(ratings.column_counts),
+        )
         self.threads = self._choose_threads()
         self.averaged = AveragedNetwork(
             self.network, member, self.batches, cutter, options, self.reg, self.collective
@@ -118,7 +122,16 @@ class Learner:
             )
         return list(cutter.cut(ratings, self.rows, size))
 
-    def _make_stepper(self, mask_generator: torch.Generator, relative_rate: float) -> Stepper:
+    def _penalty(self, ratings: RatingMatrix, cutter: BatchCutter, variance: float) -> float:
+        """The automatic penalty of targets of this variance."""
+        structure = automatic.TYPICAL_STRUCTURE
+        if self.options.biased:  # (What is left over without baselines would mostly show biases.)
+            structure = automatic.structure(ratings, cutter.baselines.whole)
+        return automatic.penalty(variance, self.n_ratings, structure)
+
+    def _make_stepper(
+        self, mask_generator: torch.Generator, relative_rate: float, column_encoder_pace: float
+    ) -> Stepper:
         """What makes the steps. Learning rates are relative to those that training begins with."""
         options, network = self.options, self.network
         # The objective is eq. 2 divided by the number of rows, so that a batch of rows estimates it.
@@ -133,7 +146,7 @@ class Learner:
             adams_rate = (
                 options.learning_rate if options.optimizer == "adam" else automatic.LEARNING_RATES["adam"]
             )
-            rate = COLUMN_ENCODER_RATE * relative_rate * adams_rate
+            rate = COLUMN_ENCODER_RATE * column_encoder_pace * relative_rate * adams_rate
             column_encoder = ColumnEncoder(
                 network.column_encoder_weight,
                 len(network.decoder_weight),
