@@ -18,9 +18,6 @@ from surprise_autorec.core.ratings import RatingMatrix, csr_array
 from surprise_autorec.core.trained import Kind, Member
 from surprise_autorec.core.uncertainty import LEAST_ERRORS
 
-#: The column encoder learns faster where a typical column has fewer ratings than this, by up to this factor.
-RATINGS_AT_USUAL_PACE, MOST_PACE = 40, 4.0
-
 #: Learning rates by optimiser. (Rprop's is the size of its first step, L-BFGS's the one that its line search
 #: tries.)
 LEARNING_RATES = {"adam": 0.003, "sgd": 0.01, "rprop": 0.001, "lbfgs": 1.0}
@@ -44,6 +41,8 @@ TYPICAL_STRUCTURE, STRUCTURE_POWER, MOST_REG, LEAST_REG = 0.01, 0.25, 3.0, 0.3
 RECTANGLES_EXPECTED, MOST_PAIRS = 25_000, 1_000_000
 #: The penalty of biases that are added to baselines.
 REG_BIAS = 10.0
+#: The column encoder learns faster where a typical column has fewer ratings than this, by up to this factor.
+RATINGS_AT_USUAL_PACE, MOST_PACE = 40, 4.0
 
 #: Who rated an item says much about it, unless everybody did: the centering is this times the share of all
 #: users that has rated a typical item, and 1 from there on. For the ratings of a user it is the same, and
