@@ -150,7 +150,8 @@ class AutoRecParameters:
         ----------
         variant : {"item", "user", "hybrid"}, default="item"
             What is autoencoded: the ratings of an item by all users (the paper's I-AutoRec), or the ratings
-            of all items by a user (U-AutoRec). "hybrid" is the average of one network of each kind.
+            of all items by a user (U-AutoRec). "hybrid" is the average of one network of each kind, in about
+            twice the time, and often better on ratings that are not of films.
         n_factors : int, tuple of int or "auto", default="auto"
             Width k of the hidden layer. With a tuple, the encoder is deep, and the tuple has the widths of
             its layers, first to last. "auto" is four times the mean number of ratings of a column, or eight
