@@ -41,10 +41,14 @@ class TrainingOptions:
     n_threads: int
 
     @property
+    def is_deep(self) -> bool:
+        """Whether there is more than one hidden layer."""
+        return self.n_factors is not None and len(self.n_factors) > 1
+
+    @property
     def threads_are_free(self) -> bool:
         """Whether the number of threads may change: not where torch's dense sums would change with it."""
-        is_deep = self.n_factors is not None and len(self.n_factors) > 1
-        return not is_deep and self.optimizer != "lbfgs" and self.device.type == "cpu"
+        return not self.is_deep and self.optimizer != "lbfgs" and self.device.type == "cpu"
 
     @property
     def has_gain(self) -> bool:
@@ -54,8 +58,7 @@ class TrainingOptions:
     @property
     def refits_decoder(self) -> bool:
         """Whether decoders are fitted once more, after dropout: with one hidden layer, and linear outputs."""
-        is_deep = self.n_factors is not None and len(self.n_factors) > 1
-        return self.dropout > 0 and self.has_gain and not is_deep
+        return self.dropout > 0 and self.has_gain and not self.is_deep
 
     @property
     def full_batch(self) -> bool:
